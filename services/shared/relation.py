@@ -1,0 +1,63 @@
+"""Shapes and tags: what an answer depends on, and what a row change may alter.
+
+A *shape* is a relation and the columns that a template holds equal to values; without columns it is the whole relation.
+A *tag* is a shape with values. The proxy computes the tags of an answer, the invalidator those of a row change; both must
+come to the same text, so the code stands here once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+_TAG_DIGEST_BYTES = 12  # 96 bits: a false merge only over-evicts, and will not happen
+
+
+class ShapeColumn(NamedTuple):
+    """A column held equal to a value, with its type, which decides the canonical form."""
+
+    name: str
+    type_oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A relation and the columns that a template holds equal to values; none: the whole relation."""
+
+    relation: int
+    columns: tuple[ShapeColumn, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The shape as compact JSON: its name in Redis, and enough to match row changes with."""
+        return json.dumps([self.relation, self.columns], separators=(",", ":"), ensure_ascii=True)
+
+    @classmethod
+    def parse(cls, shape_id: str | bytes) -> "Shape":
+        """Read a shape's id.
+
+        Raises:
+            ValueError: The text is not a shape's id.
+        """
+        relation, columns = json.loads(shape_id)
+        return cls(int(relation), tuple(ShapeColumn(str(name), int(type_oid)) for name, type_oid in columns))
+
+
+def relation_tag(relation: int) -> str:
+    """Return the tag of the whole relation: every change of the relation touches it."""
+    return f"{relation}:*"
+
+
+def value_tag(shape: Shape, canonical_values: Sequence[bytes]) -> str:
+    """Return the tag of a shape with values, which must be in canonical form (see `keyspace.canonical`)."""
+    digest = blake2b(shape.id.encode(), digest_size=_TAG_DIGEST_BYTES)
+    for value in canonical_values:
+        digest.update(len(value).to_bytes(4, "big"))
+        digest.update(value)
+    return f"{shape.relation}:{digest.hexdigest()}"
+
+
+def relation_of_tag(tag: str) -> int:
+    """Return the relation that a tag belongs to."""
+    return int(tag.partition(":")[0])
