@@ -1,0 +1,61 @@
+# Every target sets up what it needs. `make check` is the gate, `make test` the proof, `make demo` the show.
+#   make PYTHON=/path/to/python3.11 …   another interpreter for the virtual environment
+#   make demo ARGS=--exit               arguments of the demo
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SERVERS := .cache/servers-ready
+SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: check test full demo bench chaos clean format install servers
+.DEFAULT_GOAL := check
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt scripts/make-venv
+	@scripts/make-venv "$(PYTHON)" "$(VENV)"
+	@echo "installing Tidegate and its tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Real servers for the tests: fetched once, with visible progress.
+servers: $(SERVERS)
+
+$(SERVERS): $(INSTALLED) scripts/test-servers $(wildcard tests/servers/*)
+	@scripts/test-servers "$(BIN)/python"
+	@mkdir -p $(@D) && touch $@
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	@mkdir -p .cache
+	@echo "$(BIN)/lint-imports"
+	@$(BIN)/lint-imports --no-cache > .cache/import-contracts.log || { cat .cache/import-contracts.log; exit 1; }
+	$(PYTEST) -q tests/unit
+
+test: $(SERVERS)
+	$(PYTEST) tests/unit tests/property tests/fuzz tests/integration tests/drivers
+
+full: check $(SERVERS)
+	$(PYTEST) tests
+
+chaos: $(SERVERS)
+	$(PYTEST) tests/chaos
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m demo $(ARGS)
+
+bench: $(SERVERS)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(INSTALLED)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
