@@ -1,0 +1,318 @@
+"""The settings: of a process, and of each cache that it serves.
+
+They come from `TIDEGATE_*` environment variables and one optional `tidegate.toml` (`setting_sources` says how they are
+written). A wrong one (unknown name, wrong value, contradiction) is refused at start, all of them at once, each with its
+name, its value (secrets masked) and what would be right.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from services.shared.runtime.addresses import check_address, split_address
+from services.shared.runtime.quantities import format_duration, parse_duration, parse_size
+from services.shared.runtime.redaction import MASK, mask_secrets
+from services.shared.runtime.setting_sources import (
+    CONFIG_VARIABLE,
+    RawSetting,
+    SettingProblem,
+    Vocabulary,
+    from_document,
+    from_environment,
+    name_caches,
+)
+from services.shared.runtime.upstream import Upstream, parse_upstream
+
+DEFAULT_CONFIG_FILE = Path("tidegate.toml")
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+
+_AnySection = TypeVar("_AnySection", bound="_Section")
+
+_CACHE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # goes into a slot's name: lower case, 63 bytes in all
+_KAFKA = re.compile(r"kafka://(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}(?:,(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})*")
+_COLUMN = re.compile(r"[^.\s]+\.[^.\s]+\.[^.\s]+")
+
+
+class SettingsError(Exception):
+    """The settings are wrong. `problems` lists every one; the message is for the person who wrote them."""
+
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Consistency(StrEnum):
+    """What a cached read promises (consistency contract, section 1)."""
+
+    OFF = "off"
+    BOUNDED = "bounded"
+    SESSION = "session"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
+
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def shown(self) -> dict[str, str]:
+        """Every setting as text for a person, secrets masked."""
+        values = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = mask_secrets(value.get_secret_value())
+            values[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+        return values
+
+
+class ProcessSettings(_Section):
+    """What belongs to the process and to no cache."""
+
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json, console, or auto (console on a terminal)"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+    metrics_listen: str = Field("127.0.0.1:0", description="HOST:PORT of /metrics, /healthz, /readyz; port 0: any")
+    workers: int = Field(1, ge=1, le=256, description="how many proxy processes share the port, 1 to 256")
+    worker_index: int = Field(0, ge=0, description="which of them this process is, from 0")
+
+    _check_metrics_listen = field_validator("metrics_listen")(check_address)
+
+    @property
+    def metrics_address(self) -> tuple[str, int]:
+        """Host and port of the metrics endpoint."""
+        return split_address(self.metrics_listen)
+
+
+class CacheSettings(_Section):
+    """One cached database: where it is, how fresh its answers are, how much they may take."""
+
+    secret_fields: ClassVar[frozenset[str]] = frozenset({"database_url", "redis_url"})
+
+    name: str = Field(description="lower-case letters, digits and _, at most 40, beginning with a letter")
+    database_url: SecretStr = Field(description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    listen: str = Field("127.0.0.1:6432", description="HOST:PORT where clients connect; port 0: any")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="redis://[:PASSWORD@]HOST:PORT/DB or unix://PATH"
+    )
+    event_log: str = Field("redis", description="redis, or kafka://HOST:PORT[,HOST:PORT]")
+    partitions: int = Field(1, ge=1, le=64, description="partitions of the event log, 1 to 64")
+    max_staleness: Duration = Field(
+        1.0, ge=0.05, le=3600.0, description="how old a cached answer may be, 50ms to 1h, such as 1s"
+    )
+    consistency: Consistency = Field(Consistency.SESSION, description="off, bounded or session")
+    max_entry_age: Duration = Field(600.0, ge=1.0, le=86400.0, description="backstop, 1s to 1d, such as 10min")
+    l1_bytes: Size = Field(64 * 1024**2, ge=0, description="memory for answers in each worker, such as 64MiB")
+    capture_bytes: Size = Field(1024**2, ge=1024, description="largest answer that is kept, from 1KiB, such as 1MiB")
+    hashed_columns: tuple[str, ...] = Field(
+        (), description="columns whose values appear in events only as hashes: schema.table.column, comma-separated"
+    )
+    catalog_poll: Duration = Field(1.0, ge=0.05, le=5.0, description="how often the catalog is looked at, 50ms to 5s")
+    redis_timeout: Duration = Field(
+        0.05, ge=0.001, le=5.0, description="how long a query waits for Redis at most, 1ms to 5s, such as 50ms"
+    )
+    keep: bool = Field(False, description="true or false: leave slot and publication in place at a clean stop")
+
+    _check_listen = field_validator("listen")(check_address)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if _CACHE_NAME.fullmatch(value) is None:
+            raise ValueError("it is no name for a cache")
+        return value
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _normalise_database_url(cls, value: object) -> str:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            raise ValueError("it should be text")
+        return parse_upstream(text).url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it should begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("event_log")
+    @classmethod
+    def _check_event_log(cls, value: str) -> str:
+        if value != "redis" and _KAFKA.fullmatch(value) is None:
+            raise ValueError("it is neither")
+        return value
+
+    @field_validator("hashed_columns", mode="before")
+    @classmethod
+    def _split_columns(cls, value: object) -> object:
+        columns = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if isinstance(columns, list) and not all(isinstance(c, str) and _COLUMN.fullmatch(c) for c in columns):
+            raise ValueError("one of them is not schema.table.column")
+        return columns
+
+    @property
+    def upstream(self) -> Upstream:
+        """The cached database, taken apart."""
+        return parse_upstream(self.database_url.get_secret_value())
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        """Host and port where clients connect."""
+        return split_address(self.listen)
+
+    @property
+    def kafka_bootstrap(self) -> tuple[str, ...]:
+        """The brokers as `host:port`; none when the event log is in Redis."""
+        return () if self.event_log == "redis" else tuple(self.event_log.removeprefix("kafka://").split(","))
+
+    @property
+    def publication(self) -> str:
+        """Name of our publication in the database."""
+        return f"tidegate_{self.name}"
+
+    @property
+    def slot(self) -> str:
+        """Name of our replication slot."""
+        return f"tidegate_{self.name}"
+
+    @property
+    def topic(self) -> str:
+        """Name of our Kafka topic."""
+        return f"tidegate.{self.name}.changes"
+
+    @property
+    def prefix(self) -> str:
+        """What every one of our Redis keys begins with. The braces keep a cache in one slot of a Redis Cluster."""
+        return f"tidegate:{{{self.name}}}:"
+
+
+class Settings(BaseModel):
+    """Everything that a process was told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    process: ProcessSettings
+    caches: dict[str, CacheSettings]
+
+
+def load_settings(environ: Mapping[str, str], toml_path: Path | None = None) -> Settings:
+    """Read, merge and check all settings.
+
+    Args:
+        environ: The environment; `os.environ` of a real process.
+        toml_path: The file; None for the one that `TIDEGATE_CONFIG` names, else `tidegate.toml` here if it exists.
+
+    Raises:
+        SettingsError: Some of them are wrong, or no cache is named.
+    """
+    vocabulary = Vocabulary(frozenset(ProcessSettings.model_fields), frozenset(CacheSettings.model_fields) - {"name"})
+    document, path = _read_document(environ, toml_path)
+    from_file, file_problems = from_document(document, path, vocabulary)
+    from_variables, variable_problems = from_environment(environ, vocabulary)
+    raw, merge_problems = name_caches(from_file, from_variables)
+    problems = [*file_problems, *variable_problems, *merge_problems]
+
+    process = _build(ProcessSettings, {}, [s for s in raw if s.cache is None], problems)
+    caches = {}
+    for name in sorted({s.cache for s in raw if s.cache is not None}):
+        cache = _build(CacheSettings, {"name": name}, [s for s in raw if s.cache == name], problems)
+        if cache is not None:
+            caches[name] = cache
+    if not any(s.cache is not None for s in raw) and not problems:
+        problems.append(SettingProblem("TIDEGATE_DATABASE_URL", "", "is not set; it names the database to cache"))
+    problems.extend(_contradictions(process, caches, {(s.cache, s.field): s.origin for s in raw}))
+    if problems or process is None:
+        raise SettingsError(problems)
+    return Settings(process=process, caches=caches)
+
+
+def _read_document(environ: Mapping[str, str], toml_path: Path | None) -> tuple[Mapping[str, object], str]:
+    named = toml_path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    path = named or DEFAULT_CONFIG_FILE
+    if named is None and not path.exists():
+        return {}, str(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except OSError as error:
+        raise SettingsError([SettingProblem(str(path), "", f"cannot be read: {error.strerror}")]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The parser's message can quote the line; the line may hold a password.
+        raise SettingsError([SettingProblem(str(path), "", f"is not TOML: {mask_secrets(str(error))}")]) from error
+
+
+def _build(
+    section: type[_AnySection], given: dict[str, object], raw: list[RawSetting], problems: list[SettingProblem]
+) -> _AnySection | None:
+    """Make one section, or add what is wrong with it to the problems."""
+    try:
+        return section.model_validate(given | {s.field: s.value for s in raw})
+    except ValidationError as error:
+        origins = {s.field: s for s in raw}
+        for detail in error.errors(include_url=False, include_context=False, include_input=False):
+            problems.append(_problem(section, str(detail["loc"][0]), detail["msg"], origins, given))
+        return None
+
+
+def _problem(
+    section: type[_Section],
+    field: str,
+    message: str,
+    origins: Mapping[str, RawSetting],
+    given: Mapping[str, object],
+) -> SettingProblem:
+    wanted = section.model_fields[field].description or ""
+    setting = origins.get(field)
+    if setting is None and field in given:
+        return SettingProblem("cache", repr(given[field]), f"a cache's name should be {wanted}")
+    if setting is None:
+        where = f"TIDEGATE_{field.upper()}" if given.get("name") == "default" else f"cache.{given.get('name')}.{field}"
+        return SettingProblem(where, "", f"is not set; it should be {wanted}")
+    shown = _shown_secret(str(setting.value)) if field in section.secret_fields else repr(setting.value)
+    reason = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    return SettingProblem(setting.origin, shown, f"{reason} ({wanted})")
+
+
+def _shown_secret(text: str) -> str:
+    """Show as much of a wrong secret as cannot hold a password: the address behind the last @ of a URL."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return MASK
+    credentials, at, address = rest.rpartition("@")
+    user = f"{credentials.partition(':')[0]}:{MASK}@" if at else ""
+    return f"{scheme}://{user}{mask_secrets(address)}"
+
+
+def _contradictions(
+    process: ProcessSettings | None,
+    caches: Mapping[str, CacheSettings],
+    origins: Mapping[tuple[str | None, str], str],
+) -> Iterable[SettingProblem]:
+    """Find settings that are right by themselves and wrong together."""
+    if process is not None and process.worker_index >= process.workers:
+        origin = origins.get((None, "worker_index"), "worker_index")
+        yield SettingProblem(origin, str(process.worker_index), f"should be less than workers, {process.workers}")
+    taken: dict[str, str] = {}
+    for name, cache in caches.items():
+        if cache.listen_address[1] and taken.setdefault(cache.listen, name) != name:
+            yield SettingProblem(
+                _origin(origins, name, "listen"), cache.listen, f"the cache {taken[cache.listen]} has that address"
+            )
+        if cache.l1_bytes and cache.capture_bytes > cache.l1_bytes:
+            advice = f"should not be more than l1_bytes, {cache.l1_bytes}: such an answer would never fit"
+            yield SettingProblem(_origin(origins, name, "capture_bytes"), str(cache.capture_bytes), advice)
+        if cache.max_entry_age < cache.max_staleness:
+            advice = f"should not be less than max_staleness, {format_duration(cache.max_staleness)}"
+            yield SettingProblem(_origin(origins, name, "max_entry_age"), format_duration(cache.max_entry_age), advice)
+
+
+def _origin(origins: Mapping[tuple[str | None, str], str], cache: str, field: str) -> str:
+    return origins.get((cache, field), f"cache.{cache}.{field}")
