@@ -24,8 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt scripts/make-venv
 # Real servers for the tests: fetched once, with visible progress.
 servers: $(SERVERS)
 
-$(SERVERS): $(INSTALLED) scripts/test-servers $(wildcard tests/servers/*)
-	@scripts/test-servers "$(BIN)/python"
+$(SERVERS): $(INSTALLED) $(wildcard tests/servers/*)
+	$(BIN)/python -m tests.servers
 	@mkdir -p $(@D) && touch $@
 
 check: $(INSTALLED)

@@ -1,0 +1,34 @@
+"""Fetch every server that the tests use, so that the tests themselves wait for nothing: `python -m tests.servers`."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from tests.servers.postgres_programs import VERSIONS, programs_of
+from tests.servers.processes import ServerError
+from tests.servers.redis import FLAVOURS, program_of
+
+
+def main() -> int:
+    """Fetch them one by one and say how long each took; return the number that cannot be had."""
+    missing = 0
+    steps: list[tuple[str, Callable[[], object]]] = [
+        *((f"Postgres {version}", lambda version=version: programs_of(version)) for version in VERSIONS),
+        *((flavour.capitalize(), lambda flavour=flavour: program_of(flavour)) for flavour in FLAVOURS),
+    ]
+    for name, fetch in steps:
+        sys.stdout.write(f"{name:<14}")
+        sys.stdout.flush()
+        started = time.monotonic()
+        try:
+            place = fetch()
+        except ServerError as error:
+            missing += 1
+            sys.stdout.write(f"MISSING: {error}\n")
+        else:
+            sys.stdout.write(f"{time.monotonic() - started:6.1f} s  {place}\n")
+    return missing
+
+
+if __name__ == "__main__":
+    sys.exit(main())

