@@ -1,0 +1,215 @@
+"""A real Apache Kafka broker (KRaft, one node that is broker and controller), from the jars of Maven Central.
+
+with KafkaServer() as server:
+    AIOKafkaProducer(bootstrap_servers=server.bootstrap)
+
+The jars are fetched once into `.cache/kafka` of the checkout. A broker takes about four seconds to start.
+"""
+
+import base64
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.postgres_programs import install_debian_package
+from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port, wait_until
+
+_POM = Path(__file__).parent / "kafka" / "pom.xml"
+_CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
+_START_SECONDS = 90.0  # four on an idle machine
+_STOP_SECONDS = 30.0
+_FETCH_SECONDS = 300.0
+_PORT_ATTEMPTS = 5
+_STARTED = "Kafka Server started"
+_JAVA_OPTIONS = (
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # a short life: starting fast matters more than running fast
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # says when it has started
+)
+
+
+class KafkaServer:
+    """One broker, its data in a directory of its own and kept over restarts.
+
+    Args:
+        properties: Further ones of `server.properties`, which win.
+    """
+
+    def __init__(self, **properties: str) -> None:
+        self._properties = {name.replace("_", "."): value for name, value in properties.items()}
+        self._directory = ServerDirectory("kafka")
+        self._ports = (0, 0)
+        self._process: ManagedProcess | None = None
+
+    def __enter__(self) -> "KafkaServer":
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.destroy()
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` of the broker; kept over restarts."""
+        return f"127.0.0.1:{self._ports[0]}"
+
+    @property
+    def process(self) -> ManagedProcess:
+        """The broker's process.
+
+        Raises:
+            ServerError: It has not been started.
+        """
+        if self._process is None:
+            raise ServerError("kafka has not been started")
+        return self._process
+
+    def start(self) -> "KafkaServer":
+        """Start it and wait until it serves.
+
+        Raises:
+            ServerError: It cannot be had or does not come up; the message says why and what helps.
+        """
+        for _ in range(_PORT_ATTEMPTS):
+            if not self._ports[0]:
+                self._ports = (free_port(), free_port())
+                self._format()
+            if self._try_start():
+                return self
+            self._ports = (0, 0)
+        raise ServerError(f"kafka found no free ports in {_PORT_ATTEMPTS} attempts")
+
+    def stop(self) -> None:
+        """Shut it down in order."""
+        self.process.stop(signal.SIGTERM, _STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP)."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self.process.resume()
+
+    def destroy(self) -> None:
+        """End it however it is, and delete its data."""
+        if self._process is not None and self._process.running:
+            self._process.kill()
+        self._directory.remove()
+
+    def console_consumer(self, topic: str, count: int) -> str:
+        """Return what the stock console consumer shows of a topic's first records, with their keys.
+
+        Raises:
+            ServerError: It fails; the message holds what it says.
+        """
+        main = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+        arguments = ["--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning"]
+        limits = ["--max-messages", str(count), "--timeout-ms", "20000", "--formatter-property", "print.key=true"]
+        return _run_java(main, *arguments, *limits)
+
+    def _try_start(self) -> bool:
+        """Return False when somebody else has a port."""
+        java = _program("java", "openjdk-17-jre-headless")
+        argv: list[str | Path] = [java, *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", "kafka.Kafka", self._configuration]
+        self._process = process = ManagedProcess("kafka", argv, self._directory.path / "log", cwd=self._directory.path)
+        before = process.log().count(_STARTED)
+        wait_until(lambda: process.log().count(_STARTED) > before or not process.running, "kafka", _START_SECONDS)
+        if process.running:
+            return True
+        if "Address already in use" in process.log():
+            return False
+        raise ServerError(f"kafka does not start:\n{process.log()[-4000:]}")
+
+    @property
+    def _configuration(self) -> Path:
+        return self._directory.path / "server.properties"
+
+    def _format(self) -> None:
+        """Write the configuration, and an empty log directory that belongs to it."""
+        broker, controller = self._ports
+        data = self._directory.path / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": str(data),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "auto.create.topics.enable": "false",
+        } | self._properties
+        self._configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        _run_java("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._configuration))
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    """The session's Kafka broker: use topics of your own, and leave it running."""
+    with KafkaServer() as server:
+        yield server
+
+
+def _run_java(main: str, *arguments: str) -> str:
+    argv = [_program("java", "openjdk-17-jre-headless"), *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", main, *arguments]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_START_SECONDS)
+    if ran.returncode != 0:
+        raise ServerError(f"{main} failed:\n{(ran.stdout + ran.stderr)[-4000:]}")
+    return ran.stdout
+
+
+def _jars() -> Path:
+    """Return the directory of the jars, fetching them when the pom is new."""
+    pom = _POM.read_bytes()
+    directory = _CACHE / hashlib.sha256(pom).hexdigest()[:16]
+    if directory.exists():
+        return directory
+    fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
+    ran = subprocess.run(
+        [
+            *(_program("mvn", "maven"), "-q", "-B", "-f", str(_POM)),
+            *("dependency:copy-dependencies", f"-DoutputDirectory={fresh}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_FETCH_SECONDS,
+    )
+    if ran.returncode != 0:
+        shutil.rmtree(fresh, ignore_errors=True)
+        output = (ran.stdout + ran.stderr)[-2000:]
+        raise ServerError(f"the jars of Apache Kafka could not be fetched from Maven Central by {_POM}:\n{output}")
+    try:
+        fresh.rename(directory)
+    except OSError:  # another test run was faster
+        shutil.rmtree(fresh)
+    return directory
+
+
+def _program(name: str, package: str) -> str:
+    """Return the path of a program, installing its package when that is possible."""
+    if shutil.which(name) is None:
+        install_debian_package(package, f"{name}, which the Kafka tests need,")
+    found = shutil.which(name)
+    if found is None:
+        raise ServerError(f"{package} was installed and {name} is not on PATH")
+    return found
