@@ -17,10 +17,14 @@ _log = get_logger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-EXIT_OK = 0
-EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h: refused by, or for want of, something outside
-EXIT_SOFTWARE = 70  # EX_SOFTWARE: a bug
-EXIT_CONFIGURATION = 78  # EX_CONFIG: a wrong setting
+EXIT_REFUSED = 1
+"""Refused by, or for want of, something outside; the message says by what."""
+
+EXIT_WRONG_USE = 2
+"""Wrong use of the command line, or wrong settings."""
+
+EXIT_BUG = 70
+"""EX_SOFTWARE of sysexits.h: what no clause of ours foresaw, or an end that had to be forced."""
 
 
 class Refusal(Exception):
@@ -96,4 +100,4 @@ async def _watched(main: Callable[[], Coroutine[None, None, None]], grace_second
 def _end_now(reason: str) -> None:
     """End the process without unwinding: what is left is stuck, and nothing that must last is kept in memory."""
     _log.error("ended without cleaning up", reason=reason)
-    os._exit(EXIT_SOFTWARE)
+    os._exit(EXIT_BUG)

@@ -23,7 +23,7 @@ _PLAIN = (int, float, bool, type(None))
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return a logger whose lines carry the module's name."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: FilteringBoundLogger = structlog.get_logger(module=name)
     return logger
 
 

@@ -61,15 +61,9 @@ class _Section(BaseModel):
 
     secret_fields: ClassVar[frozenset[str]] = frozenset()
 
-    def shown(self) -> dict[str, str]:
-        """Every setting as text for a person, secrets masked."""
-        values = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, SecretStr):
-                value = mask_secrets(value.get_secret_value())
-            values[name] = ",".join(value) if isinstance(value, tuple) else str(value)
-        return values
+    def shown(self) -> dict[str, str | int | float | list[str]]:
+        """Every setting as the file holds it, secrets masked."""
+        return {name: _shown(getattr(self, name)) for name in type(self).model_fields}
 
 
 class ProcessSettings(_Section):
@@ -279,6 +273,14 @@ def _problem(
     shown = _shown_secret(str(setting.value)) if field in section.secret_fields else repr(setting.value)
     reason = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     return SettingProblem(setting.origin, shown, f"{reason} ({wanted})")
+
+
+def _shown(value: object) -> str | int | float | list[str]:
+    if isinstance(value, SecretStr):
+        return mask_secrets(value.get_secret_value())
+    if isinstance(value, tuple):
+        return [str(part) for part in value]
+    return value if isinstance(value, int | float) else str(value)
 
 
 def _shown_secret(text: str) -> str:
