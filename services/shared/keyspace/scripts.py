@@ -1,0 +1,253 @@
+"""The bucket: a cache's state in Redis, changed by atomic scripts only. Consistency contract, section 6.
+
+Whoever touches the keyspace does it through `Bucket`: the proxy reads, fills and registers shapes; the invalidator
+takes its steps, starts epochs, rotates and sweeps. Nothing in Redis is trusted to last: what a script decides rests on
+positions that were stored together with their effects, and every loss ends in a refusal.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import redis.asyncio
+
+from services.shared.keyspace.cells import join_positions
+from services.shared.keyspace.entry import StoredEntry, entry_arguments
+from services.shared.keyspace.keys import Keys, format_text
+from services.shared.keyspace.outcome import Outcome, Refusal
+from services.shared.keyspace.replies import EntryHit, ReadMiss, ReadReply, pairs, parse_read
+from services.shared.keyspace.runner import BucketOutOfMemory, BucketUnavailable, ScriptRunner
+from services.shared.keyspace.state import BucketState, Followed, Registry, bucket_epoch_text, parse_registry
+from services.shared.keyspace.steps import Step
+from services.shared.lsn import NO_LSN, Lsn, sortable
+from services.shared.position import Position
+from services.shared.relation import Shape
+
+__all__ = [
+    "Bucket",
+    "BucketState",
+    "BucketUnavailable",
+    "EntryHit",
+    "EpochBegin",
+    "Outcome",
+    "ReadMiss",
+    "ReadReply",
+    "Refusal",
+    "Registry",
+    "StoredEntry",
+    "Sweep",
+]
+
+_SCRIPTS = (
+    *("read", "fill", "register", "registry"),
+    *("evict", "watermark", "advance", "follow", "new_epoch", "rotate", "sweep"),
+)
+_NONCE_BYTES = 12
+_SWEEP_KEYS = 500  # keys looked at in one SCAN
+_SWEEP_MEMBERS = 200  # members of an index looked at in one script
+
+_Parsed = TypeVar("_Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochBegin:
+    """Where a bucket epoch begins.
+
+    Attributes:
+        stream_epoch: Text of the stream epoch.
+        owner: Whose bucket it is.
+        positions: Position per partition that counts as applied, and is the floor.
+        places: Where reading of the log goes on, per partition.
+        reason: Why, for people.
+        highest_commit: Up to here commits count as applied, for fills from a hot standby.
+        followed: Relations known to be followed, beside those kept from the same stream epoch.
+    """
+
+    stream_epoch: str
+    owner: str
+    positions: tuple[Position, ...]
+    places: tuple[str, ...]
+    reason: str
+    highest_commit: Lsn = NO_LSN
+    followed: Mapping[int, Followed] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Where a sweep stands: the next cursor (0: once around), and what this part of it removed."""
+
+    cursor: int
+    removed: int
+
+
+class Bucket:
+    """A cache's state in Redis.
+
+    Every method raises `BucketUnavailable` when Redis cannot be reached or refuses, and no other error of the client.
+    Cancel-safe: yes; a script that was sent may or may not have run, and every one of them may run twice.
+    """
+
+    def __init__(
+        self, client: "redis.asyncio.Redis", cache: str, partition_count: int, max_entry_age: float = 600.0
+    ) -> None:
+        """Wrap a client, which stays the caller's to close.
+
+        Args:
+            client: It must not decode replies; its time-outs are the bucket's.
+            cache: Name of the cache.
+            partition_count: Partitions of the event log.
+            max_entry_age: Seconds after which an entry is gone in any case.
+
+        Raises:
+            ValueError: The client decodes replies, which are bytes.
+        """
+        if client.connection_pool.connection_kwargs.get("decode_responses"):
+            raise ValueError("the bucket needs a Redis client with decode_responses=False")
+        self.keys = Keys(cache)
+        self.partition_count = partition_count
+        self._format = format_text(partition_count)
+        self._age_ms = max(1, int(max_entry_age * 1000))
+        self._runner = ScriptRunner(client, self.keys.meta, _SCRIPTS)
+
+    async def load(self) -> None:
+        """Load the scripts into Redis; one that is missing later is loaded by itself."""
+        await self._runner.load()
+
+    async def ping(self) -> None:
+        """Return once Redis answers."""
+        await self._runner.command("PING")
+
+    async def state(self) -> BucketState:
+        """Read all of `m`."""
+        return (await self.registry()).state
+
+    async def registry(self) -> Registry:
+        """Read the bucket, its shapes and its followed relations at one moment."""
+        reply = await self._runner.run("registry")
+        return _parsed(lambda: parse_registry(self.partition_count, *map(pairs, reply)))
+
+    async def read(self, key: bytes) -> ReadReply:
+        """Look an entry up; it is a hit only if it is valid by the rule."""
+        reply = await self._runner.run("read", key.hex(), self._format)
+        return _parsed(lambda: parse_read(reply))
+
+    async def fill(self, epoch: str, q0: tuple[Position, ...], key: bytes, entry: StoredEntry) -> Refusal:
+        """Store an entry if it is valid by the rule.
+
+        Args:
+            epoch: Bucket epoch in which q0 was noted.
+            q0: Applied positions noted before the query was sent. These are stored, whatever `entry.q0` says.
+            key: The entry's key.
+            entry: The entry.
+
+        Returns:
+            Why not; `Refusal.NONE`, which is empty, when it was stored.
+        """
+        _, *rest = entry_arguments(entry)
+        try:
+            reply = await self._runner.run(
+                "fill", key.hex(), epoch, self._format, join_positions(q0), *rest, self._age_ms
+            )
+        except BucketOutOfMemory:
+            return Refusal.OUT_OF_MEMORY
+        return _parsed(lambda: Refusal(reply.decode()))
+
+    async def register(self, epoch: str, shapes: Iterable[Shape]) -> Registry:
+        """Have log records be matched with these shapes, from the bucket's positions on.
+
+        Returns:
+            The registry afterwards. If its epoch is not the given one, nothing was registered.
+        """
+        names = [shape.id for shape in shapes]
+        reply = await self._runner.run("register", epoch, _nonce(), *names)
+        return _parsed(lambda: parse_registry(self.partition_count, *map(pairs, reply)))
+
+    async def apply(self, epoch: str, steps: Sequence[Step]) -> list[Outcome]:
+        """Take steps in order, sent together.
+
+        Returns:
+            Their outcomes. When one is refused, those that build on it are refused as well.
+        """
+        replies = await self._runner.run_all(
+            [(step.script, (epoch, *step.at.arguments, *step.arguments)) for step in steps]
+        )
+        return _parsed(lambda: [Outcome(reply.decode()) for reply in replies])
+
+    async def new_epoch(self, expected: BucketState, begin: EpochBegin) -> Outcome:
+        """Start a bucket epoch, if the bucket is still in the expected epoch and at the expected positions.
+
+        Args:
+            expected: The bucket as it was read; of an absent one, this is INIT.
+            begin: Where the epoch begins.
+
+        Returns:
+            APPLIED, or OTHER_EPOCH when somebody else was faster.
+        """
+        followed = begin.followed or {}
+        reply = await self._runner.run(
+            "new_epoch",
+            expected.bucket_epoch,
+            join_positions(expected.positions) if expected.bucket_epoch else "",
+            bucket_epoch_text(begin.stream_epoch, _nonce()),
+            begin.owner,
+            self._format,
+            join_positions(begin.positions),
+            _nonce(),
+            begin.reason,
+            sortable(begin.highest_commit),
+            len(followed),
+            *(text for relation, value in followed.items() for text in (relation, str(value))),
+            *begin.places,
+        )
+        return _parsed(lambda: Outcome(reply.decode()))
+
+    async def rotate(self, epoch: str) -> Outcome:
+        """Forget the older half of the evictions, if the newer half is as old as an entry may get.
+
+        Returns:
+            APPLIED, TOO_EARLY, OTHER_EPOCH, or EVICTIONS_LOST when a key was deleted and only a new epoch helps.
+        """
+        reply = await self._runner.run("rotate", epoch, max(1, self._age_ms // 1000))
+        return _parsed(lambda: Outcome(reply.decode()))
+
+    async def sweep(self, cursor: int = 0) -> Sweep:
+        """Remove dead members from the indexes that one step of SCAN finds.
+
+        Args:
+            cursor: Where to go on; 0 to begin.
+        """
+        next_cursor, index_keys = await self._runner.command(
+            "SCAN", cursor, "MATCH", self.keys.index_pattern, "COUNT", _SWEEP_KEYS
+        )
+        removed = 0
+        for index_key in index_keys:
+            removed += await self._sweep_index(index_key.decode())
+        return Sweep(int(next_cursor), removed)
+
+    async def _sweep_index(self, index_key: str) -> int:
+        tag, cursor, removed = self.keys.tag_of_index(index_key), 0, 0
+        while True:
+            next_cursor, members = await self._runner.command("SSCAN", index_key, cursor, "COUNT", _SWEEP_MEMBERS)
+            if members:
+                removed += int(await self._runner.run("sweep", tag, *members))
+            cursor = int(next_cursor)
+            if not cursor:
+                return removed
+
+
+def _nonce() -> str:
+    """Random, not counted: after a loss a counter would be used again."""
+    return secrets.token_hex(_NONCE_BYTES)
+
+
+def _parsed(parse: Callable[[], _Parsed]) -> _Parsed:
+    """Read a reply.
+
+    Raises:
+        BucketUnavailable: It is not what the scripts write: somebody else wrote into our keys.
+    """
+    try:
+        return parse()
+    except (ValueError, LookupError, AttributeError) as error:
+        raise BucketUnavailable(f"the bucket holds what the scripts did not write: {error}") from error

@@ -1,0 +1,27 @@
+"""What widens an eviction from a value to its shape. Pure.
+
+A value tag names a shape with values. Where the old values of a changed row are unknown (an UPDATE under the default
+replica identity gives none), every answer of the shape may have held that row: its *shape tag* is evicted. So an answer
+that carries a value tag carries the tag of its shape as well.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from services.shared.relation import Shape, relation_tag, value_tag
+
+_DIGEST_BYTES = 12  # as in value tags
+
+
+def shape_tag(shape: Shape) -> str:
+    """Return the tag that every answer resting on a shape carries; a shape without columns is the relation."""
+    if not shape.columns:
+        return relation_tag(shape.relation)
+    return f"{shape.relation}:{blake2b(shape.id.encode(), digest_size=_DIGEST_BYTES).hexdigest()}:*"
+
+
+def occurrence_tags(shape: Shape, canonical_values: Sequence[bytes]) -> tuple[str, ...]:
+    """Return the tags of one occurrence of a relation in a statement: of the values, and of the shape."""
+    if not shape.columns:
+        return (relation_tag(shape.relation),)
+    return value_tag(shape, canonical_values), shape_tag(shape)
