@@ -34,7 +34,7 @@ class LogError(Exception):
     """
 
 
-class LogGap(LogError):  # noqa: N818 - names what is the matter with the log
+class LogGap(LogError):
     """Records between a place and the next record that the log can give are lost, or the log was made anew.
 
     Attributes:
@@ -46,11 +46,11 @@ class LogGap(LogError):  # noqa: N818 - names what is the matter with the log
         self.reason = reason
 
 
-class LogUnavailable(LogError):  # noqa: N818 - as above
+class LogUnavailable(LogError):
     """The log cannot be reached, or does not answer in time. The caller may try again."""
 
 
-class LogUnsuitable(LogError):  # noqa: N818 - as above
+class LogUnsuitable(LogError):
     """The log exists but would lose events as it is configured. The text says what to change."""
 
 
@@ -79,7 +79,7 @@ class EventLog(Protocol):
         """Number of partitions; the same for the life of the log."""
 
     async def open(self) -> None:
-        """Connect. A writer makes the log when it is missing; a reader does not.
+        """Connect. A writer makes the log when it is missing; a reader does not. A failure leaves nothing open.
 
         Raises:
             LogUnavailable: The log cannot be reached; for a reader also: it does not exist yet.
@@ -171,6 +171,7 @@ class EventLogReader(EventLog, Protocol):
             LogGap: What should come next is lost, or the log was made anew. When the log shares its fate with the
                 bucket (one Redis), both may have gone back together: read the bucket's places again before giving up.
             LogUnavailable: The log cannot be reached. Reading again later, with the same object, is all it takes.
+            LogUnsuitable: The log was made anew with another number of partitions.
 
         Cancel-safe: yes; nothing is consumed by being read.
         """

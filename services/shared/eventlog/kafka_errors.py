@@ -1,0 +1,26 @@
+"""Errors of the Kafka client, turned into those of the event log in one place."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError  # type: ignore[import-untyped]  # it ships no types
+
+from services.shared.eventlog.log import LogGap, LogUnavailable
+
+
+@asynccontextmanager
+async def translated(seconds: float) -> AsyncIterator[None]:
+    """Limit the time of what happens inside, and translate what it raises.
+
+    Raises:
+        LogGap: A place lies outside of what the topic holds.
+        LogUnavailable: Anything else that Kafka reports, or no answer in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except OffsetOutOfRangeError as error:
+        raise LogGap(f"the place read from is not in the topic any more: {error}") from error
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(f"event log on Kafka: {type(error).__name__}: {error}") from error

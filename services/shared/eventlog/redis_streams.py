@@ -1,0 +1,329 @@
+"""The event log on Redis Streams: the embedded default, one stream a partition.
+
+Ids are the positions themselves, `i-k` in decimal: an automatic id would use history again after Redis has lost some.
+So ids only grow, which fences off an older incarnation, and a stream epoch with lower LSNs needs streams made anew.
+
+XREAD passes silently over what was trimmed, deleted or lost in a fail-over. Therefore each entry names the id of its
+predecessor (`after`), and a reader takes an entry only if that is where it stands. A place is the id of the last entry
+that was read, and reading goes on behind it.
+
+Beside the streams a hash holds the identity of the log and its number of partitions. All keys are in one hash slot.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable, LogUnsuitable
+from services.shared.eventlog.outbox import Outbox, Outgoing
+from services.shared.lsn import Lsn
+from services.shared.position import Position, parse_stream_id
+
+COMMAND_TIMEOUT = 5.0  # seconds; longer than an fsync on a busy disk, much shorter than a person's patience
+DEFAULT_MAX_LENGTH = 1_000_000  # entries a partition, trimmed approximately
+_BATCH_RECORDS = 512  # a round of this size holds Redis up for about a millisecond
+_BATCH_BYTES = 1 << 20
+_READ_RECORDS = 512  # a partition
+_CHECK_SECONDS = 1.0  # how long a silent partition may be lost unnoticed while others are read
+_BEGINNING = "0-0"
+
+_Entry = tuple[bytes, dict[bytes, bytes]]  # an entry of a stream: its id and its fields
+
+_CREATE = """
+local head, identity, partition_count = KEYS[1], ARGV[1], ARGV[2]
+redis.call('DEL', unpack(KEYS))
+redis.call('HSET', head, 'identity', identity, 'partitions', partition_count)
+for index = 2, #KEYS do
+    redis.call('XGROUP', 'CREATE', KEYS[index], 'setup', '0', 'MKSTREAM')
+    redis.call('XGROUP', 'DESTROY', KEYS[index], 'setup')
+end
+"""
+"""Make the log anew, with empty streams: XADD with NOMKSTREAM then tells a stream that has vanished."""
+
+
+class _Streams:
+    """The keys of one log and what both ends ask of them."""
+
+    def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float) -> None:
+        self._partition_count = partition_count
+        self._timeout = timeout
+        self._head = f"{prefix}log"
+        self._keys = [f"{prefix}log:{partition}" for partition in range(partition_count)]
+        self._redis = _connect(redis_url, timeout, timeout)
+
+    @property
+    def partition_count(self) -> int:
+        """See `EventLog.partition_count`."""
+        return self._partition_count
+
+    async def identity(self) -> str:
+        """See `EventLog.identity`."""
+        with _translated():
+            identity = await cast(Any, self._redis.hget(self._head, "identity"))
+        if identity is None:
+            raise LogGap("the event log has vanished from Redis")
+        return str(identity, "ascii")
+
+    async def oldest(self, partition: int) -> str:
+        """See `EventLog.oldest`."""
+        with _translated():
+            entries = cast("list[_Entry]", await self._redis.xrange(self._keys[partition], count=1))
+        return self._records(partition, entries)[0].place if entries else await self._last_id(partition)
+
+    async def tail(self, partition: int, limit: int) -> list[LogRecord]:
+        """See `EventLog.tail`."""
+        with _translated():
+            entries = cast("list[_Entry]", await self._redis.xrevrange(self._keys[partition], count=limit))
+        if not entries:
+            await self._last_id(partition)
+        return self._records(partition, entries[::-1])
+
+    async def check_shape(self) -> None:
+        """Refuse a log with another number of partitions: relations would move between them."""
+        with _translated():
+            count = await cast(Any, self._redis.hget(self._head, "partitions"))
+        if count is not None and int(count) != self._partition_count:
+            raise LogUnsuitable(
+                f"the event log {self._head} has {int(count)} partitions and the settings say {self._partition_count}: "
+                f"set partitions to {int(count)}, or stop the services and delete the keys {self._head}*"
+            )
+
+    async def _last_id(self, partition: int) -> str:
+        """Return the id of the newest entry that ever was in a stream."""
+        with _translated():
+            try:
+                info = await self._redis.xinfo_stream(self._keys[partition])
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    raise LogGap("a stream of the event log has vanished from Redis") from error
+                raise
+        return str(info["last-generated-id"], "ascii")
+
+    def _records(self, partition: int, entries: "Sequence[_Entry]") -> list[LogRecord]:
+        """Turn entries into records, checking that each follows the one before."""
+        records: list[LogRecord] = []
+        for entry_id, fields in entries:
+            after, place = str(fields[b"after"], "ascii"), str(entry_id, "ascii")
+            if records and records[-1].next_place != after:
+                raise LogGap(f"entry {place} of the event log follows {after}, which is lost")
+            records.append(LogRecord(partition, after, place, fields[b"event"]))
+        return records
+
+
+class RedisStreamWriter(_Streams):
+    """`EventLogWriter` on Redis Streams."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        prefix: str,
+        partition_count: int,
+        timeout: float = COMMAND_TIMEOUT,
+        max_length: int = DEFAULT_MAX_LENGTH,
+    ) -> None:
+        """Prepare a writer.
+
+        Args:
+            redis_url: Where Redis is.
+            prefix: What the cache's keys begin with.
+            partition_count: Number of partitions.
+            timeout: How long Redis may take for anything, in seconds.
+            max_length: About how many entries each stream keeps. A reader that falls further behind finds a gap.
+        """
+        super().__init__(redis_url, prefix, partition_count, timeout)
+        self._max_length = max_length
+        self._outbox = Outbox()
+        self._last_ids: list[str] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """See `EventLog.open`."""
+        try:
+            await self._prepare()
+        except BaseException:
+            await self.close()
+            raise
+        self._sending = asyncio.create_task(self._send_rounds(), name="event log sender")
+
+    async def _prepare(self) -> None:
+        """Make the log unless it is there, and learn where it ends."""
+        await self.check_shape()
+        with _translated():
+            whole = await self._redis.exists(self._head, *self._keys) == 1 + self._partition_count
+        if not whole:
+            await self._create()
+        self._last_ids = [await self._last_id(partition) for partition in range(self._partition_count)]
+
+    async def close(self) -> None:
+        """See `EventLog.close`."""
+        if self._sending is not None:
+            self._sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sending
+        self._outbox.close()
+        await self._redis.aclose()
+
+    async def begin_epoch(self, incarnation: Lsn) -> str:
+        """See `EventLogWriter.begin_epoch`."""
+        if any(parse_stream_id(last_id) >= Position(incarnation, 0) for last_id in self._last_ids):
+            await self._create()
+            self._last_ids = [_BEGINNING] * self._partition_count
+        return await self.identity()
+
+    def append(self, partition: int, position: Position, key: bytes, value: bytes) -> "asyncio.Future[None]":
+        """See `EventLogWriter.append`."""
+        return self._outbox.put(partition, position, key, value)
+
+    async def flush(self) -> None:
+        """See `EventLogWriter.flush`."""
+        await self._outbox.flush()
+
+    async def _create(self) -> None:
+        """Make the log anew under another identity."""
+        with _translated():
+            await cast(
+                Any,
+                self._redis.eval(
+                    _CREATE,
+                    1 + self._partition_count,
+                    self._head,
+                    *self._keys,
+                    secrets.token_hex(8),
+                    self._partition_count,
+                ),
+            )
+
+    async def _send_rounds(self) -> None:
+        """Send until a failure, which is final."""
+        try:
+            while True:
+                await self._send(await self._outbox.take(_BATCH_RECORDS, _BATCH_BYTES))
+                self._outbox.settle()
+        except (LogGap, LogUnavailable) as failure:
+            self._outbox.fail(failure)
+        finally:
+            self._outbox.close()
+
+    async def _send(self, batch: Sequence[Outgoing]) -> None:
+        """Append a batch in one MULTI: Redis without memory refuses all of it, and no entry follows a lost one."""
+        pipeline = self._redis.pipeline(transaction=True)
+        last_ids = self._last_ids
+        for outgoing in batch:
+            entry_id = outgoing.position.stream_id
+            pipeline.xadd(
+                self._keys[outgoing.partition],
+                {"event": outgoing.value, "after": last_ids[outgoing.partition]},
+                id=entry_id,
+                maxlen=self._max_length,
+                approximate=True,
+                nomkstream=True,
+            )
+            last_ids[outgoing.partition] = entry_id
+        with _translated():
+            replies = await pipeline.execute()
+        if None in replies:
+            raise LogGap("a stream of the event log has vanished from Redis")
+
+
+class RedisStreamReader(_Streams):
+    """`EventLogReader` on Redis Streams. Waiting reads have a connection of their own."""
+
+    def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float = COMMAND_TIMEOUT) -> None:
+        """Prepare a reader; see `RedisStreamWriter` for the arguments."""
+        super().__init__(redis_url, prefix, partition_count, timeout)
+        self._waiting_redis = _connect(redis_url, timeout, None)
+        self._checked_at = 0.0
+
+    async def open(self) -> None:
+        """See `EventLog.open`."""
+        try:
+            await self.check_shape()
+            await self.identity()
+        except LogGap as error:
+            await self.close()
+            raise LogUnavailable("the event log does not exist yet in Redis") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """See `EventLog.close`."""
+        await self._waiting_redis.aclose()
+        await self._redis.aclose()
+
+    async def read(self, places: Mapping[int, str], wait_seconds: float) -> Sequence[LogRecord]:
+        """See `EventLogReader.read`."""
+        records = await self._read_new(places, wait_seconds)
+        if not records or time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+            seen = {record.partition for record in records}
+            await self._check({partition: place for partition, place in places.items() if partition not in seen})
+            self._checked_at = time.monotonic()
+        return records
+
+    async def _read_new(self, places: Mapping[int, str], wait_seconds: float) -> list[LogRecord]:
+        """Read what follows the places, waiting for a first entry."""
+        for place in places.values():
+            _check_place(place)
+        partitions = {self._keys[partition].encode(): partition for partition in places}
+        streams = cast(Any, {self._keys[partition]: place for partition, place in places.items()})
+        block_ms = int(wait_seconds * 1000) or None
+        with _translated():
+            async with asyncio.timeout(wait_seconds + self._timeout):
+                reply = await self._waiting_redis.xread(streams, count=_READ_RECORDS, block=block_ms)
+        records: list[LogRecord] = []
+        for key, entries in cast("list[tuple[bytes, list[_Entry]]]", reply):
+            partition = partitions[key]
+            found = self._records(partition, entries)
+            if found[0].place != places[partition]:
+                raise LogGap(f"the event log goes on after {found[0].place}, and {places[partition]} was read last")
+            records += found
+        return records
+
+    async def _check(self, places: Mapping[int, str]) -> None:
+        """Make sure that a partition without new entries still ends where it was read to."""
+        for partition, place in places.items():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.xinfo_stream(self._keys[partition])
+            pipeline.xread(cast(Any, {self._keys[partition]: place}), count=1)
+            with _translated():
+                info, following = await pipeline.execute(raise_on_error=False)
+            if isinstance(info, ResponseError):
+                raise LogGap("a stream of the event log has vanished from Redis") from info
+            last_id = str(info["last-generated-id"], "ascii")
+            if not following and last_id != place:
+                raise LogGap(f"the event log ends at {last_id}, and {place} was read last")
+
+
+def _check_place(place: str) -> None:
+    try:
+        parse_stream_id(place)
+    except ValueError as error:
+        raise LogGap(f"{place!r} is no place in a stream: it was read from another log") from error
+
+
+def _connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
+    """Make a client that repeats nothing by itself: an XADD that got through would be refused the second time."""
+    return redis.asyncio.Redis.from_url(
+        redis_url,
+        protocol=2,  # one form of replies, whatever the client's default is
+        socket_timeout=reply_timeout,
+        socket_connect_timeout=connect_timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise LogUnavailable(f"event log on Redis: {type(error).__name__}: {error}") from error
