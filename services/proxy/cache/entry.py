@@ -1,0 +1,113 @@
+"""An answer as the cache keeps it: three slices of wire bytes, and what they depend on.
+
+ParseComplete, BindComplete and ReadyForQuery belong to the turn that asked, and the transaction status byte is no part
+of an answer, so an entry keeps only RowDescription, the DataRows and CommandComplete.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from services.proxy.prepared import Prepared
+from services.shared.position import Position
+
+_LENGTHS = struct.Struct(">II")
+_OVERHEAD_BYTES = 1_200  # measured: an Entry with its index cells, sets and key, beside its slices
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The wire bytes of one answer. `description` is empty where the client did not ask for it."""
+
+    description: bytes
+    rows: bytes
+    complete: bytes
+
+    def encode(self) -> bytes:
+        """Write the answer as one byte string, for L2."""
+        return b"".join(
+            (_LENGTHS.pack(len(self.description), len(self.rows)), self.description, self.rows, self.complete)
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Answer":
+        """Read what `encode` wrote.
+
+        Raises:
+            ValueError: The body is cut short.
+        """
+        if len(body) < _LENGTHS.size:
+            raise ValueError("an entry's body is cut short")
+        description_length, rows_length = _LENGTHS.unpack_from(body)
+        rows_start = _LENGTHS.size + description_length
+        complete_start = rows_start + rows_length
+        if complete_start > len(body):
+            raise ValueError("an entry's body is cut short")
+        return cls(body[_LENGTHS.size : rows_start], body[rows_start:complete_start], body[complete_start:])
+
+
+class Entry:
+    """A live answer in L1.
+
+    Attributes:
+        at: Position, per partition, from which on the feed has to be heeded: evictions up to it are already in the
+        answer.
+        live: False once evicted; a reply that still points here must not be served.
+        hits: How often it was served; also what the second chance of L1's eviction looks at.
+        replies: Ready-made wire replies built from this entry: (dictionary, key in it), removed when the entry dies.
+    """
+
+    __slots__ = (
+        "answer",
+        "at",
+        "expires_at",
+        "hits",
+        "hits_seen",
+        "key",
+        "live",
+        "relations",
+        "replies",
+        "shapes",
+        "size",
+        "tags",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        answer: Answer,
+        at: tuple[Position, ...],
+        tags: tuple[str, ...],
+        relations: tuple[int, ...],
+        shapes: tuple[str, ...],
+        expires_at: float,
+    ) -> None:
+        self.key = key
+        self.answer = answer
+        self.at = at
+        self.tags = tags
+        self.relations = relations
+        self.shapes = shapes
+        self.expires_at = expires_at
+        self.live = True
+        self.hits = 0
+        self.hits_seen = 0
+        self.replies: list[tuple[dict[bytes, Reply], bytes]] = []
+        self.size = len(answer.description) + len(answer.rows) + len(answer.complete) + _OVERHEAD_BYTES
+
+
+class Reply:
+    """The whole wire answer to one exact turn, ready to be written: what the hot path finds.
+
+    Attributes:
+        payload: Everything from ParseComplete to ReadyForQuery.
+        sets_unnamed: Whether the turn changes what the unnamed statement means.
+        unnamed: What it means then; None: nothing.
+    """
+
+    __slots__ = ("entry", "payload", "sets_unnamed", "unnamed")
+
+    def __init__(self, entry: Entry, payload: bytes, sets_unnamed: bool, unnamed: Prepared | None) -> None:
+        self.entry = entry
+        self.payload = payload
+        self.sets_unnamed = sets_unnamed
+        self.unnamed = unnamed

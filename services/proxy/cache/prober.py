@@ -1,0 +1,112 @@
+"""Asks the primary how far it is: the worker's own clock for freshness. Consistency contract, section 3.
+
+A probe goes out every tenth of the bound while there are reads, at once after an acknowledged write, and not at all
+when nobody has read for a while. Whatever makes the connection doubtful drops every probe: nothing is served until a
+later one, on a connection that shows the followed history, is covered.
+"""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from services.proxy.cache.follower import Follower
+from services.proxy.cache.freshness import Freshness, Probe, boot_clock
+from services.proxy.control import ConnectControl
+from services.shared.lsn import Lsn, parse_lsn
+from services.shared.runtime.backoff import Backoff
+
+_QUIET_SECONDS = 5.0  # without a read for so long, probing stops: an idle cache costs the primary nothing
+_SPACING_SECONDS = 0.002  # probes asked for by writes are coalesced to one in this time
+_STATEMENT = """
+SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
+       (SELECT c.canary FROM tidegate.canary c WHERE c.cache OPERATOR(pg_catalog.=) $1),
+       pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8)
+"""
+_IDENTITY = """
+SELECT (pg_catalog.pg_control_system()).system_identifier::pg_catalog.text,
+       (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+"""
+
+_log = structlog.get_logger()
+
+
+class Prober:
+    """The probe connection of one worker and cache.
+
+    Attributes:
+        mismatches: Probes whose connection did not show the followed history.
+    """
+
+    def __init__(
+        self, connect: ConnectControl, cache: str, follower: Follower, freshness: Freshness, max_staleness: float
+    ) -> None:
+        self._connect = connect
+        self._cache = cache
+        self._follower = follower
+        self._freshness = freshness
+        self._interval = max_staleness / 10
+        self._asked = asyncio.Event()
+        self._last_read = boot_clock()
+        self.mismatches = 0
+
+    def ask(self) -> None:
+        """Send a probe at once: a write was acknowledged."""
+        self._asked.set()
+
+    def note_read(self) -> None:
+        """A read wanted to know: keep probing, and start again after a quiet time."""
+        now = boot_clock()
+        if now - self._last_read > self._interval and not self._freshness.is_fresh():
+            self._asked.set()
+        self._last_read = now
+
+    async def run(self) -> None:
+        """Probe for ever, over as many connections as it takes. Cancel-safe: yes."""
+        backoff = Backoff(first=0.05, most=1.0)
+        while True:
+            connection: asyncpg.Connection | None = None
+            try:
+                connection = await self._connect("probe")
+                identity = await connection.fetchrow(_IDENTITY)
+                await self._probe_until_it_fails(connection, (identity[0], identity[1]), backoff)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                _log.debug("probe connection failed", error=repr(error))
+            finally:
+                self._freshness.drop()
+                if connection is not None:
+                    connection.terminate()
+            await backoff.wait()
+
+    async def _probe_until_it_fails(
+        self, connection: asyncpg.Connection, identity: tuple[str, int], backoff: Backoff
+    ) -> None:
+        statement = await connection.prepare(_STATEMENT)
+        while True:
+            probe = self._freshness.send()
+            # A primary that hangs must not keep the answer of its wake-up: the bound has passed long since.
+            row = await statement.fetchrow(self._cache, timeout=max(1.0, 10 * self._interval))
+            lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
+            self._take(probe, lsn, identity, timeline, canary)
+            backoff.reset()
+            await self._wait_for_next()
+
+    def _take(self, probe: Probe, lsn: Lsn, identity: tuple[str, int], timeline: str, canary: str) -> None:
+        stream = self._follower.stream
+        if stream is None or not self._follower.epoch:
+            return  # nothing is followed yet: the answer would prove nothing
+        if (stream.system, stream.database) != identity or not self._follower.matches(timeline, canary):
+            self.mismatches += 1
+            self._freshness.drop()
+            return
+        self._freshness.answer(probe, lsn)
+
+    async def _wait_for_next(self) -> None:
+        await asyncio.sleep(_SPACING_SECONDS)
+        quiet = boot_clock() - self._last_read > _QUIET_SECONDS
+        try:
+            async with asyncio.timeout(None if quiet else self._interval - _SPACING_SECONDS):
+                await self._asked.wait()
+        except TimeoutError:
+            pass
+        self._asked.clear()

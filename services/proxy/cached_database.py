@@ -1,0 +1,163 @@
+"""One cache in one worker: everything that its sessions share. Nothing of it is global, so a process can hold many."""
+
+import asyncio
+from collections.abc import Iterable
+
+from services.proxy.answer_tags import answer_tags
+from services.proxy.cache.entry import Answer, Entry
+from services.proxy.cache.flights import Flights
+from services.proxy.cache.follower import Follower
+from services.proxy.cache.freshness import Freshness, boot_clock
+from services.proxy.cache.l1 import L1
+from services.proxy.cache.prober import Prober
+from services.proxy.cache.store import Store
+from services.proxy.catalog_watch import CatalogWatch
+from services.proxy.control import ConnectControl
+from services.proxy.planning import Plan
+from services.proxy.sql.catalog import Catalog
+from services.proxy.statements import no_names
+from services.proxy.statistics import ProxyStatistics
+from services.proxy.templates import Templates
+from services.shared.keyspace.feed import Feed
+from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
+from services.shared.position import START, Position
+from services.shared.relation import Shape
+from services.shared.runtime.settings import CacheSettings, Consistency
+
+_SWEEP_SECONDS = 5.0
+
+
+class CachedDatabase:
+    """A cached database as one worker sees it.
+
+    Attributes:
+        settings: The cache's settings.
+        statistics: Its counters.
+        sessions: The client sessions that are open.
+        names: The empty meaning of statement names, where every session begins.
+        templates, l1, store, flights, freshness, follower, prober, catalog_watch: Its parts.
+    """
+
+    def __init__(self, settings: CacheSettings, bucket: Bucket, feed: Feed) -> None:
+        self.settings = settings
+        self.upstream = settings.upstream
+        self.statistics = ProxyStatistics()
+        self.sessions: set[asyncio.Protocol] = set()
+        self.names = no_names()
+        self.templates = Templates()
+        self.freshness = Freshness(settings.max_staleness)
+        self.flights = Flights()
+        self.l1 = L1(settings.l1_bytes, (START,) * settings.partitions)
+        self.store = Store(bucket, settings.redis_timeout)
+        self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions)
+        connect = ConnectControl(settings.upstream.url, "tidegate-proxy")
+        self.prober = Prober(connect, settings.name, self.follower, self.freshness, settings.max_staleness)
+        self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self._adopt)
+        self._registration = asyncio.Lock()
+
+    @property
+    def reads_own_writes(self) -> bool:
+        """Whether sessions see their own writes (level `session`)."""
+        return self.settings.consistency is Consistency.SESSION
+
+    async def run(self) -> None:
+        """Run everything that a cache needs beside its sessions. Cancel-safe: yes."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.follower.run())
+            tasks.create_task(self.prober.run())
+            tasks.create_task(self.catalog_watch.run())
+            tasks.create_task(self.store.watch())
+            tasks.create_task(self._tend())
+
+    def uncached_relation(self, relations: Iterable[int]) -> bool:
+        """Tell whether the changes of some relation are not on the stream (yet), or of another publication entry."""
+        catalog = self.templates.catalog
+        followed = self.follower.followed
+        return catalog is None or any(
+            (entry := catalog.publication_entry(relation)) is None or followed.get(relation) != entry
+            for relation in relations
+        )
+
+    def keep(self, plan: Plan, answer: Answer, q0: tuple[Position, ...], epoch: str) -> None:
+        """Take an answer into L1 and, in the background, into L2, if the rule of validity allows it.
+
+        Args:
+            plan: Of the read that it answers.
+            answer: The answer.
+            q0: Positions that this worker had applied before the query was sent.
+            epoch: The bucket's epoch then.
+        """
+        assert plan.template is not None
+        assert plan.request is not None
+        analysis = plan.template.analysis
+        tags, shapes = answer_tags(analysis, plan.template.lexed, plan.request)
+        refusal = self._insert(plan.key, answer, q0, epoch, tags, analysis.relations, shapes)
+        if refusal:
+            self.statistics.refused[refusal] += 1
+            if refusal == "shape_not_registered":
+                self._register_soon([Shape.parse(shape) for shape in shapes])
+            return
+        self.statistics.kept += 1
+        stored = StoredEntry(q0, tags, analysis.relations, shapes, answer.encode())
+        self.store.put(epoch, q0, plan.key, stored)
+
+    def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:
+        """Take a valid L2 entry into L1, at the bucket's positions in the reply; None when this worker knows better."""
+        stored = found.entry
+        try:
+            answer = Answer.decode(stored.body)
+        except ValueError:
+            return None
+        refusal = self._insert(
+            plan.key, answer, found.positions, found.bucket_epoch, stored.tags, stored.relations, stored.shapes
+        )
+        return None if refusal else self.l1.get(plan.key)
+
+    def _insert(
+        self,
+        key: bytes,
+        answer: Answer,
+        at: tuple[Position, ...],
+        epoch: str,
+        tags: tuple[str, ...],
+        relations: tuple[int, ...],
+        shapes: tuple[str, ...],
+    ) -> str:
+        if not self.follower.epoch or self.follower.epoch != epoch:
+            return "other_epoch"
+        refusal = self.follower.refusal_of_shapes(shapes, at)
+        if refusal:
+            return refusal
+        expires_at = boot_clock() + self.settings.max_entry_age
+        return self.l1.insert(Entry(key, answer, at, tags, relations, shapes, expires_at))
+
+    async def _adopt(self, catalog: Catalog) -> None:
+        """Analyse against a new catalog: ready-made replies may rest on the old one, entries carry it in their key."""
+        self.templates.use(catalog)
+        self.l1.forget_replies()
+        await self._register(_shapes_of(catalog))
+
+    def _register_soon(self, shapes: list[Shape]) -> None:
+        if not self._registration.locked():
+            task = asyncio.ensure_future(self._register(shapes))
+            task.add_done_callback(lambda done: done.exception())
+
+    async def _register(self, shapes: list[Shape]) -> None:
+        async with self._registration:
+            try:
+                await self.follower.register(shapes)
+            except BucketUnavailable:
+                return  # what needs them is not kept, and asks again
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self.l1.sweep()
+            catalog = self.templates.catalog
+            if catalog is not None:
+                await self._register(_shapes_of(catalog))
+
+
+def _shapes_of(catalog: Catalog) -> list[Shape]:
+    """The primary key of every published relation; a relation as a whole needs no registration."""
+    return [relation.key_shape for relation in catalog.published_relations() if relation.key_shape is not None]

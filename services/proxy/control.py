@@ -1,0 +1,30 @@
+"""Control connections: the cache's own role in its own sessions, for probes and the catalog; no client's traffic."""
+
+import asyncpg
+
+
+class ConnectControl:
+    """Opens control connections to the upstream database with the cache's own role."""
+
+    def __init__(self, dsn: str, application_name: str) -> None:
+        self._dsn = dsn
+        self._application_name = application_name
+
+    async def __call__(self, purpose: str) -> asyncpg.Connection:
+        """Open one.
+
+        Args:
+            purpose: What it is for, as `pg_stat_activity` shows it.
+
+        Raises:
+            OSError, asyncpg.PostgresError, TimeoutError: Postgres cannot be reached or refuses.
+        """
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=5.0,
+            server_settings={
+                "application_name": f"{self._application_name}-{purpose}",
+                "synchronous_commit": "local",
+                "search_path": "pg_catalog",
+            },
+        )

@@ -1,0 +1,232 @@
+"""One session's way into the cache: may it be served, where is the answer, who asks already, may it be kept?
+
+Consistency contract, section 9. Nothing here touches the wire; the session does.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from services.proxy.cache.entry import Answer, Entry, Reply
+from services.proxy.cache.flights import Flight
+from services.proxy.cache.freshness import boot_clock
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.own_writes import OwnWrites
+from services.proxy.planning import Plan
+from services.proxy.recorder import Recorder
+from services.proxy.requests import Request
+from services.proxy.session_state import SessionState
+from services.shared.position import Position
+
+_MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
+_MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
+
+Answered = Callable[[Reply | None, str], None]
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Miss:
+    """A cacheable read on its way to Postgres, whose answer may be kept.
+
+    Attributes:
+        q0: Positions that this worker had applied before it was sent.
+        epoch: The bucket's epoch then.
+        flight: What others may join; None once it is not shared any more.
+    """
+
+    plan: Plan
+    q0: tuple[Position, ...]
+    epoch: str
+    recorder: Recorder
+    flight: Flight | None
+    end_flight: Callable[[Flight, Answer | None], None]
+
+    def stop_sharing(self) -> None:
+        """Let those who joined run for themselves."""
+        self.share(None)
+
+    def share(self, answer: Answer | None) -> None:
+        """Hand the answer to those who joined."""
+        if self.flight is not None:
+            flight, self.flight = self.flight, None
+            self.end_flight(flight, answer)
+
+
+class Lookup:
+    """The cache as one session sees it."""
+
+    def __init__(self, database: CachedDatabase, writes: OwnWrites) -> None:
+        self._database = database
+        self._writes = writes
+        self._task: asyncio.Task[None] | None = None
+        self._joined: tuple[Flight, Callable[[Answer | None], None]] | None = None
+
+    def note_read(self) -> None:
+        """A cacheable read came: the proxy's clock has to run."""
+        self._database.prober.note_read()
+
+    def catalog_refusal(self) -> str:
+        """Return why what the catalog says cannot be relied on; empty when it can."""
+        watch = self._database.catalog_watch
+        if not watch.current:
+            return "catalog_unknown"
+        return "own_ddl" if watch.completed < self._writes.catalog_reading else ""
+
+    def keep_refusal(self, plan: Plan, state: SessionState | None) -> str:
+        """Return why the answer to this read may not be kept; empty when it may, as far as can be told now."""
+        follower = self._database.follower
+        if not follower.epoch:
+            return follower.drop_reason
+        if state is None or not follower.matches(state.timeline, state.canary):
+            return "other_history"
+        if plan.template is None or self._database.uncached_relation(plan.template.analysis.relations):
+            return "relation_not_followed"
+        return self.catalog_refusal()
+
+    def serve_refusal(self, plan: Plan, state: SessionState | None) -> str:
+        """Return why this read may not be served from the cache now; empty when it may, if an answer is there."""
+        refusal = self.keep_refusal(plan, state)
+        if refusal:
+            return refusal
+        freshness = self._database.freshness
+        relations = plan.template.analysis.relations if plan.template is not None else ()
+        if self._database.reads_own_writes and not self._writes.covered(relations, freshness.covered):
+            return "own_write"
+        return "" if freshness.is_fresh() else "not_fresh"
+
+    def from_l1(self, plan: Plan) -> Reply | None:
+        """Return the reply that this worker holds."""
+        entry = self._database.l1.get(plan.key)
+        reply = self._reply(plan, entry)
+        if reply is not None:
+            self._database.statistics.hits += 1
+        return reply
+
+    def ask(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
+        """Join a query that is under way, or ask Redis; `answered` is called later with a reply or a reason.
+
+        Args:
+            plan: The read.
+            state: The session's state.
+            answered: Called once, unless this returns False.
+            refusal: Why no stored answer may be served. A query that is under way may be joined all the same: it is
+            fresh.
+
+        Returns:
+            False when neither is worth it; `answered` is then never called.
+        """
+        if self._join(plan, answered):
+            return True
+        database = self._database
+        if refusal or not database.store.available or plan.template is None or not plan.template.l2.pays():
+            return False
+        self._task = asyncio.get_running_loop().create_task(self._ask_store(plan, state, answered))
+        return True
+
+    def remember(self, plan: Plan, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
+        """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
+        if plan.request is None or plan.request.depends_on_unnamed or not reply.entry.live:
+            return
+        if len(reply.payload) <= _MAX_REPLY_BYTES and len(turn) <= _MAX_TURN_BYTES:
+            self._database.l1.remember_reply(reply.entry, context, turn, reply)
+
+    def begin_miss(self, plan: Plan, state: SessionState | None) -> Miss | None:
+        """Note where this worker stands before a read is sent; None when its answer cannot be kept."""
+        database = self._database
+        refusal = self.keep_refusal(plan, state)
+        q0 = database.follower.fill_position()
+        if refusal or q0 is None:
+            database.statistics.refused[refusal or "before_first_watermark"] += 1
+            return None
+        flight = database.flights.start(plan.key, boot_clock())
+        recorder = Recorder(database.settings.capture_bytes)
+        return Miss(plan, q0, database.follower.epoch, recorder, flight, database.flights.end)
+
+    def end_miss(self, miss: Miss, *, failed: bool) -> None:
+        """The answer has come: keep it and share it, if it is whole."""
+        described = miss.plan.request is not None and miss.plan.request.described
+        answer = None if failed else miss.recorder.answer(described=described)
+        miss.share(answer)
+        if answer is None:
+            self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
+        else:
+            self._database.keep(miss.plan, answer, miss.q0, miss.epoch)
+
+    def writes_visible(self) -> None:
+        """Postgres is outside a block again: what the session wrote is visible now."""
+        database = self._database
+        done = self._writes.visible(database.freshness.next_number)
+        if done.writes is None or done.writes:
+            self._writes.last_acknowledged = database.flights.tick()
+            database.prober.ask()
+        if done.schema:
+            self._writes.catalog_reading = database.catalog_watch.ask()
+
+    def close(self) -> None:
+        """Stop waiting for anything."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._joined is not None:
+            flight, landed = self._joined
+            flight.leave(landed)
+
+    def _join(self, plan: Plan, answered: Answered) -> bool:
+        database = self._database
+        sent_after = boot_clock() - database.freshness.span
+        flight = database.flights.joinable(plan.key, self._writes.last_acknowledged, sent_after)
+        if flight is None:
+            return False
+        loop = asyncio.get_running_loop()
+
+        def landed(answer: Answer | None) -> None:
+            self._joined = None
+            reply = _shared_reply(plan.request, answer)
+            if reply is not None:
+                database.statistics.hits_joined += 1
+            loop.call_soon(answered, reply, "flight_failed")
+
+        self._joined = (flight, landed)
+        flight.join(landed)
+        return True
+
+    async def _ask_store(self, plan: Plan, state: SessionState | None, answered: Answered) -> None:
+        database = self._database
+        found = await database.store.get(plan.key)
+        self._task = None
+        entry = database.adopt_stored(plan, found) if found is not None else None
+        reply = self._reply(plan, entry) if entry is not None else None
+        if reply is None:
+            # Somebody may have sent the same query while Redis was asked.
+            if not self._join(plan, answered):
+                answered(None, "not_cached")
+            return
+        # The gate is looked at after the wait, and nothing is awaited between it and the write.
+        refusal = self.serve_refusal(plan, state)
+        if refusal:
+            answered(None, refusal)
+            return
+        if plan.template is not None:
+            plan.template.l2.hits += 1
+        database.statistics.hits_l2 += 1
+        answered(reply, "")
+
+    @staticmethod
+    def _reply(plan: Plan, entry: Entry | None) -> Reply | None:
+        request = plan.request
+        if entry is None or request is None or (request.described and not entry.answer.description):
+            return None
+        entry.hits += 1
+        return Reply(entry, request.reply(entry.answer), request.sets_unnamed, request.unnamed)
+
+
+def _shared_reply(request: Request | None, answer: Answer | None) -> Reply | None:
+    """Wrap an answer that another session's query brought; it is no entry, so the reply is used once."""
+    if request is None or answer is None or (request.described and not answer.description):
+        return None
+    entry = Entry(b"", answer, (), (), (), (), 0.0)
+    entry.live = False
+    return Reply(entry, request.reply(answer), request.sets_unnamed, request.unnamed)

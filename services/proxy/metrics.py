@@ -1,0 +1,65 @@
+"""What the proxy shows of itself: counters, gauges, readiness."""
+
+from services.proxy.cached_database import CachedDatabase
+from services.shared.runtime.telemetry import Telemetry
+
+_SUBSYSTEM = "proxy"
+
+
+def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
+    """Register one cache's metrics and its readiness."""
+    statistics = database.statistics
+    telemetry.counts(
+        _SUBSYSTEM,
+        statistics,
+        {
+            "hits": "Answers served from this worker's memory (L1).",
+            "hits_l2": "Answers served from Redis (L2).",
+            "hits_joined": "Answers shared from another session's query that was under way.",
+            "misses": "Cacheable reads that went to Postgres.",
+            "kept": "Answers taken into L1.",
+        },
+    )
+    telemetry.counts_by(
+        _SUBSYSTEM, "forwarded", "reason", "Turns that went to Postgres, by reason.", lambda: statistics.forwarded
+    )
+    telemetry.counts_by(
+        _SUBSYSTEM, "fills_refused", "reason", "Answers that L1 did not take, by reason.", lambda: statistics.refused
+    )
+    telemetry.counts_by(
+        _SUBSYSTEM, "l2_fills_refused", "reason", "Answers that L2 did not take.", lambda: database.store.refused
+    )
+    telemetry.counts(
+        _SUBSYSTEM,
+        database.l1,
+        {
+            "evicted": "Entries evicted because a change may have altered them.",
+            "displaced": "Entries removed for space or age.",
+        },
+    )
+    telemetry.counts(_SUBSYSTEM, database.follower, {"resyncs": "Times that everything was dropped and read anew."})
+    telemetry.counts(_SUBSYSTEM, database.prober, {"mismatches": "Probes that showed another history."})
+    _register_gauges(telemetry, database)
+    telemetry.readiness_check("feed", lambda: None if database.follower.epoch else database.follower.drop_reason)
+    telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.current else "catalog not read yet")
+
+
+def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:
+    def age() -> float | None:
+        seconds = database.freshness.age()
+        return None if seconds == float("inf") else seconds
+
+    gauges = {
+        "freshness_age_seconds": ("Age of the newest proof of freshness; absent when there is none.", age),
+        "watermark_lsn": ("Applied watermark, as a number.", lambda: float(database.freshness.watermark)),
+        "sessions": ("Client sessions.", lambda: float(database.statistics.sessions)),
+        "l1_bytes": ("Memory of L1, by estimate.", lambda: float(database.l1.bytes_used)),
+        "l1_entries": ("Entries in L1.", lambda: float(len(database.l1))),
+        "redis_available": ("Whether Redis answers.", lambda: float(database.store.available)),
+        "relations_followed": (
+            "Relations whose changes are on the stream.",
+            lambda: float(len(database.follower.followed)),
+        ),
+    }
+    for name, (description, read) in gauges.items():
+        telemetry.gauge(_SUBSYSTEM, name, description, read)

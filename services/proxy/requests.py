@@ -1,0 +1,181 @@
+"""Which turns can be answered from a cache at all, and what exactly they ask.
+
+One statement, run to completion, in one of two forms: a simple Query, or [Parse] Bind [Describe portal] Execute Sync
+on the unnamed portal. Everything else is forwarded. Pure.
+"""
+
+from dataclasses import dataclass
+
+from services.proxy.cache.entry import Answer
+from services.proxy.prepared import Prepared
+from services.proxy.statements import Names
+from services.proxy.turns import Part
+from services.shared.pgwire.backend import BindComplete, ParseComplete, ReadyForQuery
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.errors import ProtocolViolation
+from services.shared.pgwire.frontend import (
+    Bind,
+    Close,
+    Describe,
+    Execute,
+    Flush,
+    FrontendMessage,
+    Parse,
+    Query,
+    Sync,
+    Target,
+    decode_frontend,
+    format_of,
+)
+
+_PARSE_COMPLETE = ParseComplete().encode()
+_BIND_COMPLETE = BindComplete().encode()
+_READY = ReadyForQuery(TransactionStatus.IDLE).encode()
+_UNNAMED = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a turn asks.
+
+    Attributes:
+        text: The statement.
+        parameter_types: Type OIDs as declared; 0 or missing: inferred by Postgres.
+        parameter_formats: As in Bind.
+        values: Parameter values; None is NULL.
+        result_formats: As in Bind; empty when all are text.
+        described: The client asked for the row description.
+        parses: The turn parses the unnamed statement.
+        sets_unnamed: The turn changes what the unnamed statement means (a simple Query forgets it).
+        unnamed: What it means then; None: nothing.
+        simple: The simple protocol.
+        depends_on_unnamed: The unnamed statement of an earlier turn is meant, so equal bytes may ask something else.
+    """
+
+    text: bytes
+    parameter_types: tuple[int, ...]
+    parameter_formats: tuple[int, ...]
+    values: tuple[bytes | None, ...]
+    result_formats: tuple[int, ...]
+    described: bool
+    parses: bool
+    sets_unnamed: bool
+    unnamed: Prepared | None
+    simple: bool
+    depends_on_unnamed: bool
+
+    def parameter_format(self, index: int) -> int:
+        """Return the format code of a parameter, counted from 0."""
+        return format_of(self.parameter_formats, index)
+
+    def reply(self, answer: Answer) -> bytes:
+        """Return the whole wire reply to this turn from an answer."""
+        return b"".join(
+            (
+                _PARSE_COMPLETE if self.parses else b"",
+                b"" if self.simple else _BIND_COMPLETE,
+                answer.description if self.described else b"",
+                answer.rows,
+                answer.complete,
+                _READY,
+            )
+        )
+
+
+def decode_part(part: Part) -> list[FrontendMessage] | None:
+    """Decode a part's messages; None when one is malformed (Postgres will say so) or was too long to hold."""
+    if not part.whole:
+        return None
+    try:
+        return [decode_frontend(part.raw, start, end) for _, start, end in part.messages]
+    except ProtocolViolation:
+        return None
+
+
+def read_request(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> Request | None:
+    """Return what a whole turn asks, or None when it is not of a form that a cache can answer."""
+    match messages:
+        case [Query(sql)]:
+            return Request(
+                text=sql,
+                parameter_types=(),
+                parameter_formats=(),
+                values=(),
+                result_formats=(),
+                described=True,
+                parses=False,
+                sets_unnamed=True,
+                unnamed=None,
+                simple=True,
+                depends_on_unnamed=False,
+            )
+        case [Parse(statement=b"") as parse, Bind() as bind, *rest] if bind.statement == _UNNAMED:
+            prepared = Prepared(parse.sql, parse.parameter_types, parse.encode())
+            return _bound(bind, rest, prepared, parses=True)
+        case [Bind(statement=b"") as bind, *rest] if unnamed is not None:
+            return _bound(bind, rest, unnamed, parses=False)
+        case [Bind() as bind, *rest]:
+            named = names.get(bind.statement)
+            return _bound(bind, rest, named, parses=False) if named is not None else None
+        case _:
+            return None
+
+
+def _bound(bind: Bind, rest: list[FrontendMessage], prepared: Prepared, *, parses: bool) -> Request | None:
+    match rest:
+        case [Describe(Target.PORTAL, b""), Execute(b"", row_limit), Sync()]:
+            described = True
+        case [Execute(b"", row_limit), Sync()]:
+            described = False
+        case _:
+            return None
+    if bind.portal != _UNNAMED or row_limit > 0:
+        return None
+    return Request(
+        text=prepared.text,
+        parameter_types=prepared.parameter_types,
+        parameter_formats=bind.parameter_formats,
+        values=bind.values,
+        result_formats=() if not any(bind.result_formats) else bind.result_formats,
+        described=described,
+        parses=parses,
+        sets_unnamed=parses,
+        unnamed=prepared if parses else None,
+        simple=False,
+        depends_on_unnamed=bind.statement == _UNNAMED and not parses,
+    )
+
+
+def executed_texts(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> list[bytes] | None:
+    """Return the statements that these messages run, or None when that cannot be told.
+
+    A portal that was bound in an earlier turn, a fast-path function call, a name that is not known here: not told.
+    """
+    parsed: dict[bytes, bytes] = {}
+    bound: set[bytes] = set()
+    texts: list[bytes] = []
+    for message in messages:
+        match message:
+            case Query(sql):
+                texts.append(sql)
+            case Parse(statement, sql):
+                parsed[statement] = sql
+            case Bind(portal, statement):
+                text = parsed.get(statement) or _known_text(statement, names, unnamed)
+                if text is None:
+                    return None
+                texts.append(text)
+                bound.add(portal)
+            case Execute(portal):
+                if portal not in bound:
+                    return None
+            case Sync() | Flush() | Describe() | Close():
+                pass
+            case _:
+                return None
+    return texts
+
+
+def _known_text(statement: bytes, names: Names, unnamed: Prepared | None) -> bytes | None:
+    prepared = unnamed if statement == _UNNAMED else names.get(statement)
+    return prepared.text if prepared is not None else None

@@ -1,0 +1,107 @@
+"""The proxy service: one worker process, all caches of its settings, a port for each."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError
+
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.client import ClientConnection
+from services.proxy.exposure import is_loopback, refuse_open_door
+from services.proxy.metrics import register_metrics
+from services.proxy.session import Session
+from services.shared.keyspace.feed import Feed
+from services.shared.keyspace.scripts import Bucket
+from services.shared.pgwire.sqlstate import Sqlstate
+from services.shared.runtime.lifecycle import Refusal, run_together
+from services.shared.runtime.logging import cache_context
+from services.shared.runtime.settings import CacheSettings, Settings
+from services.shared.runtime.telemetry import Telemetry
+
+_BACKLOG = 1024  # clients that may wait to be accepted, as a pool that starts up opens all at once
+_REDIS_CONNECT_SECONDS = 1.0
+_REDIS_ANSWER_SECONDS = 2.0  # above the time that the feed's reader blocks; what a client waits for has its own bound
+
+_log = structlog.get_logger()
+
+
+async def run_proxy(settings: Settings, worker_index: int, telemetry: Telemetry) -> None:
+    """Serve every cache until cancelled.
+
+    Args:
+        settings: The settings.
+        worker_index: Which of the workers that share the ports this one is.
+        telemetry: Where counters are registered.
+
+    Raises:
+        Refusal: A port cannot be had, or listening on it would let strangers in.
+    """
+    await run_together(
+        {name: partial(_serve_cache, cache, telemetry.for_cache(name)) for name, cache in settings.caches.items()}
+    )
+
+
+async def _serve_cache(settings: CacheSettings, telemetry: Telemetry) -> None:
+    with cache_context(settings.name):
+        host, port = settings.listen_address
+        loopback = is_loopback(host)
+        if not loopback:
+            await refuse_open_door(settings.upstream, settings.listen)
+        async with _cached_database(settings) as database:
+            register_metrics(telemetry, database)
+            server = await _listen(database, host, port, loopback=loopback)
+            address = server.sockets[0].getsockname()
+            _log.info("listening", host=address[0], port=address[1], consistency=str(settings.consistency))
+            try:
+                async with server:
+                    await database.run()
+            finally:
+                _end_sessions(database)
+
+
+@asynccontextmanager
+async def _cached_database(settings: CacheSettings) -> AsyncIterator[CachedDatabase]:
+    """Open the Redis clients of a cache; the feed blocks on one of its own."""
+    commands = _redis(settings)
+    feed_reader = _redis(settings)
+    try:
+        bucket = Bucket(commands, settings.name, settings.partitions, settings.max_entry_age)
+        yield CachedDatabase(settings, bucket, Feed(feed_reader, settings.name, settings.partitions))
+    finally:
+        for client in (commands, feed_reader):
+            try:
+                await client.aclose()
+            except (RedisError, OSError) as error:
+                _log.debug("a redis connection did not close", error=repr(error))
+
+
+def _redis(settings: CacheSettings) -> "redis.asyncio.Redis":
+    return redis.asyncio.Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        decode_responses=False,
+        socket_connect_timeout=_REDIS_CONNECT_SECONDS,
+        socket_timeout=_REDIS_ANSWER_SECONDS,
+        socket_keepalive=True,
+    )
+
+
+async def _listen(database: CachedDatabase, host: str, port: int, *, loopback: bool) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(
+            lambda: ClientConnection(database, loopback=loopback), host, port, reuse_port=True, backlog=_BACKLOG
+        )
+    except OSError as error:
+        raise Refusal(
+            f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another TIDEGATE_LISTEN."
+        ) from error
+
+
+def _end_sessions(database: CachedDatabase) -> None:
+    for session in list(database.sessions):
+        if isinstance(session, Session):
+            session.end(Sqlstate.ADMIN_SHUTDOWN, "terminating connection: the proxy is shutting down")

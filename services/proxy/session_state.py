@@ -1,0 +1,115 @@
+"""Everything about a session that can change an answer, as Postgres itself reports it on the session's own connection.
+
+One statement asks for it all, before the client sees its first ReadyForQuery and again whenever a statement may have
+changed it. It also reads the timeline and the canary, which prove to which history this connection belongs (hazard
+H48). Pure.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+# Settings that change the text of an answer or the meaning of a statement (hazard H23). Those that only change plans,
+# time-outs, locks or logging are left out.
+_SETTINGS = (
+    "client_encoding",
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "timezone_abbreviations",
+    "extra_float_digits",
+    "bytea_output",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "row_security",
+    "array_nulls",
+    "xmlbinary",
+    "xmloption",
+    "quote_all_identifiers",
+    "transform_null_equals",
+    "default_text_search_config",
+    "gin_fuzzy_search_limit",
+    "backslash_quote",
+    "standard_conforming_strings",
+    "default_transaction_isolation",
+    "role",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What Postgres said about a session.
+
+    Attributes:
+        schemas: The search path as resolved (`current_schemas(true)`).
+        timeline: Eight hexadecimal digits; empty on a standby.
+        canary: The canary that this connection reads; empty when there is none.
+        key: Digest of all that can change an answer.
+        refusal: Why this session's statements are not cached; empty when they may be.
+    """
+
+    schemas: tuple[str, ...]
+    timeline: str
+    canary: str
+    key: bytes
+    refusal: str
+
+
+def state_query(cache: str) -> bytes:
+    """Return the statement that asks for the state, as SQL text.
+
+    Everything is qualified: the session's search_path decides nothing here.
+    """
+    settings = ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in _SETTINGS)
+    literal = cache.replace("'", "''")
+    return (
+        "SELECT pg_catalog.json_build_object("  # noqa: S608 - of constants, and the cache's own name, quoted
+        "'user', current_user, 'login', session_user, 'database', pg_catalog.current_database(), "
+        "'temporary', pg_catalog.pg_my_temp_schema()::pg_catalog.int8, "
+        "'schemas', pg_catalog.current_schemas(true), "
+        "'standby', pg_catalog.pg_is_in_recovery(), "
+        "'timeline', CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.substr("
+        "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
+        "'canary', (SELECT c.canary FROM tidegate.canary c "
+        f"WHERE c.cache OPERATOR(pg_catalog.=) '{literal}'::pg_catalog.text), "
+        f"'settings', pg_catalog.json_build_array({settings}))"
+    ).encode()
+
+
+def parse_state(row: bytes) -> SessionState:
+    """Read the answer to `state_query`.
+
+    Args:
+        row: The only column of the only row, as text.
+
+    Raises:
+        ValueError: The row is not what the statement gives.
+    """
+    try:
+        found: dict[str, Any] = json.loads(row.decode("utf-8", "surrogateescape"))
+        settings = dict(zip(_SETTINGS, found["settings"], strict=True))
+        identity = json.dumps(
+            [found["user"], found["login"], found["database"], found["schemas"], found["settings"]]
+        ).encode()
+        schemas = tuple(str(schema) for schema in found["schemas"])
+        timeline, canary = str(found["timeline"]), str(found["canary"] or "")
+        refusal = _refusal(found, settings)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"unexpected session state: {error!r}") from error
+    return SessionState(schemas, timeline, canary, blake2b(identity, digest_size=16).digest(), refusal)
+
+
+def _refusal(found: dict[str, Any], settings: dict[str, str | None]) -> str:
+    if found["standby"]:
+        return "standby"
+    if found["temporary"]:
+        return "temporary_schema"  # a temporary table may shadow any name (hazard H22)
+    if settings["client_encoding"] != "UTF8":
+        return "client_encoding"
+    if settings["standard_conforming_strings"] != "on":
+        return "nonstandard_strings"
+    if settings["default_transaction_isolation"] != "read committed":
+        return "isolation_level"
+    return ""

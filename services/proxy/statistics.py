@@ -1,0 +1,30 @@
+"""What one worker counts for one cache: plain integers, so that counting costs nothing; read at a scrape."""
+
+from collections import Counter
+
+
+class ProxyStatistics:
+    """Counters of one cache in one worker.
+
+    Attributes:
+        hits: Answers served from L1, ready-made replies included.
+        hits_l2: Answers served from Redis.
+        hits_joined: Answers shared from a query of another session that was under way.
+        misses: Cacheable reads that went to Postgres.
+        forwarded: Turns that went to Postgres, by reason; a miss's reason says why it could not be served.
+        kept: Answers taken into L1.
+        refused: Answers that were not kept, by reason.
+        sessions: Client sessions now.
+    """
+
+    __slots__ = ("forwarded", "hits", "hits_joined", "hits_l2", "kept", "misses", "refused", "sessions")
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.hits_l2 = 0
+        self.hits_joined = 0
+        self.misses = 0
+        self.kept = 0
+        self.sessions = 0
+        self.forwarded: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()

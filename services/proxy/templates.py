@@ -1,0 +1,88 @@
+"""What the proxy knows of a statement's text: analysed once per template, found again by a dictionary look-up.
+
+Bounded: the least lately used texts and templates are forgotten. A new catalog forgets every analysis, since a name may
+mean something else in it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from services.proxy.sql.catalog import Catalog
+from services.proxy.sql.lexer import LexError
+from services.proxy.sql.template import Lexed, lex
+from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
+
+_TEXTS = 20_000  # texts with their literals; some 1 KiB each
+_TEMPLATES = 5_000
+_MAX_TEXT_BYTES = 64 * 1024  # longer statements are forwarded without a look
+
+
+@dataclass(slots=True)
+class L2Yield:
+    """Whether asking Redis pays for a template: the look-ups it took and the hits it gave."""
+
+    lookups: int = 0
+    hits: int = 0
+
+    def pays(self) -> bool:
+        """Tell whether to ask now: at first always, then while one in twenty hits, and else now and then."""
+        self.lookups += 1
+        return self.lookups <= 50 or self.hits * 20 >= self.lookups or self.lookups % 16 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One analysed statement text in one name space."""
+
+    lexed: Lexed
+    analysis: Analysis
+    l2: L2Yield
+
+
+class Templates:
+    """Analyses of one cache in one worker."""
+
+    def __init__(self) -> None:
+        self._catalog: Catalog | None = None
+        self._by_text: OrderedDict[tuple[bytes, NameSpace], Template] = OrderedDict()
+        self._by_template: OrderedDict[tuple[str, tuple[str, ...], NameSpace], Template] = OrderedDict()
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """The catalog that the analyses are of; None until the first was read."""
+        return self._catalog
+
+    def use(self, catalog: Catalog) -> None:
+        """Analyse against another catalog from now on."""
+        self._catalog = catalog
+        self._by_text.clear()
+        self._by_template.clear()
+
+    def find(self, text: bytes, name_space: NameSpace) -> Template | None:
+        """Return the analysis of a statement, or None when there is no catalog yet or the text cannot be one."""
+        known = self._by_text.get((text, name_space))
+        if known is not None:
+            self._by_text.move_to_end((text, name_space))
+            return known
+        if self._catalog is None or len(text) > _MAX_TEXT_BYTES:
+            return None
+        template = self._analyse(text, name_space, self._catalog)
+        self._by_text[text, name_space] = template
+        if len(self._by_text) > _TEXTS:
+            self._by_text.popitem(last=False)
+        return template
+
+    def _analyse(self, text: bytes, name_space: NameSpace, catalog: Catalog) -> Template:
+        try:
+            lexed = lex(text.decode())
+        except (LexError, UnicodeDecodeError):
+            return Template(Lexed.empty(), unanalysable(), L2Yield())
+        # The kinds of the literals belong to the template: `LIMIT 5` and `LIMIT '5'` are analysed apart.
+        identity = (lexed.template, tuple(literal.kind for literal in lexed.literals), name_space)
+        known = self._by_template.get(identity)
+        if known is None:
+            known = Template(lexed, analyse(lexed, catalog, name_space), L2Yield())
+            self._by_template[identity] = known
+            if len(self._by_template) > _TEMPLATES:
+                self._by_template.popitem(last=False)
+        return Template(lexed, known.analysis, known.l2)
