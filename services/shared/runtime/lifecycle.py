@@ -80,9 +80,9 @@ async def _watched(main: Callable[[], Coroutine[None, None, None]], grace_second
         if received:
             _end_now("a second signal came")
         received.append(number)
-        _log.info("stopping", signal=number.name, grace_seconds=grace_seconds)
         work.cancel()
         loop.call_later(grace_seconds, _end_now, "the grace is over")
+        _log.info("stopping", signal=number.name, grace_seconds=grace_seconds)
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
@@ -99,5 +99,7 @@ async def _watched(main: Callable[[], Coroutine[None, None, None]], grace_second
 
 def _end_now(reason: str) -> None:
     """End the process without unwinding: what is left is stuck, and nothing that must last is kept in memory."""
-    _log.error("ended without cleaning up", reason=reason)
-    os._exit(EXIT_BUG)
+    try:
+        _log.error("ended without cleaning up", reason=reason)
+    finally:
+        os._exit(EXIT_BUG)  # whoever reads the log may be gone already
