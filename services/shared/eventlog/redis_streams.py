@@ -13,17 +13,15 @@ Beside the streams a hash holds the identity of the log and its number of partit
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable, LogUnsuitable
+from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
+from services.shared.eventlog.redis_log import Entry, RedisLog, connect, translated
 from services.shared.lsn import Lsn
 from services.shared.position import Position, parse_stream_id
 
@@ -34,8 +32,6 @@ _BATCH_BYTES = 1 << 20
 _READ_RECORDS = 512  # a partition
 _CHECK_SECONDS = 1.0  # how long a silent partition may be lost unnoticed while others are read
 _BEGINNING = "0-0"
-
-_Entry = tuple[bytes, dict[bytes, bytes]]  # an entry of a stream: its id and its fields
 
 _CREATE = """
 local head, identity, partition_count = KEYS[1], ARGV[1], ARGV[2]
@@ -49,76 +45,7 @@ end
 """Make the log anew, with empty streams: XADD with NOMKSTREAM then tells a stream that has vanished."""
 
 
-class _Streams:
-    """The keys of one log and what both ends ask of them."""
-
-    def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float) -> None:
-        self._partition_count = partition_count
-        self._timeout = timeout
-        self._head = f"{prefix}log"
-        self._keys = [f"{prefix}log:{partition}" for partition in range(partition_count)]
-        self._redis = _connect(redis_url, timeout, timeout)
-
-    @property
-    def partition_count(self) -> int:
-        """See `EventLog.partition_count`."""
-        return self._partition_count
-
-    async def identity(self) -> str:
-        """See `EventLog.identity`."""
-        with _translated():
-            identity = await cast(Any, self._redis.hget(self._head, "identity"))
-        if identity is None:
-            raise LogGap("the event log has vanished from Redis")
-        return str(identity, "ascii")
-
-    async def oldest(self, partition: int) -> str:
-        """See `EventLog.oldest`."""
-        with _translated():
-            entries = cast("list[_Entry]", await self._redis.xrange(self._keys[partition], count=1))
-        return self._records(partition, entries)[0].place if entries else await self._last_id(partition)
-
-    async def tail(self, partition: int, limit: int) -> list[LogRecord]:
-        """See `EventLog.tail`."""
-        with _translated():
-            entries = cast("list[_Entry]", await self._redis.xrevrange(self._keys[partition], count=limit))
-        if not entries:
-            await self._last_id(partition)
-        return self._records(partition, entries[::-1])
-
-    async def check_shape(self) -> None:
-        """Refuse a log with another number of partitions: relations would move between them."""
-        with _translated():
-            count = await cast(Any, self._redis.hget(self._head, "partitions"))
-        if count is not None and int(count) != self._partition_count:
-            raise LogUnsuitable(
-                f"the event log {self._head} has {int(count)} partitions and the settings say {self._partition_count}: "
-                f"set partitions to {int(count)}, or stop the services and delete the keys {self._head}*"
-            )
-
-    async def _last_id(self, partition: int) -> str:
-        """Return the id of the newest entry that ever was in a stream."""
-        with _translated():
-            try:
-                info = await self._redis.xinfo_stream(self._keys[partition])
-            except ResponseError as error:
-                if "no such key" in str(error):
-                    raise LogGap("a stream of the event log has vanished from Redis") from error
-                raise
-        return str(info["last-generated-id"], "ascii")
-
-    def _records(self, partition: int, entries: "Sequence[_Entry]") -> list[LogRecord]:
-        """Turn entries into records, checking that each follows the one before."""
-        records: list[LogRecord] = []
-        for entry_id, fields in entries:
-            after, place = str(fields[b"after"], "ascii"), str(entry_id, "ascii")
-            if records and records[-1].next_place != after:
-                raise LogGap(f"entry {place} of the event log follows {after}, which is lost")
-            records.append(LogRecord(partition, after, place, fields[b"event"]))
-        return records
-
-
-class RedisStreamWriter(_Streams):
+class RedisStreamWriter(RedisLog):
     """`EventLogWriter` on Redis Streams."""
 
     def __init__(
@@ -156,7 +83,7 @@ class RedisStreamWriter(_Streams):
     async def _prepare(self) -> None:
         """Make the log unless it is there, and learn where it ends."""
         await self.check_shape()
-        with _translated():
+        with translated():
             whole = await self._redis.exists(self._head, *self._keys) == 1 + self._partition_count
         if not whole:
             await self._create()
@@ -188,7 +115,7 @@ class RedisStreamWriter(_Streams):
 
     async def _create(self) -> None:
         """Make the log anew under another identity."""
-        with _translated():
+        with translated():
             await cast(
                 Any,
                 self._redis.eval(
@@ -227,19 +154,20 @@ class RedisStreamWriter(_Streams):
                 nomkstream=True,
             )
             last_ids[outgoing.partition] = entry_id
-        with _translated():
+        with translated():
             replies = await pipeline.execute()
         if None in replies:
             raise LogGap("a stream of the event log has vanished from Redis")
 
 
-class RedisStreamReader(_Streams):
+class RedisStreamReader(RedisLog):
     """`EventLogReader` on Redis Streams. Waiting reads have a connection of their own."""
 
     def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float = COMMAND_TIMEOUT) -> None:
         """Prepare a reader; see `RedisStreamWriter` for the arguments."""
         super().__init__(redis_url, prefix, partition_count, timeout)
-        self._waiting_redis = _connect(redis_url, timeout, None)
+        self._waiting_redis = connect(redis_url, timeout, None)
+        self._identity: str | None = None  # of the log that the places belong to; none: of the one that is there
         self._checked_at = 0.0
 
     async def open(self) -> None:
@@ -259,13 +187,22 @@ class RedisStreamReader(_Streams):
         await self._waiting_redis.aclose()
         await self._redis.aclose()
 
+    async def identity(self) -> str:
+        """See `EventLog.identity`; whoever asks takes places of this log from now on."""
+        self._identity = await super().identity()
+        return self._identity
+
     async def read(self, places: Mapping[int, str], wait_seconds: float) -> Sequence[LogRecord]:
         """See `EventLogReader.read`."""
-        records = await self._read_new(places, wait_seconds)
-        if not records or time.monotonic() - self._checked_at >= _CHECK_SECONDS:
-            seen = {record.partition for record in records}
-            await self._check({partition: place for partition, place in places.items() if partition not in seen})
-            self._checked_at = time.monotonic()
+        try:
+            records = await self._read_new(places, wait_seconds)
+            if not records or time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+                seen = {record.partition for record in records}
+                await self._check({partition: place for partition, place in places.items() if partition not in seen})
+                self._checked_at = time.monotonic()
+        except LogGap:
+            self._identity = None  # the gap has been told; the next places belong to the log that is there now
+            raise
         return records
 
     async def _read_new(self, places: Mapping[int, str], wait_seconds: float) -> list[LogRecord]:
@@ -275,11 +212,11 @@ class RedisStreamReader(_Streams):
         partitions = {self._keys[partition].encode(): partition for partition in places}
         streams = cast(Any, {self._keys[partition]: place for partition, place in places.items()})
         block_ms = int(wait_seconds * 1000) or None
-        with _translated():
+        with translated():
             async with asyncio.timeout(wait_seconds + self._timeout):
                 reply = await self._waiting_redis.xread(streams, count=_READ_RECORDS, block=block_ms)
         records: list[LogRecord] = []
-        for key, entries in cast("list[tuple[bytes, list[_Entry]]]", reply):
+        for key, entries in cast("list[tuple[bytes, list[Entry]]]", reply):
             partition = partitions[key]
             found = self._records(partition, entries)
             if found[0].place != places[partition]:
@@ -287,16 +224,21 @@ class RedisStreamReader(_Streams):
             records += found
         return records
 
-    async def _check(self, places: Mapping[int, str]) -> None:
-        """Make sure that a partition without new entries still ends where it was read to."""
-        for partition, place in places.items():
+    async def _check(self, silent: Mapping[int, str]) -> None:
+        """Make sure that the log is the same, and that partitions without new entries end where they were read to."""
+        before = self._identity
+        if before not in (None, await self.identity()):
+            raise LogGap("the event log was made anew")
+        for partition, place in silent.items():
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.xinfo_stream(self._keys[partition])
             pipeline.xread(cast(Any, {self._keys[partition]: place}), count=1)
-            with _translated():
+            with translated():
                 info, following = await pipeline.execute(raise_on_error=False)
-            if isinstance(info, ResponseError):
-                raise LogGap("a stream of the event log has vanished from Redis") from info
+                if isinstance(info, ResponseError):
+                    raise LogGap("a stream of the event log has vanished from Redis") from info
+                if isinstance(info, RedisError):
+                    raise info
             last_id = str(info["last-generated-id"], "ascii")
             if not following and last_id != place:
                 raise LogGap(f"the event log ends at {last_id}, and {place} was read last")
@@ -307,23 +249,3 @@ def _check_place(place: str) -> None:
         parse_stream_id(place)
     except ValueError as error:
         raise LogGap(f"{place!r} is no place in a stream: it was read from another log") from error
-
-
-def _connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
-    """Make a client that repeats nothing by itself: an XADD that got through would be refused the second time."""
-    return redis.asyncio.Redis.from_url(
-        redis_url,
-        protocol=2,  # one form of replies, whatever the client's default is
-        socket_timeout=reply_timeout,
-        socket_connect_timeout=connect_timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the client's errors into ours."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise LogUnavailable(f"event log on Redis: {type(error).__name__}: {error}") from error

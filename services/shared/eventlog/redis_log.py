@@ -1,0 +1,104 @@
+"""What a log on Redis Streams consists of, and the questions that both of its ends ask; see `redis_streams.py`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable, LogUnsuitable
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+"""An entry of a stream as the client gives it: its id and its fields."""
+
+
+class RedisLog:
+    """The keys of one log and what both ends ask of them."""
+
+    def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float) -> None:
+        self._partition_count = partition_count
+        self._timeout = timeout
+        self._head = f"{prefix}log"
+        self._keys = [f"{prefix}log:{partition}" for partition in range(partition_count)]
+        self._redis = connect(redis_url, timeout, timeout)
+
+    @property
+    def partition_count(self) -> int:
+        """See `EventLog.partition_count`."""
+        return self._partition_count
+
+    async def identity(self) -> str:
+        """See `EventLog.identity`."""
+        with translated():
+            identity = await cast(Any, self._redis.hget(self._head, "identity"))
+        if identity is None:
+            raise LogGap("the event log has vanished from Redis")
+        return str(identity, "ascii")
+
+    async def oldest(self, partition: int) -> str:
+        """See `EventLog.oldest`."""
+        with translated():
+            entries = cast("list[Entry]", await self._redis.xrange(self._keys[partition], count=1))
+        return self._records(partition, entries)[0].place if entries else await self._last_id(partition)
+
+    async def tail(self, partition: int, limit: int) -> list[LogRecord]:
+        """See `EventLog.tail`."""
+        with translated():
+            entries = cast("list[Entry]", await self._redis.xrevrange(self._keys[partition], count=limit))
+        if not entries:
+            await self._last_id(partition)
+        return self._records(partition, entries[::-1])
+
+    async def check_shape(self) -> None:
+        """Refuse a log with another number of partitions: relations would move between them."""
+        with translated():
+            count = await cast(Any, self._redis.hget(self._head, "partitions"))
+        if count is not None and int(count) != self._partition_count:
+            raise LogUnsuitable(
+                f"the event log {self._head} has {int(count)} partitions and the settings say {self._partition_count}: "
+                f"set partitions to {int(count)}, or stop the services and delete the keys {self._head}*"
+            )
+
+    async def _last_id(self, partition: int) -> str:
+        """Return the id of the newest entry that ever was in a stream."""
+        with translated():
+            try:
+                info = await self._redis.xinfo_stream(self._keys[partition])
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    raise LogGap("a stream of the event log has vanished from Redis") from error
+                raise
+        return str(info["last-generated-id"], "ascii")
+
+    def _records(self, partition: int, entries: "Sequence[Entry]") -> list[LogRecord]:
+        """Turn entries into records, checking that each follows the one before."""
+        records: list[LogRecord] = []
+        for entry_id, fields in entries:
+            after, place = str(fields[b"after"], "ascii"), str(entry_id, "ascii")
+            if records and records[-1].next_place != after:
+                raise LogGap(f"entry {place} of the event log follows {after}, which is lost")
+            records.append(LogRecord(partition, after, place, fields[b"event"]))
+        return records
+
+
+def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
+    """Make a client that repeats nothing by itself: an XADD that got through would be refused the second time."""
+    return redis.asyncio.Redis.from_url(
+        redis_url,
+        protocol=2,  # one form of replies, whatever the client's default is
+        socket_timeout=reply_timeout,
+        socket_connect_timeout=connect_timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise LogUnavailable(f"event log on Redis: {type(error).__name__}: {error}") from error
