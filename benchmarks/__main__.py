@@ -1,0 +1,78 @@
+"""`make bench`: run the measurements, print them, and keep them in benchmarks/RESULTS.md.
+
+python -m benchmarks hits --rounds 5 --seconds 5
+python -m benchmarks evictions --writes 300
+"""
+
+import argparse
+import datetime as dt
+import re
+from pathlib import Path
+
+from benchmarks.evictions import measure_evictions
+from benchmarks.hits import measure_hits
+
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("what", nargs="?", choices=("all", "hits", "evictions"), default="all")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side; the median counts")
+    parser.add_argument("--seconds", type=int, default=4, help="length of one round")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--writes", type=int, default=300, help="changes whose way is timed")
+    arguments = parser.parse_args()
+    if arguments.what in ("all", "hits"):
+        _keep("hits", _hits(tuple(arguments.clients), arguments.rounds, arguments.seconds))
+    if arguments.what in ("all", "evictions"):
+        _keep("evictions", _evictions(arguments.writes))
+
+
+def _hits(clients: tuple[int, ...], rounds: int, seconds: int) -> str:
+    lines = [
+        f"`python -m benchmarks hits --rounds {rounds} --seconds {seconds} --clients {' '.join(map(str, clients))}`"
+        f" ({dt.datetime.now(dt.UTC):%Y-%m-%d}): medians of transactions a second, interleaved.",
+        "",
+        "| pgbench -M | clients | Postgres direct | PgBouncer | Tidegate | Tidegate / PgBouncer | Tidegate / direct "
+        "| wrong answers |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for rates in measure_hits(clients, rounds, seconds):
+        lines.append(
+            f"| {rates.mode} | {rates.clients} | {rates.direct:,.0f} | {rates.pgbouncer:,.0f} | {rates.tidegate:,.0f} "
+            f"| {rates.tidegate / rates.pgbouncer:.2f} | {rates.tidegate / rates.direct:.2f} | {rates.wrong_answers} |"
+        )
+    return "\n".join(lines)
+
+
+def _evictions(writes: int) -> str:
+    lines = [
+        f"`python -m benchmarks evictions --writes {writes}` ({dt.datetime.now(dt.UTC):%Y-%m-%d}): "
+        "milliseconds from a commit made directly in Postgres to the read through the proxy that shows it.",
+        "",
+        "| event log | writes | p50 ms | p99 ms | reads still served with the old value meanwhile |",
+        "|---|---|---|---|---|",
+    ]
+    for event_log in ("redis", "kafka"):
+        seen = measure_evictions(event_log, writes)
+        lines.append(f"| {event_log} | {seen.writes} | {seen.p50:.2f} | {seen.p99:.2f} | {seen.from_cache:.0%} |")
+    return "\n".join(lines)
+
+
+def _keep(section: str, table: str) -> None:
+    """Print a table and put it in its place in the results."""
+    print(table, end="\n\n")
+    begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
+    text = _RESULTS.read_text() if _RESULTS.exists() else ""
+    block = f"{begin}\n{table}\n{end}"
+    if begin in text:
+        text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, text, flags=re.DOTALL)
+    else:
+        text = f"{text}\n## {section.capitalize()}\n\n{block}\n"
+    _RESULTS.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
