@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from benchmarks.stack import running_stack
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.stack import running_stack
 
 _GIVE_UP_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02  # between writes: an idle machine, one change at a time

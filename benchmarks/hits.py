@@ -10,9 +10,9 @@ import psycopg
 
 from benchmarks.pgbench import MODES, Load, initialise, transactions_a_second
 from benchmarks.pgbouncer import PgBouncer
-from benchmarks.stack import running_stack
 from services.shared.runtime.upstream import parse_upstream
 from tests.servers.postgres import PostgresServer
+from tests.servers.stack import running_stack
 
 HOT_ROWS = 1_000
 _SCRIPT = f"\\set aid random(1, {HOT_ROWS})\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"

@@ -51,7 +51,9 @@ class CachedDatabase:
         self.store = Store(bucket, settings.redis_timeout)
         self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions)
         connect = ConnectControl(settings.upstream.url, "tidegate-proxy")
-        self.prober = Prober(connect, settings.name, self.follower, self.freshness, settings.max_staleness)
+        self.prober = Prober(
+            connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
+        )
         self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self._adopt)
         self._registration = asyncio.Lock()
 

@@ -27,6 +27,7 @@ from services.shared.pgwire.startup import (
 from services.shared.runtime.settings import Consistency
 
 _STARTUP_SECONDS = 60.0  # Postgres's authentication_timeout: a half-open client is not kept longer
+_MAX_EARLY_BYTES = 64 * 1024  # beyond it the client is not read until its session begins
 
 _log = structlog.get_logger()
 
@@ -70,10 +71,10 @@ class ClientConnection(asyncio.Protocol):
         if self._startup is not None:
             self._startup.feed(data)
             self._read_startup(self._startup)
-        elif self._upstream is not None:
+        elif self._upstream is not None and (self._raw or not self._handshake.admitted):
             self._upstream.write(data)
         else:
-            self._early += data  # bounded: the client is not read while Postgres is being connected
+            self._hold(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -131,6 +132,12 @@ class ClientConnection(asyncio.Protocol):
                 self._client.resume_reading()
 
     # -- steps
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what a client sends ahead: before Postgres is connected, or before the session has begun."""
+        self._early += data
+        if self._client is not None and len(self._early) > _MAX_EARLY_BYTES:
+            self._client.pause_reading()
 
     def _read_startup(self, startup: StartupBuffer) -> None:
         try:
@@ -195,6 +202,9 @@ class ClientConnection(asyncio.Protocol):
         self._database.sessions.add(session)
         self._client.set_protocol(session)
         session.greet(READY_FOR_QUERY[TransactionStatus.IDLE])
+        self._client.resume_reading()
+        if self._early:
+            session.data_received(self._early)
 
     def _refuse(self, sqlstate: Sqlstate, message: str, hint: str | None = None) -> None:
         """Tell the client why, and end."""

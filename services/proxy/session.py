@@ -17,7 +17,7 @@ from services.proxy.cached_database import CachedDatabase
 from services.proxy.exchange import Ack, Exchange, ParseAck, StateQuestion
 from services.proxy.lookup import Lookup, Miss
 from services.proxy.own_writes import OwnWrites
-from services.proxy.planning import ANY_EFFECT, Effect, Plan, plan_turn
+from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Plan, plan_turn
 from services.proxy.relay import BackendRelay
 from services.proxy.requests import decode_part, read_request
 from services.proxy.session_state import SessionState, parse_state, state_query
@@ -209,7 +209,7 @@ class Session(asyncio.Protocol):
         """Decide a turn: all earlier ones have been answered."""
         if self._refusal:
             self._statistics.forwarded[self._refusal] += 1
-            self._forward(part, None, ANY_EFFECT)
+            self._forward(part, None, NO_EFFECT)
             return
         if (
             self._state is None
@@ -283,8 +283,6 @@ class Session(asyncio.Protocol):
         if missing is not None:
             acks.append(ParseAck(b"", missing, swallowed=True))
         acks.extend(self._statements.expected(messages or ()))
-        if messages is None:
-            effect = effect.union(ANY_EFFECT)
         if self._exchange is None:
             self._exchange = Exchange(deque(acks), self._miss.recorder if self._miss is not None else None)
             self._effect = effect

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, wait_until
 
@@ -21,13 +23,29 @@ class RunningStack:
         database_url: Through the proxy.
         upstream_url: Around it.
         metrics_url: Counters of all processes.
-        processes: Process ids by name.
+        ready_file: Where all of this stands.
     """
 
     database_url: str
     upstream_url: str
     metrics_url: str
-    processes: dict[str, int]
+    ready_file: Path
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Process ids by name, as they are now: the ready file is rewritten when one is replaced."""
+        found: dict[str, int] = json.loads(self.ready_file.read_text())["processes"]
+        return found
+
+    def counter(self, name: str, **labels: str) -> float:
+        """Return the sum of a counter over all processes, of those of its series that have these labels."""
+        with urlopen(self.metrics_url, timeout=5) as page:
+            text = page.read().decode()
+        total = 0.0
+        for line in text.splitlines():
+            if line.startswith(f"{name}{{") and all(f'{label}="{value}"' in line for label, value in labels.items()):
+                total += float(line.rpartition(" ")[2])
+        return total
 
 
 @contextmanager
@@ -57,9 +75,7 @@ def running_stack(database_url: str, *options: str) -> Iterator[RunningStack]:
         if not ready.exists():
             raise ServerError(f"tidegate up ended\n{process.log}")
         content: dict[str, Any] = json.loads(ready.read_text())
-        yield RunningStack(
-            content["database_url"], content["upstream_url"], content["metrics_url"], content["processes"]
-        )
+        yield RunningStack(content["database_url"], content["upstream_url"], content["metrics_url"], ready)
     finally:
         process.stop()
         directory.remove()

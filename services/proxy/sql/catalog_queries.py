@@ -1,0 +1,187 @@
+"""The statements that read the catalogs: plain SQL for Postgres 14 to 18, every name qualified with pg_catalog.
+
+They need no privilege beyond what every role has. "User" objects have OIDs from 16384 on. (oid, xmin) names a version of a
+catalog row: DDL writes new row versions, while VACUUM and ANALYZE update in place. Temporary relations are left out:
+sessions that have any are not cached, and their comings and goings would change the stamp all the time.
+"""
+
+FIRST_USER_OID = 16384  # FirstNormalObjectId
+
+_OURS = "c.oid OPERATOR(pg_catalog.>=) 16384 AND c.relpersistence OPERATOR(pg_catalog.<>) 't'"
+
+# Per-relation sources: catalog, its relation column, what tells two rows of the relation apart, further condition.
+_RELATION_SOURCES: tuple[tuple[str, str, str, str], ...] = (
+    ("pg_attribute", "attrelid", "x.attnum", "c.relkind IN ('r','p','v','m','f')"),
+    ("pg_attrdef", "adrelid", "x.oid", ""),
+    ("pg_index", "indrelid", "x.indexrelid", "(x.indisprimary OR x.indisreplident)"),
+    ("pg_constraint", "conrelid", "x.oid", ""),
+    ("pg_constraint", "confrelid", "x.oid", ""),
+    ("pg_trigger", "tgrelid", "x.oid", ""),
+    ("pg_rewrite", "ev_class", "x.oid", ""),
+    ("pg_policy", "polrelid", "x.oid", ""),
+    ("pg_inherits", "inhrelid", "x.inhparent", ""),
+    ("pg_inherits", "inhparent", "x.inhrelid", ""),
+    ("pg_publication_rel", "prrelid", "x.oid", ""),
+)
+
+# Sources of the global part: catalog, key, condition. (Publications by name: parameter $1.)
+_GLOBAL_SOURCES: tuple[tuple[str, str, str], ...] = (
+    ("pg_proc", "x.oid", "x.oid >= 16384"),
+    ("pg_operator", "x.oid", "x.oid >= 16384"),
+    ("pg_cast", "x.oid", "x.oid >= 16384"),
+    ("pg_collation", "x.oid", "x.oid >= 16384"),
+    (
+        "pg_type",
+        "x.oid",
+        "x.oid >= 16384 AND (x.typtype IN ('d','e','r','m') OR (x.typtype = 'b' AND x.typcategory <> 'A'))",
+    ),
+    ("pg_enum", "x.oid", "true"),
+    ("pg_publication", "x.oid", "x.pubname = $1"),
+    ("pg_auth_members", "pg_catalog.concat_ws(':', x.roleid, x.member, x.grantor)", "true"),
+    ("pg_db_role_setting", "pg_catalog.concat_ws(':', x.setdatabase, x.setrole)", "true"),
+)
+
+
+def _hash(*parts: str) -> str:
+    return f"pg_catalog.hashtextextended(pg_catalog.concat_ws(':', {', '.join(parts)}), 0)"
+
+
+def _relation_source(number: int, catalog: str, relation: str, key: str, condition: str) -> str:
+    more = f" AND {condition}" if condition else ""
+    return (
+        f"SELECT c.oid, {_hash(str(number), key, 'x.xmin::pg_catalog.text')} FROM pg_catalog.pg_class c "
+        f"JOIN pg_catalog.{catalog} x ON x.{relation} = c.oid WHERE {_OURS}{more}"
+    )
+
+
+def _global_source(number: int, catalog: str, key: str, condition: str) -> str:
+    return (
+        f"SELECT 0::pg_catalog.oid, {_hash(str(number), key, 'x.xmin::pg_catalog.text')} "
+        f"FROM pg_catalog.{catalog} x WHERE {condition}"
+    )
+
+
+_NAME_SPACES = (
+    f"SELECT 1::pg_catalog.oid, {_hash('x.oid', 'x.xmin::pg_catalog.text')} FROM pg_catalog.pg_namespace x "
+    "WHERE x.nspname !~ '^pg_(toast_)?temp_' AND x.nspname <> 'pg_toast'"
+)
+_ROLES = (
+    "SELECT 0::pg_catalog.oid, pg_catalog.hashtextextended(pg_catalog.concat_ws(':', x.oid, x.rolname, x.rolsuper, "
+    "x.rolinherit, x.rolcanlogin, x.rolreplication, x.rolbypassrls, x.rolconfig), 1) FROM pg_catalog.pg_roles x"
+)
+_CLASSES = (
+    f"SELECT c.oid, {_hash('c.oid', 'c.xmin::pg_catalog.text')} FROM pg_catalog.pg_class c "
+    f"WHERE {_OURS} AND c.relkind <> 't' AND c.relnamespace <> 99"  # 99 is pg_toast
+)
+
+# Relation 0 is the global part, 1 the schemas, the rest relations. XOR does not depend on an order.
+PARTS = (
+    "SELECT part.relation, pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(part.version)) AS part FROM ("
+    + " UNION ALL ".join(
+        [_CLASSES.replace("SELECT c.oid,", "SELECT c.oid AS relation,", 1) + ""]
+        + [_relation_source(number, *source) for number, source in enumerate(_RELATION_SOURCES)]
+        + [_global_source(number, *source) for number, source in enumerate(_GLOBAL_SOURCES)]
+        + [_NAME_SPACES, _ROLES]
+    ).replace(" AS relation, pg_catalog.hashtextextended(", " AS relation, pg_catalog.hashtextextended(", 1)
+    + ") AS part(relation, version) GROUP BY part.relation"
+)
+STAMP = (
+    "SELECT pg_catalog.md5(pg_catalog.string_agg(p.relation::pg_catalog.text || '=' || p.part, ',' ORDER BY p.relation)) "
+    f"FROM ({PARTS}) AS p"
+)
+
+VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4"
+
+# $1: the publication. A row filter, a column list (both from 15 on) or a publication that leaves out an operation hides
+# changes. `prqual` and `prattrs` are read through to_jsonb, since version 14 has no such columns.
+RELATIONS = """
+SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::pg_catalog.text AS kind,
+       c.relpersistence::pg_catalog.text AS persistence, c.relrowsecurity OR c.relforcerowsecurity AS row_security,
+       c.relispartition OR c.relhassubclass
+           OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid) AS inherits,
+       EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS user_triggers,
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid) AS rules,
+       EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid
+               AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))) AS cascades,
+       c.oid = ANY (code.relations) AS user_code,
+       c.relreplident::pg_catalog.text AS identity,
+       (SELECT pr.oid FROM pg_catalog.pg_publication_rel pr JOIN pg_catalog.pg_publication p ON p.oid = pr.prpubid
+        WHERE pr.prrelid = c.oid AND p.pubname = $1
+          AND p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate
+          AND pg_catalog.to_jsonb(pr) ->> 'prqual' IS NULL
+          AND pg_catalog.to_jsonb(pr) ->> 'prattrs' IS NULL) AS publication_entry
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN (
+    SELECT COALESCE(pg_catalog.array_agg(DISTINCT COALESCE(d.adrelid, k.conrelid, i.indrelid)), '{}') AS relations
+    FROM pg_catalog.pg_depend u
+    LEFT JOIN pg_catalog.pg_attrdef d ON u.classid = 2604 AND d.oid = u.objid
+    LEFT JOIN pg_catalog.pg_constraint k ON u.classid = 2606 AND k.oid = u.objid
+    LEFT JOIN pg_catalog.pg_index i ON u.classid = 1259 AND i.indexrelid = u.objid
+    WHERE u.refclassid IN (1255, 2617) AND u.refobjid >= 16384 AND u.classid IN (2604, 2606, 1259)
+) AS code
+WHERE c.relpersistence <> 't' AND c.relkind <> 't' AND n.nspname <> 'pg_toast'
+"""
+
+COLUMNS = """
+SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name, a.atttypid AS type_oid,
+       COALESCE(e.typname, t.typname) AS type_name,
+       a.atttypid >= 16384 AND COALESCE(e.typtype, t.typtype) <> 'e' AS user_type,
+       COALESCE(e.typtype, t.typtype) = 'e' AS enum,
+       a.attgenerated <> '' AS generated,
+       COALESCE(l.collisdeterministic, true) AS deterministic
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' AND t.typtype = 'b'
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+ORDER BY a.attrelid, a.attnum
+"""
+
+KEYS = """
+SELECT i.indrelid AS relation, i.indisprimary AS is_primary, i.indisreplident AS is_identity,
+       pg_catalog.string_to_array(i.indkey::pg_catalog.text, ' ')::pg_catalog.int4[] AS numbers,
+       i.indnkeyatts AS key_count
+FROM pg_catalog.pg_index i
+WHERE i.indrelid >= 16384 AND (i.indisprimary OR i.indisreplident) AND i.indisvalid
+"""
+
+# A function or operator of the database competes for calls with built-in types unless one of its arguments is of a type
+# of the database that no built-in value becomes by itself: of its own category, or text-like where a built-in of the
+# same name takes text (which Postgres then prefers).
+_FOREIGN_ARGUMENT = """
+    EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = ANY ({arguments}) AND t.oid >= 16384
+            AND t.typtype NOT IN ('e', 'd')
+            AND (t.typcategory NOT IN ('S', 'A', 'B', 'D', 'E', 'G', 'I', 'N', 'R', 'T', 'V')
+                 OR t.typcategory = 'S' AND EXISTS ({text_builtin}))
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.casttarget = t.oid AND k.castsource < 16384
+                            AND k.castcontext = 'i'))
+"""
+
+FUNCTIONS = f"""
+SELECT p.proname AS name,
+       pg_catalog.bool_and(p.provolatile = 'i') FILTER (WHERE builtin.yes) AS immutable,
+       pg_catalog.bool_and(p.provolatile IN ('i', 's')) FILTER (WHERE builtin.yes) AS steady,
+       pg_catalog.bool_or(NOT builtin.yes) AS user,
+       pg_catalog.bool_or(NOT builtin.yes AND NOT {_FOREIGN_ARGUMENT.format(
+            arguments="p.proargtypes::pg_catalog.oid[]",
+            text_builtin="SELECT FROM pg_catalog.pg_proc b WHERE b.proname = p.proname AND b.oid < 16384 "
+                         "AND 25 = ANY (b.proargtypes::pg_catalog.oid[])")}) AS competing,
+       pg_catalog.bool_or(p.pronargs > 0 AND (NOT builtin.yes OR EXISTS (
+           SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype = 'p'))) AS on_rows
+FROM pg_catalog.pg_proc p
+CROSS JOIN LATERAL (SELECT p.oid < 16384 AND p.pronamespace = 11 AS yes) AS builtin
+WHERE p.oid >= 16384 OR p.pronamespace = 11
+GROUP BY p.proname
+"""
+
+OPERATORS = f"""
+SELECT o.oprname AS symbol, pg_catalog.bool_or(o.oid < 16384) AS builtin,
+       pg_catalog.bool_or(o.oid >= 16384 AND NOT {_FOREIGN_ARGUMENT.format(
+            arguments="ARRAY[o.oprleft, o.oprright]",
+            text_builtin="SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384 "
+                         "AND 25 IN (b.oprleft, b.oprright)")}) AS competing
+FROM pg_catalog.pg_operator o
+GROUP BY o.oprname
+"""

@@ -1,0 +1,90 @@
+"""Why a statement is not cached: one name and one sentence of advice per reason."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The named refusals. The value is what a user sees in metrics, logs and explanations."""
+
+    NOT_A_SELECT = "not_a_select"
+    EMPTY = "empty"
+    MULTIPLE_STATEMENTS = "multiple_statements"
+    LEX_ERROR = "lex_error"
+    PARSE_ERROR = "parse_error"
+    UNSUPPORTED_SYNTAX = "unsupported_syntax"
+    NO_RELATION = "no_relation"
+    UNKNOWN_RELATION = "unknown_relation"
+    UNKNOWN_COLUMN = "unknown_column"
+    SYSTEM_CATALOG = "system_catalog"
+    TEMPORARY_OR_UNLOGGED = "temporary_or_unlogged"
+    FOREIGN_TABLE = "foreign_table"
+    VIEW = "view"
+    MATERIALIZED_VIEW = "materialized_view"
+    SEQUENCE = "sequence"
+    NOT_A_TABLE = "not_a_table"
+    PARTITIONED_OR_INHERITED = "partitioned_or_inherited"
+    NOT_PUBLISHED = "not_published"
+    NO_REPLICA_IDENTITY = "no_replica_identity"
+    ROW_SECURITY = "row_security"
+    RULES = "rules"
+    VOLATILE_FUNCTION = "volatile_function"
+    UNKNOWN_FUNCTION = "unknown_function"
+    USER_FUNCTION = "user_function"
+    TABLE_FUNCTION = "table_function"
+    SESSION_FUNCTION = "session_function"
+    LARGE_OBJECT = "large_object"
+    USER_OPERATOR = "user_operator"
+    UNKNOWN_OPERATOR = "unknown_operator"
+    USER_TYPE = "user_type"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    REG_TYPE_CAST = "reg_type_cast"
+    LOCKING_CLAUSE = "locking_clause"
+    DATA_MODIFYING_CTE = "data_modifying_cte"
+    SELECT_INTO = "select_into"
+    SYSTEM_COLUMN = "system_column"
+    TABLESAMPLE = "tablesample"
+    RELATIVE_TIME_INPUT = "relative_time_input"
+    SEARCH_PATH = "search_path"
+
+
+ADVICE: dict[Reason, str] = {
+    Reason.NOT_A_SELECT: "Only reads are cached; this statement went to Postgres as it was.",
+    Reason.EMPTY: "There is no statement in this text.",
+    Reason.MULTIPLE_STATEMENTS: "Send each statement on its own: several in one message are forwarded together.",
+    Reason.LEX_ERROR: "The text cannot be cut into tokens with certainty; write literals and identifiers plainly.",
+    Reason.PARSE_ERROR: "The statement could not be understood completely; a simpler spelling may be.",
+    Reason.UNSUPPORTED_SYNTAX: "The statement uses a construct that the cache does not know yet.",
+    Reason.NO_RELATION: "The statement reads no table, so there is nothing that would keep its answer fresh.",
+    Reason.UNKNOWN_RELATION: "A name is no table on this session's search_path; check its spelling or schema.",
+    Reason.UNKNOWN_COLUMN: "A qualified column is not a column of its table, so Postgres may take it for a function.",
+    Reason.SYSTEM_CATALOG: "System catalogs change without a trace in the WAL stream, so they are always asked directly.",
+    Reason.TEMPORARY_OR_UNLOGGED: "Changes of temporary and unlogged tables are not in the WAL; make the table a logged one.",
+    Reason.FOREIGN_TABLE: "Changes of a foreign table happen on another server, where they cannot be seen.",
+    Reason.VIEW: "Views are not cached yet; select from their tables.",
+    Reason.MATERIALIZED_VIEW: "Materialized views are refreshed without row changes; select from an ordinary table.",
+    Reason.SEQUENCE: "Sequences change without row changes, so they are always asked directly.",
+    Reason.NOT_A_TABLE: "The name belongs to an index or a type, not to a table.",
+    Reason.PARTITIONED_OR_INHERITED: "Partitioned and inherited tables are not cached yet.",
+    Reason.NOT_PUBLISHED: "The table's changes are not published in full; add it to the publication without filters.",
+    Reason.NO_REPLICA_IDENTITY: "The table has no usable replica identity; give it a primary key.",
+    Reason.ROW_SECURITY: "The table has row-level security, whose policies are part of each answer.",
+    Reason.RULES: "The table has rewrite rules, which may change what a statement means.",
+    Reason.VOLATILE_FUNCTION: "A function gives another result at each call or depends on the moment; pass its value as a parameter.",
+    Reason.UNKNOWN_FUNCTION: "A function is not on the list of functions that depend on their arguments alone.",
+    Reason.USER_FUNCTION: "A function of that name was defined in this database; what it reads cannot be known.",
+    Reason.TABLE_FUNCTION: "A function stands in FROM or gives several rows; such functions are not cached yet.",
+    Reason.SESSION_FUNCTION: "The statement asks for the session's user, time or settings; pass the value as a parameter.",
+    Reason.LARGE_OBJECT: "Large objects are not part of the WAL stream; keep the data in a bytea column.",
+    Reason.USER_OPERATOR: "An operator with that symbol was defined in this database; what it reads cannot be known.",
+    Reason.UNKNOWN_OPERATOR: "The statement uses an operator that the cache does not know.",
+    Reason.USER_TYPE: "The statement touches a column or a cast of a type that was defined in this database.",
+    Reason.UNSUPPORTED_TYPE: "The statement touches a column or a cast of a type whose text depends on the moment.",
+    Reason.REG_TYPE_CAST: "Casts to regclass and the like read the system catalogs.",
+    Reason.LOCKING_CLAUSE: "FOR UPDATE and FOR SHARE take locks, which only Postgres can give.",
+    Reason.DATA_MODIFYING_CTE: "The statement writes in its WITH clause.",
+    Reason.SELECT_INTO: "SELECT INTO makes a table.",
+    Reason.SYSTEM_COLUMN: "System columns such as ctid and xmin change without a change of the row's content.",
+    Reason.TABLESAMPLE: "TABLESAMPLE gives other rows at each call.",
+    Reason.RELATIVE_TIME_INPUT: "A text may mean a moment relative to now; pass the moment itself.",
+    Reason.SEARCH_PATH: "A schema comes before pg_catalog on the search_path, so any name may mean something else.",
+}

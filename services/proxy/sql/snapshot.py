@@ -1,0 +1,143 @@
+"""What Postgres' catalogs say, as far as the verdicts need it: an immutable value. Pure.
+
+The *fingerprint* of a statement is made of a global part (functions, operators, types, roles, schemas, ...) and one part
+per relation, so that changing one table leaves the answers of the others reachable.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+CATALOG_SCHEMA = "pg_catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        type_name: Name of its type; of the element's for an array.
+        user_type: Its type, or its element's, was defined in the database and is no enum.
+        generated: Computed from other columns, so it may be missing from the WAL stream.
+        deterministic: Its collation calls only equal bytes equal.
+    """
+
+    name: str
+    type_oid: int
+    type_name: str
+    user_type: bool
+    generated: bool
+    deterministic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation of any kind.
+
+    Attributes:
+        kind: `pg_class.relkind`: r table, v view, m materialized view, p partitioned, f foreign, S sequence, i index, ...
+        persistence: p permanent, u unlogged, t temporary.
+        row_security: Row-level security is enabled or forced.
+        inherits: It is a partition, has parents, or has or had children.
+        user_triggers: It has triggers that are not Postgres' own.
+        rules: It has rewrite rules.
+        cascades: A foreign key that points at it deletes or updates rows elsewhere.
+        user_code: A default, constraint, generated column or index of it calls what was defined in the database.
+        identity: `pg_class.relreplident`: d default, i index, f full, n nothing.
+        identity_columns: Names of the columns that an update or delete reports of the old row.
+        primary_key: Names in the key's order; empty when there is none.
+        publication_entry: OID of its pg_publication_rel row; None when its changes are not published in full.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+    row_security: bool
+    inherits: bool
+    user_triggers: bool
+    rules: bool
+    cascades: bool
+    user_code: bool
+    identity: str
+    identity_columns: frozenset[str]
+    primary_key: tuple[str, ...]
+    publication_entry: int | None
+    columns: tuple[Column, ...]
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """Names of functions.
+
+    Attributes:
+        immutable: Everything of that name in pg_catalog depends on its arguments alone.
+        steady: Everything of that name in pg_catalog is immutable or stable.
+        user: Defined in this database.
+        competing: Those of `user` that a call with built-in types might mean.
+        on_rows: Can be called with a row, so `x.name` may call them.
+    """
+
+    immutable: frozenset[str]
+    steady: frozenset[str]
+    user: frozenset[str]
+    competing: frozenset[str]
+    on_rows: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """Symbols of operators; `competing` were defined in this database and might be meant with built-in types."""
+
+    builtin: frozenset[str]
+    competing: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """One reading of the catalogs.
+
+    Attributes:
+        publication: Name of the publication whose entries count.
+        version: `server_version_num`.
+        stamp: What `catalog_stamp` gives as long as nothing changed.
+        global_part: Fingerprint of everything that does not belong to one relation.
+        relation_parts: Fingerprint per relation OID.
+        relations: Every relation by schema and name; temporary ones and TOAST tables excepted.
+        name_spaces: Changes whenever a schema, or who may use it, does: a session's search path may then mean others.
+    """
+
+    publication: str
+    version: int
+    stamp: str
+    global_part: str
+    relation_parts: Mapping[int, str]
+    relations: Mapping[tuple[str, str], Relation]
+    functions: Functions
+    operators: Operators
+    name_spaces: str
+
+    @cached_property
+    def by_oid(self) -> dict[int, Relation]:
+        """Every relation by OID."""
+        return {relation.oid: relation for relation in self.relations.values()}
+
+    def resolve(self, schema: str, name: str, search_path: Iterable[str]) -> Relation | None:
+        """Return the relation that a name means; an empty schema means the first schema of the path that has one."""
+        if schema:
+            return self.relations.get((schema, name))
+        found = (self.relations.get((candidate, name)) for candidate in search_path)
+        return next((relation for relation in found if relation is not None), None)
+
+    def fingerprint(self, relations: Iterable[int]) -> str:
+        """Return the fingerprint of statements that depend on these relations: part of their answers' keys."""
+        digest = blake2b(self.global_part.encode(), digest_size=12)
+        for oid in sorted(set(relations)):
+            digest.update(f"|{oid}:{self.relation_parts.get(oid, '')}".encode())
+        return digest.hexdigest()
