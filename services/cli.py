@@ -153,7 +153,7 @@ def _serve(name: str, service: Service, *, numbered: bool = False) -> None:
         run_until_stopped(run)
         _log.info("stopped")
     except Refusal as refusal:
-        _fail(name, str(refusal), EXIT_REFUSED)
+        _fail(name, mask_secrets(str(refusal)), EXIT_REFUSED)
     except Exception as error:  # noqa: BLE001 - the boundary of the process: logged, and told in one line
         _log.exception("ended by a bug")
         _fail(name, f"ended by a bug, {type(error).__name__}; the log has its traceback", EXIT_BUG)
@@ -194,7 +194,7 @@ def _passwords(settings: Settings) -> Iterator[str]:
 
 
 def _fail(command: str, message: str, exit_code: int) -> NoReturn:
-    for line in mask_secrets(message).splitlines():
+    for line in message.splitlines():
         typer.echo(f"tidegate {command}: {line}", err=True)
     raise typer.Exit(exit_code)
 
