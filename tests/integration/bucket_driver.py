@@ -1,6 +1,7 @@
 """Drives a real bucket step by step, as an invalidator would, with made-up log records."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import redis.asyncio
@@ -99,6 +100,13 @@ class BucketDriver:
     async def items(self, after: Sequence[Position]) -> list[FeedItem]:
         """Read what the feed has after these positions."""
         return await self.feed.read(after, 0.01)
+
+
+async def until(condition: Callable[[], Awaitable[object]], timeout_seconds: float = 10.0) -> None:
+    """Wait for a condition of the world outside, which nobody announces."""
+    async with asyncio.timeout(timeout_seconds):
+        while not await condition():  # noqa: ASYNC110 - a server's state has no event
+            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
