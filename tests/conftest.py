@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.kafka import kafka_server  # noqa: F401 - a fixture of the session, for every ring
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_programs import NEWEST, OLDEST
 from tests.servers.redis import FLAVOURS, Flavour, RedisServer

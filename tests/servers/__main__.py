@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.servers.compose import compose_command
+from tests.servers.kafka import KafkaServer
 from tests.servers.postgres_programs import VERSIONS, programs_of
 from tests.servers.processes import ServerError
 from tests.servers.redis import FLAVOURS, program_of
@@ -15,6 +17,8 @@ def main() -> int:
     steps: list[tuple[str, Callable[[], object]]] = [
         *((f"Postgres {version}", lambda version=version: programs_of(version)) for version in VERSIONS),
         *((flavour.capitalize(), lambda flavour=flavour: program_of(flavour)) for flavour in FLAVOURS),
+        ("Kafka", _start_kafka),
+        ("Compose", lambda: " ".join(compose_command())),
     ]
     for name, fetch in steps:
         sys.stdout.write(f"{name:<14}")
@@ -28,6 +32,11 @@ def main() -> int:
         else:
             sys.stdout.write(f"{time.monotonic() - started:6.1f} s  {place}\n")
     return missing
+
+
+def _start_kafka() -> str:
+    with KafkaServer() as server:
+        return f"starts ({server.bootstrap})"
 
 
 if __name__ == "__main__":
