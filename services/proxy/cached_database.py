@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Protocol
 
 from services.proxy.answer_tags import answer_tags
 from services.proxy.cache.entry import Answer, Entry
@@ -20,11 +21,22 @@ from services.proxy.statistics import ProxyStatistics
 from services.proxy.templates import Templates
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
+from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.position import START, Position
 from services.shared.relation import Shape
 from services.shared.runtime.settings import CacheSettings, Consistency
 
 _SWEEP_SECONDS = 5.0
+
+
+class OpenSession(Protocol):
+    """What a cache asks of the sessions that use it."""
+
+    def forget_state(self) -> None:
+        """Ask Postgres for the session's state before the next decision."""
+
+    def end(self, sqlstate: Sqlstate, message: str) -> None:
+        """End the session with an error that the client sees."""
 
 
 class CachedDatabase:
@@ -42,7 +54,7 @@ class CachedDatabase:
         self.settings = settings
         self.upstream = settings.upstream
         self.statistics = ProxyStatistics()
-        self.sessions: set[asyncio.Protocol] = set()
+        self.sessions: set[OpenSession] = set()
         self.names = no_names()
         self.templates = Templates()
         self.freshness = Freshness(settings.max_staleness)
@@ -74,11 +86,16 @@ class CachedDatabase:
     def uncached_relation(self, relations: Iterable[int]) -> bool:
         """Tell whether the changes of some relation are not on the stream (yet), or of another publication entry."""
         catalog = self.templates.catalog
+        if catalog is None:
+            return True
         followed = self.follower.followed
-        return catalog is None or any(
-            (entry := catalog.publication_entry(relation)) is None or followed.get(relation) != entry
-            for relation in relations
-        )
+        for oid in relations:
+            relation = catalog.by_oid.get(oid)
+            if relation is None or relation.publication_entry is None:
+                return True
+            if followed.get(oid) != relation.publication_entry:
+                return True
+        return False
 
     def keep(self, plan: Plan, answer: Answer, q0: tuple[Position, ...], epoch: str) -> None:
         """Take an answer into L1 and, in the background, into L2, if the rule of validity allows it.
@@ -135,8 +152,12 @@ class CachedDatabase:
 
     async def _adopt(self, catalog: Catalog) -> None:
         """Analyse against a new catalog: ready-made replies may rest on the old one, entries carry it in their key."""
+        previous = self.templates.catalog
         self.templates.use(catalog)
         self.l1.forget_replies()
+        if previous is not None and previous.name_spaces != catalog.name_spaces:
+            for session in self.sessions:
+                session.forget_state()  # its search path may mean other schemas now
         await self._register(_shapes_of(catalog))
 
     def _register_soon(self, shapes: list[Shape]) -> None:

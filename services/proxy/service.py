@@ -13,7 +13,6 @@ from services.proxy.cached_database import CachedDatabase
 from services.proxy.client import ClientConnection
 from services.proxy.exposure import is_loopback, refuse_open_door
 from services.proxy.metrics import register_metrics
-from services.proxy.session import Session
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.pgwire.sqlstate import Sqlstate
@@ -103,5 +102,4 @@ async def _listen(database: CachedDatabase, host: str, port: int, *, loopback: b
 
 def _end_sessions(database: CachedDatabase) -> None:
     for session in list(database.sessions):
-        if isinstance(session, Session):
-            session.end(Sqlstate.ADMIN_SHUTDOWN, "terminating connection: the proxy is shutting down")
+        session.end(Sqlstate.ADMIN_SHUTDOWN, "terminating connection: the proxy is shutting down")

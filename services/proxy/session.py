@@ -158,7 +158,7 @@ class Session(asyncio.Protocol):
             self._client.write(passed)
         if self._unasked.setting_changed:
             self._unasked.setting_changed = False
-            self._forget_state()
+            self.forget_state()
         if self._question is not None and self._question.done:
             self._state_answered(self._question)
         elif self._exchange is not None and self._exchange.done:
@@ -292,7 +292,7 @@ class Session(asyncio.Protocol):
         if self._database.reads_own_writes or effect.schema:
             self._writes.begin(effect)
         if effect.session:
-            self._forget_state()
+            self.forget_state()
         self._stage = _Stage.FORWARDED
         self._upstream.write(part.raw if missing is None else missing.raw + part.raw)
 
@@ -303,7 +303,7 @@ class Session(asyncio.Protocol):
         if self._effect.names:
             self._statements.forget()
         if exchange.setting_changed:
-            self._forget_state()
+            self.forget_state()
         self._status = exchange.status
         if self._status == _OUTSIDE_BLOCK:
             self._lookup.writes_visible()
@@ -337,7 +337,8 @@ class Session(asyncio.Protocol):
             self._decide(held)
         self._pump()
 
-    def _forget_state(self) -> None:
+    def forget_state(self) -> None:
+        """Ask Postgres for the session's state before the next decision."""
         self._state = None
         self._replies = _NO_REPLIES
 

@@ -1,13 +1,12 @@
-"""The statements that read the catalogs: plain SQL for Postgres 14 to 18, every name qualified with pg_catalog.
+"""The statements that read the catalogs: plain SQL for Postgres 14 to 18.
 
-They need no privilege beyond what every role has. "User" objects have OIDs from 16384 on. (oid, xmin) names a version of a
+They run with pg_catalog alone on the search path, since operators cannot be qualified legibly; functions and relations are
+qualified all the same. They need no privilege beyond what every role has. "User" objects have OIDs from 16384 on. (oid, xmin) names a version of a
 catalog row: DDL writes new row versions, while VACUUM and ANALYZE update in place. Temporary relations are left out:
 sessions that have any are not cached, and their comings and goings would change the stamp all the time.
 """
 
-FIRST_USER_OID = 16384  # FirstNormalObjectId
-
-_OURS = "c.oid OPERATOR(pg_catalog.>=) 16384 AND c.relpersistence OPERATOR(pg_catalog.<>) 't'"
+_OURS = "c.oid >= 16384 AND c.relpersistence <> 't'"  # 16384 is FirstNormalObjectId
 
 # Per-relation sources: catalog, its relation column, what tells two rows of the relation apart, further condition.
 _RELATION_SOURCES: tuple[tuple[str, str, str, str], ...] = (
@@ -42,52 +41,61 @@ _GLOBAL_SOURCES: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _hash(*parts: str) -> str:
+
+
+def _version(*parts: str) -> str:
     return f"pg_catalog.hashtextextended(pg_catalog.concat_ws(':', {', '.join(parts)}), 0)"
 
 
 def _relation_source(number: int, catalog: str, relation: str, key: str, condition: str) -> str:
     more = f" AND {condition}" if condition else ""
     return (
-        f"SELECT c.oid, {_hash(str(number), key, 'x.xmin::pg_catalog.text')} FROM pg_catalog.pg_class c "
+        f"SELECT c.oid, {_version(str(number), key, 'x.xmin::pg_catalog.text')} FROM pg_catalog.pg_class c "
         f"JOIN pg_catalog.{catalog} x ON x.{relation} = c.oid WHERE {_OURS}{more}"
     )
 
 
 def _global_source(number: int, catalog: str, key: str, condition: str) -> str:
+    mark = f"'g{number}'"
     return (
-        f"SELECT 0::pg_catalog.oid, {_hash(str(number), key, 'x.xmin::pg_catalog.text')} "
+        f"SELECT {GLOBAL}::pg_catalog.oid, {_version(mark, key, 'x.xmin::pg_catalog.text')} "
         f"FROM pg_catalog.{catalog} x WHERE {condition}"
     )
 
 
-_NAME_SPACES = (
-    f"SELECT 1::pg_catalog.oid, {_hash('x.oid', 'x.xmin::pg_catalog.text')} FROM pg_catalog.pg_namespace x "
-    "WHERE x.nspname !~ '^pg_(toast_)?temp_' AND x.nspname <> 'pg_toast'"
-)
-_ROLES = (
-    "SELECT 0::pg_catalog.oid, pg_catalog.hashtextextended(pg_catalog.concat_ws(':', x.oid, x.rolname, x.rolsuper, "
-    "x.rolinherit, x.rolcanlogin, x.rolreplication, x.rolbypassrls, x.rolconfig), 1) FROM pg_catalog.pg_roles x"
-)
+GLOBAL, NAME_SPACES = 0, 1  # stand in the place of a relation's OID
+
 _CLASSES = (
-    f"SELECT c.oid, {_hash('c.oid', 'c.xmin::pg_catalog.text')} FROM pg_catalog.pg_class c "
+    "SELECT c.oid, " + _version("'c'", "c.xmin::pg_catalog.text") + " FROM pg_catalog.pg_class c "
     f"WHERE {_OURS} AND c.relkind <> 't' AND c.relnamespace <> 99"  # 99 is pg_toast
 )
+_SCHEMAS = (
+    f"SELECT {NAME_SPACES}::pg_catalog.oid, {_version('x.oid', 'x.xmin::pg_catalog.text')} "
+    "FROM pg_catalog.pg_namespace x WHERE x.nspname !~ '^pg_(toast_)?temp_' AND x.nspname <> 'pg_toast'"
+)
+_ROLES = (  # pg_authid, which has an xmin, may be read by superusers only
+    f"SELECT {GLOBAL}::pg_catalog.oid, "
+    + _version("'r'", "x.oid", "x.rolname", "x.rolsuper", "x.rolinherit", "x.rolbypassrls", "x.rolconfig")
+    + " FROM pg_catalog.pg_roles x"
+)
 
-# Relation 0 is the global part, 1 the schemas, the rest relations. XOR does not depend on an order.
+# XOR does not depend on an order.
 PARTS = (
-    "SELECT part.relation, pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(part.version)) AS part FROM ("
+    "SELECT source.relation, pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(source.version)) AS part FROM ("
     + " UNION ALL ".join(
-        [_CLASSES.replace("SELECT c.oid,", "SELECT c.oid AS relation,", 1) + ""]
-        + [_relation_source(number, *source) for number, source in enumerate(_RELATION_SOURCES)]
-        + [_global_source(number, *source) for number, source in enumerate(_GLOBAL_SOURCES)]
-        + [_NAME_SPACES, _ROLES]
-    ).replace(" AS relation, pg_catalog.hashtextextended(", " AS relation, pg_catalog.hashtextextended(", 1)
-    + ") AS part(relation, version) GROUP BY part.relation"
+        [
+            _CLASSES,
+            *(_relation_source(number, *source) for number, source in enumerate(_RELATION_SOURCES)),
+            *(_global_source(number, *source) for number, source in enumerate(_GLOBAL_SOURCES)),
+            _SCHEMAS,
+            _ROLES,
+        ]
+    )
+    + ") AS source(relation, version) GROUP BY source.relation"
 )
 STAMP = (
-    "SELECT pg_catalog.md5(pg_catalog.string_agg(p.relation::pg_catalog.text || '=' || p.part, ',' ORDER BY p.relation)) "
-    f"FROM ({PARTS}) AS p"
+    "SELECT pg_catalog.md5(pg_catalog.string_agg("
+    f"pg_catalog.concat_ws('=', p.relation, p.part), ',' ORDER BY p.relation)) FROM ({PARTS}) AS p"
 )
 
 VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4"
@@ -147,27 +155,33 @@ FROM pg_catalog.pg_index i
 WHERE i.indrelid >= 16384 AND (i.indisprimary OR i.indisreplident) AND i.indisvalid
 """
 
-# A function or operator of the database competes for calls with built-in types unless one of its arguments is of a type
-# of the database that no built-in value becomes by itself: of its own category, or text-like where a built-in of the
-# same name takes text (which Postgres then prefers).
+# A function or operator of the database competes for calls with built-in types unless one of its arguments is of a base
+# type of the database that no built-in value becomes by itself, and a built-in with as many arguments exists: Postgres
+# then takes that one, or, if the user's type is text-like, the one that takes text.
 _FOREIGN_ARGUMENT = """
-    EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = ANY ({arguments}) AND t.oid >= 16384
-            AND t.typtype NOT IN ('e', 'd')
-            AND (t.typcategory NOT IN ('S', 'A', 'B', 'D', 'E', 'G', 'I', 'N', 'R', 'T', 'V')
-                 OR t.typcategory = 'S' AND EXISTS ({text_builtin}))
+    EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = ANY ({arguments}) AND t.oid >= 16384 AND t.typtype = 'b'
+            AND (t.typcategory = 'U' AND EXISTS ({twin}) OR t.typcategory = 'S' AND EXISTS ({twin} AND {takes_text}))
             AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.casttarget = t.oid AND k.castsource < 16384
                             AND k.castcontext = 'i'))
 """
+_FOREIGN_FUNCTION = _FOREIGN_ARGUMENT.format(
+    arguments="p.proargtypes::pg_catalog.oid[]",
+    twin="SELECT FROM pg_catalog.pg_proc b WHERE b.proname = p.proname AND b.oid < 16384 AND b.pronargs = p.pronargs",
+    takes_text="25 = ANY (b.proargtypes::pg_catalog.oid[])",
+)
+_FOREIGN_OPERATOR = _FOREIGN_ARGUMENT.format(
+    arguments="ARRAY[o.oprleft, o.oprright]",
+    twin="SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384 "
+    "AND (b.oprleft = 0) = (o.oprleft = 0)",
+    takes_text="25 IN (b.oprleft, b.oprright)",
+)
 
 FUNCTIONS = f"""
 SELECT p.proname AS name,
        pg_catalog.bool_and(p.provolatile = 'i') FILTER (WHERE builtin.yes) AS immutable,
        pg_catalog.bool_and(p.provolatile IN ('i', 's')) FILTER (WHERE builtin.yes) AS steady,
-       pg_catalog.bool_or(NOT builtin.yes) AS user,
-       pg_catalog.bool_or(NOT builtin.yes AND NOT {_FOREIGN_ARGUMENT.format(
-            arguments="p.proargtypes::pg_catalog.oid[]",
-            text_builtin="SELECT FROM pg_catalog.pg_proc b WHERE b.proname = p.proname AND b.oid < 16384 "
-                         "AND 25 = ANY (b.proargtypes::pg_catalog.oid[])")}) AS competing,
+       pg_catalog.bool_or(NOT builtin.yes) AS user_defined,
+       pg_catalog.bool_or(NOT builtin.yes AND NOT {_FOREIGN_FUNCTION}) AS competing,
        pg_catalog.bool_or(p.pronargs > 0 AND (NOT builtin.yes OR EXISTS (
            SELECT FROM pg_catalog.pg_type t WHERE t.oid = p.proargtypes[0] AND t.typtype = 'p'))) AS on_rows
 FROM pg_catalog.pg_proc p
@@ -178,10 +192,7 @@ GROUP BY p.proname
 
 OPERATORS = f"""
 SELECT o.oprname AS symbol, pg_catalog.bool_or(o.oid < 16384) AS builtin,
-       pg_catalog.bool_or(o.oid >= 16384 AND NOT {_FOREIGN_ARGUMENT.format(
-            arguments="ARRAY[o.oprleft, o.oprright]",
-            text_builtin="SELECT FROM pg_catalog.pg_operator b WHERE b.oprname = o.oprname AND b.oid < 16384 "
-                         "AND 25 IN (b.oprleft, b.oprright)")}) AS competing
+       pg_catalog.bool_or(o.oid >= 16384 AND NOT {_FOREIGN_OPERATOR}) AS competing
 FROM pg_catalog.pg_operator o
 GROUP BY o.oprname
 """

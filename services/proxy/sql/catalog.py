@@ -1,0 +1,139 @@
+"""Reads Postgres' catalogs into a `Catalog`, and gives the cheap stamp by which a change of them is noticed."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from services.proxy.sql import catalog_queries
+from services.proxy.sql.snapshot import Catalog as Catalog
+from services.proxy.sql.snapshot import Column, Functions, Operators, Relation
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_IDENTITY_DEFAULT, _IDENTITY_INDEX, _IDENTITY_FULL = "d", "i", "f"
+
+
+async def catalog_stamp(connection: "asyncpg.Connection", publication: str) -> str:
+    """Return a text that changes whenever anything changes that can alter the meaning of a statement or an answer.
+
+    Cancel-safe: yes, because the transaction is rolled back.
+
+    Raises:
+        asyncpg.PostgresError: The catalogs cannot be read.
+    """
+    async with _catalogs_alone(connection):
+        return str(await connection.fetchval(catalog_queries.STAMP, publication))
+
+
+async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Catalog:
+    """Read the catalogs, all in one snapshot.
+
+    Cancel-safe: yes, because the transaction is rolled back.
+
+    Raises:
+        asyncpg.PostgresError: The catalogs cannot be read.
+    """
+    async with _catalogs_alone(connection):
+        parts = await connection.fetch(catalog_queries.PARTS, publication)
+        relations = await connection.fetch(catalog_queries.RELATIONS, publication)
+        columns = await connection.fetch(catalog_queries.COLUMNS)
+        keys = await connection.fetch(catalog_queries.KEYS)
+        functions = await connection.fetch(catalog_queries.FUNCTIONS)
+        operators = await connection.fetch(catalog_queries.OPERATORS)
+        stamp = await connection.fetchval(catalog_queries.STAMP, publication)
+        version = await connection.fetchval(catalog_queries.VERSION)
+    part_of = {int(row["relation"]): str(row["part"]) for row in parts}
+    found = _relations(relations, columns, keys)
+    name_spaces = part_of.pop(catalog_queries.NAME_SPACES, "")
+    return Catalog(
+        publication=publication,
+        version=int(version),
+        stamp=str(stamp),
+        global_part=part_of.pop(catalog_queries.GLOBAL, "") + "/" + name_spaces,
+        relation_parts=part_of,
+        relations={(relation.schema, relation.name): relation for relation in found},
+        functions=_functions(functions),
+        operators=Operators(
+            builtin=frozenset(row["symbol"] for row in operators if row["builtin"]),
+            competing=frozenset(row["symbol"] for row in operators if row["competing"]),
+        ),
+        name_spaces=name_spaces,
+    )
+
+
+@asynccontextmanager
+async def _catalogs_alone(connection: "asyncpg.Connection") -> AsyncIterator[None]:
+    """Run in one snapshot with nothing but pg_catalog on the search path: no other operator can be meant."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute("SET LOCAL search_path = pg_catalog")
+        yield
+
+
+def _relations(
+    rows: "Iterable[asyncpg.Record]", column_rows: "Iterable[asyncpg.Record]", key_rows: "Iterable[asyncpg.Record]"
+) -> list[Relation]:
+    columns: dict[int, dict[int, Column]] = defaultdict(dict)
+    for row in column_rows:
+        columns[row["relation"]][row["number"]] = Column(
+            name=row["name"],
+            type_oid=row["type_oid"],
+            type_name="enum" if row["enum"] else row["type_name"],
+            user_type=row["user_type"],
+            generated=row["generated"],
+            deterministic=row["deterministic"],
+        )
+    primary: dict[int, tuple[str, ...]] = {}
+    marked: dict[int, tuple[str, ...]] = {}
+    for row in key_rows:
+        numbered = columns.get(row["relation"], {})
+        names = [numbered[number].name for number in row["numbers"][: row["key_count"]] if number in numbered]
+        if row["is_primary"]:
+            primary[row["relation"]] = tuple(names)
+        if row["is_identity"]:
+            marked[row["relation"]] = tuple(names)
+    return [_relation(row, tuple(columns[row["oid"]].values()), primary, marked) for row in rows]
+
+
+def _relation(
+    row: "asyncpg.Record",
+    columns: tuple[Column, ...],
+    primary: dict[int, tuple[str, ...]],
+    marked: dict[int, tuple[str, ...]],
+) -> Relation:
+    oid, identity = int(row["oid"]), str(row["identity"])
+    identity_columns: Iterable[str] = ()
+    if identity == _IDENTITY_DEFAULT:
+        identity_columns = primary.get(oid, ())
+    elif identity == _IDENTITY_INDEX:
+        identity_columns = marked.get(oid, ())
+    elif identity == _IDENTITY_FULL:
+        identity_columns = (column.name for column in columns)
+    return Relation(
+        oid=oid,
+        schema=row["schema"],
+        name=row["name"],
+        kind=row["kind"],
+        persistence=row["persistence"],
+        row_security=row["row_security"],
+        inherits=row["inherits"],
+        user_triggers=row["user_triggers"],
+        rules=row["rules"],
+        cascades=row["cascades"],
+        user_code=row["user_code"],
+        identity=identity,
+        identity_columns=frozenset(identity_columns),
+        primary_key=primary.get(oid, ()),
+        publication_entry=row["publication_entry"],
+        columns=columns,
+    )
+
+
+def _functions(rows: "Iterable[asyncpg.Record]") -> Functions:
+    rows = list(rows)
+
+    def named(mark: str) -> frozenset[str]:
+        return frozenset(row["name"] for row in rows if row[mark])
+
+    return Functions(named("immutable"), named("steady"), named("user_defined"), named("competing"), named("on_rows"))

@@ -1,0 +1,157 @@
+"""Which relations does a statement read? Found twice, by two readers that know nothing of each other; they must agree.
+
+`parsed_relations` walks sqlglot's tree, `scanned_relations` the tokens of our own lexer. A statement that the two read
+differently is not understood, and not cached. Pure.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from services.proxy.sql.tokens import Token, TokenKind, at
+
+_FUNCTIONS_WITH_FROM = ("extract", "substring", "trim", "overlay", "position")
+_ENDS_FROM = frozenset(
+    ("where", "group", "having", "order", "limit", "offset", "fetch", "union", "intersect", "except", "window", "for")
+    + ("select", "values", "returning", "set", "when")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """A relation's name in FROM: its schema ("" when it is not named), and the name by which columns refer to it."""
+
+    schema: str
+    name: str
+    alias: str
+    renames_columns: bool
+
+
+@dataclass(slots=True)
+class _Frame:
+    """One level of parentheses, while tokens are read."""
+
+    in_from: bool = False
+    expects: bool = False
+    has_function_from: bool = False
+
+
+@dataclass(slots=True)
+class _Scan:
+    found: list[tuple[str, str]] = field(default_factory=list)
+    frames: list[_Frame] = field(default_factory=lambda: [_Frame()])
+
+
+def parsed_relations(tree: exp.Expression) -> tuple[list[Occurrence], list[tuple[str, str]]]:
+    """Return the occurrences of relations, and all names in FROM, those of CTEs included, in order."""
+    occurrences: list[Occurrence] = []
+    names: list[tuple[str, str]] = []
+    for table in tree.find_all(exp.Table):
+        names.append((table.db, table.name))
+        if not table.db and _is_cte(table):
+            continue
+        alias = table.args.get("alias")
+        renames = bool(alias is not None and alias.args.get("columns"))
+        occurrences.append(Occurrence(table.db, table.name, table.alias_or_name, renames))
+    return occurrences, sorted(names)
+
+
+def _is_cte(table: exp.Table) -> bool:
+    """Whether the name is that of a CTE which is visible there."""
+    child: exp.Expression = table
+    while (parent := child.parent) is not None:
+        with_ = parent.args.get("with_")
+        if with_ is not None and child is not with_ and _has_cte(with_.expressions, table.name):
+            return True
+        if isinstance(parent, exp.With):
+            before = parent.expressions if parent.args.get("recursive") else _before(parent.expressions, child)
+            if _has_cte(before, table.name):
+                return True
+        child = parent
+    return False
+
+
+def _has_cte(ctes: Sequence[exp.Expression], name: str) -> bool:
+    return any(cte.alias == name for cte in ctes)
+
+
+def _before(ctes: Sequence[exp.Expression], cte: exp.Expression) -> list[exp.Expression]:
+    earlier: list[exp.Expression] = []
+    for candidate in ctes:
+        if candidate is cte:
+            break
+        earlier.append(candidate)
+    return earlier
+
+
+def scanned_relations(tokens: Sequence[Token]) -> list[tuple[str, str]]:
+    """Return (schema, name) of each name in FROM or JOIN, as the tokens alone show them, in order."""
+    scan = _Scan()
+    index = 0
+    while index < len(tokens):
+        index = _step(tokens, index, scan)
+    return sorted(scan.found)
+
+
+def _step(tokens: Sequence[Token], index: int, scan: _Scan) -> int:
+    """Read the token at `index`, and return the index of the next one to read."""
+    token, frame = tokens[index], scan.frames[-1]
+    if token.is_mark("("):
+        function_from = at(tokens, index - 1).is_word(*_FUNCTIONS_WITH_FROM)
+        nested = frame.expects
+        frame.expects = False
+        scan.frames.append(_Frame(nested, nested, function_from))
+    elif token.is_mark(")"):
+        if len(scan.frames) > 1:
+            scan.frames.pop()
+    elif token.is_mark(","):
+        frame.expects = frame.in_from
+    elif token.kind is TokenKind.WORD and _keyword(tokens, index, frame):
+        return index + 1
+    elif frame.expects and token.is_name:
+        frame.expects = False
+        return _read_name(tokens, index, scan.found)
+    return index + 1
+
+
+def _keyword(tokens: Sequence[Token], index: int, frame: _Frame) -> bool:
+    """Take note of a word that begins or ends a list of relations; False when the word is none."""
+    word = tokens[index].text
+    if at(tokens, index - 1).is_mark("."):
+        return False
+    if word == "from":
+        if not frame.has_function_from and not _distinct_from(tokens, index):
+            frame.in_from = frame.expects = True
+        return True
+    if word == "join":
+        frame.in_from = frame.expects = True
+        return True
+    if word in ("only", "lateral") and frame.expects:
+        return True
+    if word in _ENDS_FROM:
+        frame.in_from = frame.expects = False
+        return True
+    return False
+
+
+def _distinct_from(tokens: Sequence[Token], index: int) -> bool:
+    return at(tokens, index - 1).is_word("distinct") and at(tokens, index - 2).is_word("is", "not")
+
+
+def _read_name(tokens: Sequence[Token], index: int, found: list[tuple[str, str]]) -> int:
+    parts = [tokens[index].text]
+    index += 1
+    while at(tokens, index).is_mark(".") and at(tokens, index + 1).is_name:
+        parts.append(tokens[index + 1].text)
+        index += 2
+    found.append((".".join(parts[:-1]), parts[-1]))
+    return index
+
+
+def all_aliases(tree: exp.Expression) -> Iterator[str]:
+    """Give every name that a FROM item goes by, and every CTE's."""
+    for table in tree.find_all(exp.Table):
+        yield table.alias_or_name
+    for alias in tree.find_all(exp.TableAlias):
+        yield alias.name
