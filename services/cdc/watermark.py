@@ -31,7 +31,7 @@ writer, a page header at the end of the WAL and a switch of WAL files would make
 
 PATIENCE_SECONDS = 0.5
 """The same while no transaction can have ended since the last watermark. Postgres writes some WAL of its own (15 s
-after activity, for one) which its WAL writer flushes within `wal_writer_delay`; a heartbeat would itself be the activity
+after activity, for one) which its WAL writer flushes within `wal_writer_delay`; a heartbeat would be the activity
 that makes it write more, on a database that nobody uses."""
 
 

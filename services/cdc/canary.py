@@ -1,0 +1,133 @@
+"""The schema `tidegate`: the canary, and what is followed.
+
+Both tables are unlogged, so that crash recovery and a promotion empty them: after a crash, commits that were read but
+not yet flushed may never have existed (H35). The canary is a random row for each cache; everybody may read it, because
+the proxies look at it on their clients' connections. An empty or another canary ends the stream epoch.
+
+The other table remembers across restarts which relations the event log calls followed, so that the next incarnation can
+say which of them no longer are.
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from services.cdc.control import ControlConnection
+from services.cdc.errors import SetupError, StatementError
+
+_SCHEMA_EXISTS = "SELECT to_regnamespace('tidegate') IS NOT NULL"
+_TABLES_EXIST = "SELECT to_regclass('tidegate.canary') IS NOT NULL AND to_regclass('tidegate.followed') IS NOT NULL"
+_MAY_WRITE = """
+    SELECT has_table_privilege('tidegate.canary', right_) AND has_table_privilege('tidegate.followed', right_)
+    FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) right_
+"""
+_CREATE_TABLES = """
+    CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.canary (cache text PRIMARY KEY, canary text NOT NULL);
+    CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.followed (
+        cache text, relation oid, publication_entry oid NOT NULL, fingerprint text NOT NULL,
+        schema_name text NOT NULL, table_name text NOT NULL, PRIMARY KEY (cache, relation));
+    GRANT USAGE ON SCHEMA tidegate TO PUBLIC;
+    GRANT SELECT ON tidegate.canary TO PUBLIC;
+"""
+_WRITE_CANARY = """
+    INSERT INTO tidegate.canary VALUES ($1, $2) ON CONFLICT (cache) DO UPDATE SET canary = excluded.canary
+"""
+_REMEMBER = """
+    INSERT INTO tidegate.followed SELECT $1, * FROM unnest($2::oid[], $3::oid[], $4::text[], $5::text[], $6::text[])
+    ON CONFLICT (cache, relation) DO UPDATE SET
+        publication_entry = excluded.publication_entry, fingerprint = excluded.fingerprint,
+        schema_name = excluded.schema_name, table_name = excluded.table_name
+"""
+_USED_BY_OTHERS = "SELECT EXISTS (SELECT FROM tidegate.canary WHERE cache <> $1)"
+
+
+class Followed(NamedTuple):
+    """A relation that the event log calls followed, as it was described last.
+
+    Attributes:
+        relation: Its OID.
+        publication_entry: OID of its row in pg_publication_rel.
+        fingerprint: Of its description; see `Table.fingerprint`.
+        schema: Its schema.
+        table: Its name.
+    """
+
+    relation: int
+    publication_entry: int
+    fingerprint: str
+    schema: str
+    table: str
+
+
+async def prepare_canary(control: ControlConnection) -> None:
+    """Make the schema and its tables if need be.
+
+    Raises:
+        SetupError: Our role may not; the text says what to grant.
+    """
+    ((schema_exists,),) = await control.fetch(_SCHEMA_EXISTS)
+    ((tables_exist,),) = await control.fetch(_TABLES_EXIST)
+    try:
+        if not schema_exists:
+            await control.execute("CREATE SCHEMA IF NOT EXISTS tidegate")
+        if not tables_exist:
+            await control.execute(_CREATE_TABLES)
+        if not all(may for (may,) in await control.fetch(_MAY_WRITE)):
+            raise StatementError("42501", "our role may not write the tables of the schema tidegate")
+    except StatementError as error:
+        if error.sqlstate != "42501":
+            raise
+        raise SetupError(
+            f"{error}; let our role make the schema tidegate: GRANT CREATE ON DATABASE … TO …, "
+            "or, where the schema exists, make our role the owner of it and of its tables"
+        ) from error
+
+
+async def read_canary(control: ControlConnection, cache: str) -> str:
+    """Return the canary; empty if there is none."""
+    rows = await control.fetch("SELECT canary FROM tidegate.canary WHERE cache = $1", cache)
+    return str(rows[0][0]) if rows else ""
+
+
+async def renew_canary(control: ControlConnection, cache: str) -> str:
+    """Write a new canary, forget what was followed under the old one, and return it."""
+    canary = secrets.token_hex(8)
+    await control.fetch("DELETE FROM tidegate.followed WHERE cache = $1", cache)
+    await control.fetch(_WRITE_CANARY, cache, canary)
+    return canary
+
+
+async def recall_followed(control: ControlConnection, cache: str) -> list[Followed]:
+    """Return what the event log calls followed."""
+    rows = await control.fetch(
+        "SELECT relation, publication_entry, fingerprint, schema_name, table_name FROM tidegate.followed "
+        "WHERE cache = $1",
+        cache,
+    )
+    return [Followed(*row) for row in rows]
+
+
+async def remember_followed(control: ControlConnection, cache: str, relations: Iterable[Followed]) -> None:
+    """Note relations *before* the event log calls them followed."""
+    columns = [list(column) for column in zip(*relations, strict=True)]
+    if columns:
+        await control.fetch(_REMEMBER, cache, *columns)
+
+
+async def forget_followed(control: ControlConnection, cache: str, relations: Iterable[int]) -> None:
+    """Forget relations *after* the event log has acknowledged that they are no longer followed."""
+    await control.fetch(
+        "DELETE FROM tidegate.followed WHERE cache = $1 AND relation = ANY ($2::oid[])", cache, list(relations)
+    )
+
+
+async def remove_canary(control: ControlConnection, cache: str) -> None:
+    """Take everything of a cache out of the database, and the schema with its last cache."""
+    ((exists,),) = await control.fetch(_TABLES_EXIST)
+    if not exists:
+        return
+    await control.fetch("DELETE FROM tidegate.followed WHERE cache = $1", cache)
+    await control.fetch("DELETE FROM tidegate.canary WHERE cache = $1", cache)
+    ((used,),) = await control.fetch(_USED_BY_OTHERS, cache)
+    if not used:
+        await control.execute("DROP TABLE tidegate.canary, tidegate.followed; DROP SCHEMA tidegate")

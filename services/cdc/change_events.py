@@ -1,0 +1,132 @@
+"""What a committed transaction says in the event log: bodies of events, without their place in the log. Pure.
+
+One event for each relation that the transaction touched, in several parts where it would not fit in a record.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from schemas.changes import Changes, RowChange
+from schemas.relation_event import RelationWide
+from services.cdc.rows import RowWriter
+from services.cdc.transactions import RelationChanges, Transaction
+from services.shared.lsn import format_lsn
+
+RECORD_BYTES = 256 * 1024
+"""Rows are split beyond this size: a quarter of what Kafka takes by default."""
+
+_COLUMN_BYTES = 6 * 1024
+"""More than one column of one row can take: its value of at most 256 bytes three times (key, old, new), with its name,
+all of it escaped."""
+
+_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_EARLIEST_US, _LATEST_US = (
+    (bound - _POSTGRES_EPOCH) // timedelta(microseconds=1)
+    for bound in (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+)
+
+Fields: TypeAlias = dict[str, Any]
+"""Fields of an event, by the names of its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An event without its envelope.
+
+    Attributes:
+        model: Which event it is.
+        relation: The relation that decides its partition.
+        fields: Its fields.
+        row_count: How many row changes it carries.
+    """
+
+    model: type[Changes] | type[RelationWide]
+    relation: int
+    fields: Fields
+    row_count: int = 0
+
+
+class ChangeEvents:
+    """Turns the transactions of one replication stream into bodies of events."""
+
+    def __init__(self, hashed_columns: frozenset[str]) -> None:
+        """Prepare.
+
+        Args:
+            hashed_columns: Columns whose values are always hashed, as `schema.table.column`.
+        """
+        self._hashed_columns = hashed_columns
+        self._writers: dict[int, RowWriter] = {}
+
+    def bodies(self, transaction: Transaction, xid: int) -> Iterator[Body]:
+        """Yield what a transaction says.
+
+        Args:
+            transaction: The transaction.
+            xid: Its id in 64 bits.
+        """
+        common: Fields = {
+            "xid": xid,
+            "commit_lsn": format_lsn(transaction.commit_lsn),
+            "end_lsn": format_lsn(transaction.end_lsn),
+            "commit_time": commit_time(transaction.commit_time_us),
+        }
+        by_relation: dict[int, list[RelationChanges]] = {}
+        for changes in transaction.changes:
+            by_relation.setdefault(changes.relation.oid, []).append(changes)
+        for groups in by_relation.values():
+            yield from self._relation(groups, common)
+
+    def _relation(self, groups: Sequence[RelationChanges], common: Fields) -> Iterator[Body]:
+        """Yield what one transaction did to one relation, which may have changed its columns meanwhile."""
+        relation = groups[-1].relation
+        wide = next((group.wide for group in groups if group.wide is not None), None)
+        pieces: list[tuple[RowWriter, list[RowChange]]] = []
+        for group in groups if wide is None else ():
+            writer = self._writer(group)
+            split = split_rows([writer.write(row) for row in group.rows], len(group.relation.columns))
+            if split is None:
+                wide = "bulk"
+                break
+            pieces += [(writer, rows) for rows in split]
+        if wide is not None:
+            named = {"schema_name": relation.schema, "table": relation.name, "relation": relation.oid}
+            yield Body(RelationWide, relation.oid, common | named | {"op": wide})
+            return
+        for part, (writer, rows) in enumerate(pieces):
+            fields = writer.fields | {"rows": rows, "part": part, "last": part == len(pieces) - 1}
+            yield Body(Changes, relation.oid, common | fields, len(rows))
+
+    def _writer(self, group: RelationChanges) -> RowWriter:
+        """Return the writer for a relation as it is described in a group."""
+        relation = group.relation
+        writer = self._writers.get(relation.oid)
+        if writer is None or writer.relation is not relation:
+            writer = RowWriter(relation, self._hashed_columns)
+            self._writers[relation.oid] = writer
+        return writer
+
+
+def split_rows(rows: list[RowChange], column_count: int) -> list[list[RowChange]] | None:
+    """Cut rows into pieces that fit in a record each; None if a single row does not."""
+    if len(rows) * column_count * _COLUMN_BYTES <= RECORD_BYTES:
+        return [rows]
+    pieces: list[list[RowChange]] = [[]]
+    size = 0
+    for row in rows:
+        row_size = len(row.__pydantic_serializer__.to_json(row))
+        if row_size > RECORD_BYTES:
+            return None
+        if size + row_size > RECORD_BYTES:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(row)
+        size += row_size
+    return pieces
+
+
+def commit_time(microseconds: int) -> datetime:
+    """Return a time of Postgres as ours; what our calendar cannot hold (any origin may claim it) becomes its end."""
+    return _POSTGRES_EPOCH + timedelta(microseconds=min(max(microseconds, _EARLIEST_US), _LATEST_US))

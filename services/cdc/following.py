@@ -1,0 +1,91 @@
+"""Which relations to follow, and which no longer: decided from what the catalog shows and what was said before. Pure.
+
+A relation is followed from its `schema` record on; only then may answers that depend on it be cached. It ceases to be
+when it leaves the publication, loses its identity, or when its row in pg_publication_rel is another one: then it was
+out of the publication for a while, and what happened meanwhile was never sent.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from services.cdc.canary import Followed
+from services.cdc.publication import Publication
+from services.cdc.tables import LeftOut, Table
+
+
+@dataclass(frozen=True, slots=True)
+class FollowingPlan:
+    """What to do after a look at the catalog.
+
+    Attributes:
+        keep: Followed relations that are as they were.
+        unfollow: Relations to call unfollowed.
+        removed: Those among them that someone took out of the publication.
+        redescribe: Followed relations whose columns, key or name have changed.
+        join: Relations in the publication that may be followed once the writers that are open now have ended (H11).
+        add: Tables to add to the publication.
+        drop: Tables to take out of the publication.
+        left_out: Tables that are not followed, by name, with the reason.
+    """
+
+    keep: list[Table] = field(default_factory=list)
+    unfollow: list[Followed] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
+    redescribe: list[Table] = field(default_factory=list)
+    join: list[Table] = field(default_factory=list)
+    add: list[Table] = field(default_factory=list)
+    drop: list[Table] = field(default_factory=list)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+
+
+def plan_following(
+    tables: Iterable[Table],
+    publication: Publication | None,
+    followed: Mapping[int, Followed],
+    removed: frozenset[int] = frozenset(),
+) -> FollowingPlan:
+    """Decide what to do.
+
+    Args:
+        tables: What the catalog shows now.
+        publication: Our publication; None if someone dropped it.
+        followed: What the event log calls followed, by OID.
+        removed: Relations that someone took out of the publication: they are not added again.
+    """
+    plan = FollowingPlan()
+    seen = set()
+    for table in tables:
+        seen.add(table.oid)
+        before = followed.get(table.oid)
+        reason = _left_out(table, publication, table.oid in removed or before is not None)
+        if reason is not None:
+            plan.left_out[str(table)] = reason
+        published = reason is None and table.entry is not None
+        if before is not None and published and before.publication_entry == table.entry:
+            (plan.keep if before.fingerprint == table.fingerprint else plan.redescribe).append(table)
+            continue
+        if before is not None:
+            plan.unfollow.append(before)
+            if reason is LeftOut.REMOVED:
+                plan.removed.add(table.oid)
+        if published:
+            plan.join.append(table)
+        elif reason is None:
+            plan.add.append(table)
+        elif table.unfit is not None and table.entry is not None and publication is not None and publication.owned:
+            plan.drop.append(table)
+    plan.unfollow.extend(gone for oid, gone in followed.items() if oid not in seen)
+    return plan
+
+
+def _left_out(table: Table, publication: Publication | None, was_published: bool) -> LeftOut | None:
+    """Say why a table cannot be followed; None if it can, once it is in the publication."""
+    if table.unfit is not None:
+        return table.unfit
+    if publication is None or (table.entry is None and not (table.owned and publication.owned)):
+        return LeftOut.NOT_PUBLISHED
+    if table.narrowed or not publication.complete:
+        return LeftOut.NARROWED
+    if table.entry is None and was_published:
+        return LeftOut.REMOVED
+    return None

@@ -1,0 +1,262 @@
+"""From the replication stream to the event log: decode, gate, publish, watermark. Consistency contract, section 4.
+
+One task does it all, round and round, so that the order of things is the order of the lines below: what the socket
+holds is decoded; then a snapshot is taken; what it shows is published; then comes the watermark, if one is due. Between
+the last publication and the watermark's records stands no await. The task sleeps until bytes come, the log
+acknowledges, or the next thing is due.
+"""
+
+import time
+from dataclasses import dataclass
+
+from services.cdc.appender import Appender
+from services.cdc.control import ControlConnection
+from services.cdc.gate import Snapshot
+from services.cdc.pgoutput.decoder import Decoder
+from services.cdc.pgoutput.messages import LogicalMessage
+from services.cdc.publisher import Publisher
+from services.cdc.replication.errors import ReplicationError
+from services.cdc.replication.frames import Keepalive, XLogData
+from services.cdc.replication.stream import ReplicationConnection
+from services.cdc.statistics import CdcStatistics
+from services.cdc.transactions import Assembler, Bounds, Transaction
+from services.cdc.wakeup import Wakeup
+from services.cdc.watermark import Round, WatermarkSchedule, watermark_at
+from services.shared.lsn import NO_LSN, Lsn
+
+FRAMES_AT_ONCE = 2_000
+"""Frames that are decoded before anything else has its turn: about 10 ms."""
+
+UNACKNOWLEDGED_BYTES = 16 * 1024**2
+"""Beyond this the stream is not read on: the log is slow, and Postgres keeps the WAL better than our memory does."""
+
+STATUS_SECONDS = 1.0
+"""How often Postgres is told what it may forget. What it was not told it sends again after a restart: harmless."""
+
+STATUS_AT_LEAST_SECONDS = 10.0
+"""How often Postgres hears of us when there is nothing new to tell; `wal_sender_timeout` is 60 s by default."""
+
+GATE_SECONDS = 0.001
+GATE_AT_MOST_SECONDS = 0.010
+"""How long a held transaction waits for the next snapshot: a tenth of the time that it has waited, between these. One
+that waits for a dead standby may do so for hours; it need not cost a thousand queries a second."""
+
+BARRIER_AT_MOST_SECONDS = 0.1
+"""The same at the birth barrier, which a forgotten transaction can hold up for hours."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A transaction that is decoded and not yet published."""
+
+    transaction: Transaction
+    since: float
+    xid: int | None = None  # in 64 bits, once a snapshot has come
+
+
+class Relay:
+    """Moves changes from one replication stream to the event log, for one incarnation."""
+
+    def __init__(
+        self,
+        stream: ReplicationConnection,
+        gate: ControlConnection,
+        appender: Appender,
+        publisher: Publisher,
+        statistics: CdcStatistics,
+        wakeup: Wakeup,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            stream: The replication connection, streaming.
+            gate: An ordinary connection to the same server, for nothing else.
+            appender: The incarnation's appender.
+            publisher: The incarnation's publisher, which has begun.
+            statistics: Where to count.
+            wakeup: What wakes the relay; the appender wakes it too.
+        """
+        self._covered = NO_LSN
+        self._stream = stream
+        self._gate = gate
+        self._appender = appender
+        self._publisher = publisher
+        self._statistics = statistics
+        self._wakeup = wakeup
+        self._decoder = Decoder()
+        self._assembler = Assembler(Bounds())
+        self._schedule = WatermarkSchedule()
+        self._held: list[_Held] = []
+        self._delivered = appender.ledger.confirmed
+        self._round: Round | None = None
+        self._heartbeat_sent = False
+        self._gate_at = 0.0
+        self._more_to_read = False
+        self._reply_requested = False
+        self._status_at = 0.0
+        self._reported = Lsn(0)
+
+    def covers(self, lsn: Lsn) -> bool:
+        """Tell whether the last watermark covers an insert LSN."""
+        return lsn < self._covered
+
+    async def pass_barrier(self) -> None:
+        """Return when every transaction that is open now has ended; what they changed may never be streamed.
+
+        Changes are published meanwhile, watermarks are not (the birth barrier, section 4.2).
+        """
+        barrier = await self._gate.assign_xid()
+        started = time.monotonic()
+        while (await self._step()).xmin < barrier:
+            now = time.monotonic()
+            await self._sleep(until=now + min(max((now - started) / 10, GATE_SECONDS), BARRIER_AT_MOST_SECONDS))
+
+    async def run(self) -> None:
+        """Relay until something fails.
+
+        Raises:
+            ReplicationError, PgoutputError, ControlError, SnapshotError, LogError, ProgressError: The incarnation is
+                over.
+
+        Cancel-safe: no; what was being published is published in part. The next incarnation publishes it again.
+        """
+        while True:
+            self._read()
+            if self._held and time.monotonic() >= self._gate_at:
+                self._publish(await self._gate.snapshot())
+            await self._watermark()
+            self._report()
+            await self._sleep(until=self._next_due())
+
+    async def _step(self) -> Snapshot:
+        """Relay once, without a watermark, and return the snapshot that was taken."""
+        self._read()
+        snapshot = await self._gate.snapshot()
+        self._publish(snapshot)
+        self._report()
+        return snapshot
+
+    def _read(self) -> None:
+        """Decode what has arrived."""
+        if self._appender.failure is not None:
+            raise self._appender.failure
+        self._more_to_read = False
+        if self._appender.unacknowledged_bytes > UNACKNOWLEDGED_BYTES:
+            return
+        frames, self._more_to_read = self._stream.receive(FRAMES_AT_ONCE)
+        for frame in frames:
+            if isinstance(frame, XLogData):
+                self._decode(frame.payload)
+            else:
+                self._hear(frame)
+
+    def _decode(self, payload: bytes) -> None:
+        message = self._decoder.decode(payload)
+        if isinstance(message, LogicalMessage) and not message.transactional:
+            self._delivered = max(self._delivered, message.lsn)
+            return
+        transaction = self._assembler.feed(message, len(payload))
+        if transaction is None:
+            return
+        if transaction.end_lsn <= self._delivered:
+            raise ReplicationError("a transaction came after the stream had claimed to be past it")
+        self._delivered = transaction.end_lsn
+        if transaction.changes:
+            self._held.append(_Held(transaction, time.monotonic()))
+            self._gate_at = 0.0
+
+    def _hear(self, keepalive: Keepalive) -> None:
+        """Take a keepalive: everything that committed up to its WAL end has been sent before it."""
+        self._delivered = max(self._delivered, keepalive.wal_end)
+        self._reply_requested |= keepalive.reply_requested
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """Publish what a snapshot shows that was taken after everything held was decoded. The others stay."""
+        staying = []
+        for held in self._held:
+            if held.xid is None:
+                held.xid = snapshot.widen(held.transaction.xid)
+            if snapshot.shows(held.xid):
+                self._publisher.publish(held.transaction, held.xid)
+                self._schedule.published()
+            else:
+                staying.append(held)
+        self._held = staying
+        self._statistics.held = len(staying)
+        if staying:
+            now = time.monotonic()
+            waited = (now - staying[0].since) / 10
+            self._gate_at = now + min(max(waited, GATE_SECONDS), GATE_AT_MOST_SECONDS)
+
+    async def _watermark(self) -> None:
+        """Begin a round if one is due, and end it if the stream has come far enough.
+
+        A round that is not urgent begins again at the next look: meanwhile a transaction may have ended.
+        """
+        if (self._round is None or not self._round.urgent) and time.monotonic() >= self._schedule.look_at:
+            await self._begin_round()
+        if self._round is None:
+            return
+        if self._delivered < self._round.insert_lsn:
+            self._read()
+        if self._delivered >= self._round.insert_lsn:
+            self._end_round(self._round)
+        elif time.monotonic() >= self._round.heartbeat_at and not self._heartbeat_sent:
+            self._heartbeat_sent = True
+            self._statistics.heartbeats += 1
+            await self._gate.emit_message()
+
+    async def _begin_round(self) -> None:
+        """Take the insert LSN; then, in a statement of its own, a snapshot."""
+        insert_lsn = await self._gate.insert_lsn()
+        now = time.monotonic()
+        if not self._schedule.looked(now, insert_lsn):
+            return
+        snapshot = await self._gate.snapshot()
+        started_at = now if self._round is None else self._round.started_at
+        if self._round is None:
+            self._heartbeat_sent = False
+        self._round = Round(insert_lsn, snapshot, started_at, self._schedule.is_urgent(snapshot))
+        self._statistics.lag_bytes = max(insert_lsn - self._covered, 0)
+        if self._delivered < insert_lsn:
+            self._stream.send_status(self._appender.ledger.confirmed, reply_requested=True)
+
+    def _end_round(self, round_: Round) -> None:
+        """Publish what the round's snapshot shows and say what may be said, with no await from here to there."""
+        self._publish(round_.snapshot)
+        value = watermark_at(round_.insert_lsn, [held.transaction for held in self._held])
+        self._publisher.watermark(value)
+        self._schedule.sent(round_)
+        self._round = None
+        self._covered = value.watermark
+        self._statistics.lag_bytes = 0
+
+    def _report(self) -> None:
+        """Tell Postgres what it may forget, when it asks, when there is news, and now and then."""
+        now = time.monotonic()
+        confirmed = self._appender.ledger.confirmed
+        wait = STATUS_SECONDS if confirmed > self._reported else STATUS_AT_LEAST_SECONDS
+        if self._reply_requested or now >= self._status_at + wait:
+            self._stream.send_status(confirmed, reply_requested=False)
+            self._status_at, self._reported, self._reply_requested = now, confirmed, False
+        self._statistics.confirmed_lsn = confirmed
+        self._statistics.unacknowledged = self._appender.ledger.unacknowledged
+
+    def _next_due(self) -> float:
+        """Return when there is something to do without being woken."""
+        due = [self._status_at + STATUS_SECONDS]
+        if self._held:
+            due.append(self._gate_at)
+        if self._round is None or not self._round.urgent:
+            due.append(self._schedule.look_at)
+        if self._round is not None and not self._heartbeat_sent:
+            due.append(self._round.heartbeat_at)
+        return min(due)
+
+    async def _sleep(self, until: float) -> None:
+        """Wait until a time, for bytes, or for an acknowledgement that somebody waits for."""
+        if self._more_to_read:
+            until = 0.0
+        if self._appender.unacknowledged_bytes <= UNACKNOWLEDGED_BYTES:
+            self._stream.watch(self._wakeup.wake)
+        await self._wakeup.wait(until - time.monotonic())

@@ -1,0 +1,102 @@
+"""Our replication slot: exclusive, and never a danger to the primary's disk.
+
+A slot keeps all WAL that has not been confirmed. While the CDC service is away, that fills the disk of the database,
+for the sake of a cache (H34). So the slot outlives a connection only where `max_slot_wal_keep_size` sets a limit;
+elsewhere it is temporary, gone with the connection, and each connection starts a stream epoch.
+"""
+
+from dataclasses import dataclass
+
+from services.cdc.control import ControlConnection
+from services.cdc.errors import SetupError
+from services.cdc.replication.errors import SlotBusyError
+from services.cdc.replication.stream import ReplicationConnection
+from services.shared.lsn import Lsn, parse_lsn
+
+PLUGIN = "pgoutput"
+
+_FIND = """
+    SELECT plugin, database = current_database(), temporary, active_pid, wal_status = 'lost', confirmed_flush_lsn::text
+    FROM pg_replication_slots WHERE slot_name = $1
+"""
+_WAL_LIMIT = "SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"  # megabytes; -1: none
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """A slot as Postgres shows it.
+
+    Attributes:
+        ours: Whether it is one that we would make: of our plugin and database.
+        temporary: Whether it goes with its connection.
+        active_pid: The walsender that uses it; None if nobody does.
+        lost: Whether it can give no more changes.
+        confirmed: What lies below is never sent; None before the first use.
+    """
+
+    ours: bool
+    temporary: bool
+    active_pid: int | None
+    lost: bool
+    confirmed: Lsn | None
+
+
+async def find_slot(control: ControlConnection, name: str) -> SlotState | None:
+    """Look a slot up; None if there is none of that name."""
+    rows = await control.fetch(_FIND, name)
+    if not rows:
+        return None
+    plugin, same_database, temporary, active_pid, lost, confirmed = rows[0]
+    ours = plugin == PLUGIN and bool(same_database)
+    return SlotState(ours, temporary, active_pid, bool(lost), parse_lsn(confirmed) if confirmed else None)
+
+
+async def may_outlive_connection(control: ControlConnection) -> bool:
+    """Tell whether Postgres limits what a slot keeps."""
+    ((limit,),) = await control.fetch(_WAL_LIMIT)
+    return bool(limit >= 0)
+
+
+async def prepare_slot(
+    control: ControlConnection, replication: ReplicationConnection, name: str, *, anew: bool = False
+) -> bool:
+    """See to it that our slot is there and can be started.
+
+    Creating one waits for all transactions that are open on the whole server.
+
+    Args:
+        control: An ordinary connection.
+        replication: The connection that will stream; a temporary slot belongs to it.
+        name: Name of the slot.
+        anew: Whether one that exists is of no use.
+
+    Returns:
+        Whether the slot is new.
+
+    Raises:
+        SetupError: Another slot has our name.
+        SlotBusyError: Someone uses ours.
+    """
+    durable = await may_outlive_connection(control)
+    slot = await find_slot(control, name)
+    if slot is not None:
+        if not slot.ours:
+            raise SetupError(
+                f"the replication slot {name} exists and is not ours: "
+                f"rename the cache, or drop it: SELECT pg_drop_replication_slot('{name}')"
+            )
+        if slot.active_pid is not None:
+            raise SlotBusyError(f"replication slot {name} is in use by process {slot.active_pid} of Postgres")
+        if durable and not slot.lost and not anew and not slot.temporary:
+            return False
+        await drop_slot(control, name)
+    lifetime = "" if durable else "TEMPORARY "
+    await replication.query(f'CREATE_REPLICATION_SLOT "{name}" {lifetime}LOGICAL {PLUGIN} NOEXPORT_SNAPSHOT')
+    return True
+
+
+async def drop_slot(control: ControlConnection, name: str) -> None:
+    """Drop a slot if it is there."""
+    await control.fetch(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name
+    )
