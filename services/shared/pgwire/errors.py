@@ -20,7 +20,7 @@ class WireError(Exception):
     """The root of everything that this package raises on purpose."""
 
 
-class ProtocolViolation(WireError):  # noqa: N818 - the protocol's own word for it (SQLSTATE 08P01)
+class ProtocolViolation(WireError):
     """The peer's bytes break the protocol.
 
     The message names lengths, offsets and type bytes, never content, so it may be logged and sent to the client.
@@ -61,5 +61,5 @@ class ForeignProtocol(ProtocolViolation):
         self.kind = kind
 
 
-class Unencodable(WireError):  # noqa: N818 - reads as what it says where it is raised
+class Unencodable(WireError):
     """A value of our own does not fit the protocol; always a mistake on this side."""

@@ -1,7 +1,8 @@
 """What a client says after its start-up packet: one value per message, one table of decoders.
 
 Statement names, portal names, SQL and values are `bytes` in the session's `client_encoding`. No `repr` shows SQL,
-values, passwords or copied data, so a message may be logged.
+values, passwords or copied data, so a message may be logged. The messages of COPY have a room of their own,
+`copy_mode`, and are named here again.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +26,36 @@ from services.shared.pgwire.fields import (
     pack_uint32_list,
 )
 from services.shared.pgwire.framing import UnknownMessage, frame, open_frame
+
+__all__ = [
+    "BINARY_FORMAT",
+    "DECODERS",
+    "FLUSH",
+    "SYNC",
+    "TERMINATE",
+    "TEXT_FORMAT",
+    "Bind",
+    "Close",
+    "CopyData",
+    "CopyDone",
+    "CopyFail",
+    "Describe",
+    "Execute",
+    "Flush",
+    "FrontendMessage",
+    "FunctionCall",
+    "Parse",
+    "PasswordMessage",
+    "Query",
+    "Sync",
+    "Target",
+    "Terminate",
+    "UnknownMessage",
+    "decode_frontend",
+    "format_of",
+    "parameter_format",
+    "result_format",
+]
 
 TEXT_FORMAT: Final = 0
 BINARY_FORMAT: Final = 1

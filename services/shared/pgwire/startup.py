@@ -142,7 +142,7 @@ _HTTP_METHODS: Final = (b"GET ", b"POST", b"HEAD", b"PUT ", b"DELE", b"OPTI", b"
 
 _FOREIGN_PREFIXES: Final = (
     (b"\x16\x03", Foreign.TLS),  # handshake record, any version
-    (b"PROXY", Foreign.PROXY_HEADER),
+    (b"PROX", Foreign.PROXY_HEADER),
     (b"\r\n\r\n", Foreign.PROXY_HEADER),  # version 2
     (b"SSH-", Foreign.SSH),
     (b"*", Foreign.REDIS),  # RESP array
@@ -170,7 +170,7 @@ def startup_length(data: bytes | bytearray) -> int | None:
     length = int.from_bytes(data[:_WORD_BYTES], "big")
     if _WORD_BYTES + _MIN_BYTES <= length <= _WORD_BYTES + MAX_STARTUP_PACKET_BYTES:
         return length
-    kind = foreign_protocol(bytes(data[: _WORD_BYTES + 1]))
+    kind = foreign_protocol(bytes(data[:_WORD_BYTES]))
     if kind is not None:
         raise ForeignProtocol(kind)
     raise ProtocolViolation(f"invalid length of startup packet: {length}")
