@@ -36,6 +36,7 @@ max_slot_wal_keep_size = 2GB        # finite: a forgotten slot must not fill the
 max_connections = 200
 shared_buffers = 256MB
 max_wal_size = 2GB
+random_page_cost = 1.1              # solid-state disks, or memory
 checkpoint_timeout = 15min
 password_encryption = 'scram-sha-256'
 listen_addresses = '127.0.0.1'
