@@ -55,7 +55,7 @@ def test_our_settings_understand_the_environment(services: dict[str, Any], name:
     cache = settings.caches["default"]
     assert (cache.upstream.host, cache.upstream.user, cache.upstream.database) == ("postgres", "app", "app")
     assert cache.kafka_bootstrap == ("kafka:9092",)
-    assert settings.process.metrics_address [1] == 9464
+    assert settings.process.metrics_address[1] == 9464
     assert services[name]["command"] == [name]
 
 
