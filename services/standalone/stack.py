@@ -2,19 +2,21 @@
 
 Start: data directory, embedded Postgres and Valkey (where none is given), then CDC service, invalidator and proxies
 side by side, each a process of its own; when all of them are ready, the ready file. Stop, also after a failed or
-interrupted start: the proxies, the invalidator, the CDC service (which drops its slot and publication), the servers.
+interrupted start: the proxies, the invalidator, the CDC service (whose slot and publication are dropped), the servers.
 """
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from services.shared.runtime.settings import CacheSettings
 from services.shared.runtime.upstream import Upstream
 from services.standalone.account import server_account
 from services.standalone.data_directory import DataDirectory, open_data_directory
+from services.standalone.farewell import leave_no_trace
 from services.standalone.http import serve
 from services.standalone.overview import Overview
 from services.standalone.plan import Plan, with_places
@@ -104,8 +106,10 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
 
         cache = cache.model_copy(update={"listen": listen.address})
         stages = make_workers(options.environ, plan.process, cache, directory.path)
-        for stage in stages:
-            supervisor.start(worker.service for worker in stage)
+        lasting = not (plan.embed_postgres and directory.temporary)  # else what is left in it ends with the database
+        farewells = (partial(leave_no_trace, cache) if lasting and not cache.keep else None, None, None)
+        for stage, farewell in zip(stages, farewells, strict=True):
+            supervisor.start((worker.service for worker in stage), farewell)
         overview = Overview(supervisor, [worker for stage in stages for worker in stage])
         server = await serve(*plan.process.metrics_address, overview.pages)
         cleanup.callback(server.close)

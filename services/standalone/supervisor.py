@@ -8,7 +8,8 @@ and stopped in the opposite order, stage by stage.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.lifecycle import Refusal
@@ -22,6 +23,8 @@ _STEADY_SECONDS = 30.0  # a program that ran this long had got over what ended t
 _ENDS_BEFORE_READY = 3  # at the start of the stack: after so many it is not bad luck but a wrong setting
 _LAST_LINES = 12  # of a program's output, quoted when the stack cannot start
 _POLL_SECONDS = 0.05
+
+AfterStop = Callable[[], Awaitable[None]]
 
 Receive = Callable[[str, str], None]
 """Takes the name of a service and one line that it printed."""
@@ -95,6 +98,14 @@ class Keeper:
         self._receive(self.service.name, line)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Services that are started and stopped together."""
+
+    keepers: list[Keeper]
+    after: AfterStop | None
+
+
 class Supervisor:
     """The services of the stack, in the order in which they were started."""
 
@@ -102,7 +113,7 @@ class Supervisor:
         self._receive = receive
         self._on_change = on_change
         self._keepers: dict[str, Keeper] = {}
-        self._stages: list[list[Keeper]] = []
+        self._stages: list[_Stage] = []
 
     @property
     def keepers(self) -> Sequence[Keeper]:
@@ -114,14 +125,19 @@ class Supervisor:
         """The process id of every service."""
         return {name: keeper.pid for name, keeper in self._keepers.items() if keeper.pid is not None}
 
-    def start(self, services: Iterable[Service]) -> None:
-        """Start services together; they form one stage, which is stopped together before the stages below it."""
-        stage = []
+    def start(self, services: Iterable[Service], after: AfterStop | None = None) -> None:
+        """Start services together; they form one stage, which is stopped together before the stages below it.
+
+        Args:
+            services: What to start.
+            after: Called when the stage has been stopped and the stages below it still run.
+        """
+        stage = _Stage([], after)
         for service in services:
             keeper = Keeper(service, self._receive, self._on_change)
             self._keepers[service.name] = keeper
             keeper.start()
-            stage.append(keeper)
+            stage.keepers.append(keeper)
         self._stages.append(stage)
 
     async def wait_ready(self, seconds: float) -> None:
@@ -149,7 +165,9 @@ class Supervisor:
         """End all services, the last stage first."""
         while self._stages:
             stage = self._stages.pop()
-            await asyncio.gather(*(keeper.stop() for keeper in stage))
+            await asyncio.gather(*(keeper.stop() for keeper in stage.keepers))
+            if stage.after is not None:
+                await stage.after()
 
 
 def _start_error(keeper: Keeper, what: str) -> StartError:
