@@ -205,10 +205,11 @@ class TestFollow:
             before = await driver.begin()
             await driver.follow(RELATION, entry=7)
             await driver.follow(5, entry=8)
+            await driver.follow(5, entry=8)  # told again from time to time, which evicts nothing
             await driver.follow(RELATION, entry=None)
             assert (await driver.bucket.registry()).followed == {5: 8}
             told = [(item.relations, item.publication_entry) for item in await driver.items(before.positions)]
-            assert told == [((RELATION,), 7), ((5,), 8), ((RELATION,), None)]
+            assert told == [((RELATION,), 7), ((5,), 8), ((), 8), ((RELATION,), None)]
 
         drive(redis_server, scenario)
 

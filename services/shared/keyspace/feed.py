@@ -32,7 +32,7 @@ class FeedKind(StrEnum):
     EVICT = "evict"
     WATERMARK = "watermark"
     ADVANCE = "advance"  # the position moved, nothing else
-    FOLLOW = "follow"  # `relations` are followed from here on, with `publication_entry`; None: not any more
+    FOLLOW = "follow"  # who is followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class FeedItem:
         epoch: Bucket epoch.
         registry_version: Registry version that the bucket had; for EVICT the one that the record was matched with.
         tags: Tags evicted.
-        relations: Relations evicted as a whole. A FOLLOW names its relation here: what was read before it is dubious.
+        relations: Relations evicted as a whole. A FOLLOW names its relation here, which is followed from here on with
+            `publication_entry` (None: not any more); nothing, if it was followed just so before.
         end_lsn: End of the transaction's commit (EVICT); zero elsewhere.
         watermark: w (WATERMARK).
         settled: c (WATERMARK).

@@ -10,17 +10,18 @@ if why ~= '' then
   return why
 end
 local relation, entry = ARGV[7], ARGV[8]
-append_feed(bucket, 'follow', 'relations', relation, 'entry', entry)
-
 local followed = PREFIX .. 't'
 local now = entry .. ':' .. ARGV[9]
-if entry == '' or redis.call('HGET', followed, relation) ~= now then
+local changed = entry == '' or redis.call('HGET', followed, relation) ~= now
+append_feed(bucket, 'follow', 'relations', changed and relation or '', 'entry', entry)
+
+if changed then
   redis.call('HSET', PREFIX .. 'g', relation, POSITION)
   unlink_members(relation .. ':*', UNLINKS_PER_CALL)
 end
 if entry == '' then
   redis.call('HDEL', followed, relation)
-else
+elseif changed then
   redis.call('HSET', followed, relation, now)
 end
 store_position(bucket)

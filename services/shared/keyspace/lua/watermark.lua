@@ -28,7 +28,9 @@ end
 store_position(bucket, 'w', w, 'c', c, 'watermark', least)
 local zero = string.rep('0', LSN_WIDTH)
 if bucket.watermark == zero and least ~= zero then
-  -- The birth barrier has passed. An answer asked for before it may lack a commit that is never streamed.
-  redis.call('HSET', META, 'floors', bucket.positions)
+  -- The birth barrier has passed. An answer asked for before it may lack a commit that is never streamed; and commits
+  -- up to c count as applied, though they may have been so in an earlier epoch.
+  local highest = redis.call('HGET', META, 'highest')
+  redis.call('HSET', META, 'floors', bucket.positions, 'highest', ARGV[8] > highest and ARGV[8] or highest)
 end
 return 'applied'
