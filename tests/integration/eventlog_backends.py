@@ -19,7 +19,7 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.redis import RedisServer
 
 T = TypeVar("T")
-TIMEOUT = 2.0  # seconds that the logs wait for their server
+TIMEOUT = 1.0  # seconds that the logs wait for their server
 _numbers = itertools.count(1)
 
 

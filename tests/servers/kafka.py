@@ -117,7 +117,7 @@ class KafkaServer:
         """
         main = "org.apache.kafka.tools.consumer.ConsoleConsumer"
         arguments = ["--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning"]
-        limits = ["--max-messages", str(count), "--timeout-ms", "20000", "--formatter-property", "print.key=true"]
+        limits = ["--max-messages", str(count), "--timeout-ms", "20000", "--property", "print.key=true"]
         return _run_java(main, *arguments, *limits)
 
     def _try_start(self) -> bool:
@@ -155,10 +155,12 @@ class KafkaServer:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            "broker.heartbeat.interval.ms": "500",
+            "broker.session.timeout.ms": "2000",  # after a SIGKILL the next start waits this long for its predecessor
             "auto.create.topics.enable": "false",
         } | self._properties
         self._configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")  # begins with no dash
         _run_java("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._configuration))
 
 

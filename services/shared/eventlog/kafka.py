@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no type information
+from aiokafka.errors import ProducerClosed  # type: ignore[import-untyped]  # as above
 
 from services.shared.eventlog.kafka_cursor import KafkaCursor
 from services.shared.eventlog.kafka_errors import translated
 from services.shared.eventlog.kafka_topic import MAX_BATCH_BYTES, MAX_RECORD_BYTES, KafkaTopic
-from services.shared.eventlog.log import LogError, LogGap, LogRecord, LogUnavailable
+from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.lsn import Lsn
 from services.shared.position import Position
@@ -116,7 +117,7 @@ class KafkaWriter(_KafkaLog):
                 await self._sending
         self._outbox.close()
         if self._producer is not None:
-            await self._stop_producer(self._producer)
+            await _abandon(self._producer)
         await self._cursor.close()
         await self._topic.close()
 
@@ -144,6 +145,7 @@ class KafkaWriter(_KafkaLog):
             self._outbox.fail(failure)
         finally:
             self._outbox.close()
+            await _abandon(producer)
 
     async def _send(self, producer: AIOKafkaProducer, batch: Sequence[Outgoing]) -> None:
         """Send one batch a partition, and wait until all are acknowledged."""
@@ -154,17 +156,33 @@ class KafkaWriter(_KafkaLog):
             taken = builders[outgoing.partition].append(key=outgoing.key, value=outgoing.value, timestamp=None)
             if taken is None:
                 raise LogUnavailable(f"a batch of {len(batch)} records does not fit into {MAX_RECORD_BYTES} bytes")
-        acknowledgements = [
-            await producer.send_batch(builder, self._topic.name, partition=partition)
-            for partition, builder in builders.items()
-        ]
-        await asyncio.gather(*acknowledgements)
+        acknowledgements: list[asyncio.Future[object]] = []
+        for partition, builder in builders.items():
+            acknowledgement = await producer.send_batch(builder, self._topic.name, partition=partition)
+            acknowledgement.add_done_callback(_retrieve)
+            acknowledgements.append(acknowledgement)
+        done, _ = await asyncio.wait(acknowledgements, return_when=asyncio.FIRST_EXCEPTION)
+        for acknowledgement in done:
+            acknowledgement.result()
 
-    async def _stop_producer(self, producer: AIOKafkaProducer) -> None:
-        """Stop the producer; it would wait for ever for an acknowledgement that does not come."""
-        with suppress(LogError):
-            async with translated(self._timeout):
-                await producer.stop()
+
+def _retrieve(acknowledgement: "asyncio.Future[object]") -> None:
+    """Keep asyncio from reporting what nobody waits for any more."""
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Stop a producer at once, with whatever is under way; again is harmless.
+
+    Its own `stop` waits for acknowledgements, and an idempotent producer repeats a batch for ever: without a broker it
+    would never end, and what has failed here could still be written when the broker is back.
+    """
+    producer._message_accumulator.fail_all(ProducerClosed())
+    if (sender := producer._sender.sender_task) is not None:
+        sender.cancel()
+    await producer.client.close()
+    await producer.stop()
 
 
 class KafkaReader(_KafkaLog):

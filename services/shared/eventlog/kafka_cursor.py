@@ -33,6 +33,17 @@ class KafkaCursor:
 
     async def read(self, offsets: Mapping[int, int], wait_seconds: float) -> list[LogRecord]:
         """Return records from these offsets on; see `EventLogReader.read`."""
+        records = await self._read(offsets, wait_seconds)
+        expected = dict(offsets)
+        for record in records:
+            if int(record.place) != expected[record.partition]:
+                self._offsets = {}
+                raise LogGap(f"the topic goes on at offset {record.place} and not at {expected[record.partition]}")
+            expected[record.partition] = int(record.next_place)
+        return records
+
+    async def _read(self, offsets: Mapping[int, int], wait_seconds: float) -> list[LogRecord]:
+        """Return what stands at and after these offsets, whether or not some are missing."""
         consumer = await self._connected()
         try:
             self._move(consumer, offsets)
@@ -63,7 +74,7 @@ class KafkaCursor:
         try:
             async with translated(self._timeout):
                 while place < end:
-                    records += await self.read({partition: place}, self._timeout)
+                    records += await self._read({partition: place}, self._timeout)
                     place = int(records[-1].next_place) if records else place
         finally:
             self._stand_still()
@@ -80,17 +91,13 @@ class KafkaCursor:
                 self._offsets[partition] = offset
 
     def _records(self, partition: int, messages: Sequence[object]) -> list[LogRecord]:
-        """Turn messages into records, checking that no offset is missing: a topic of ours has no reason to jump."""
-        expected = self._offsets[partition]
+        """Turn messages into records, and note where the consumer stands now."""
         records = []
         for message in messages:
             offset: int = message.offset  # type: ignore[attr-defined]  # a ConsumerRecord, which is untyped
-            if offset != expected:
-                raise LogGap(f"the topic goes on at offset {offset} and not at {expected}")
-            expected += 1
             value: bytes = message.value  # type: ignore[attr-defined]  # as above
-            records.append(LogRecord(partition, str(offset), str(expected), value))
-        self._offsets[partition] = expected
+            records.append(LogRecord(partition, str(offset), str(offset + 1), value))
+            self._offsets[partition] = offset + 1
         return records
 
     def _stand_still(self) -> None:

@@ -22,5 +22,7 @@ async def translated(seconds: float) -> AsyncIterator[None]:
             yield
     except OffsetOutOfRangeError as error:
         raise LogGap(f"the place read from is not in the topic any more: {error}") from error
+    except TimeoutError as error:
+        raise LogUnavailable(f"event log on Kafka: no answer within {seconds:g} s") from error
     except (KafkaError, OSError) as error:
-        raise LogUnavailable(f"event log on Kafka: {type(error).__name__}: {error}") from error
+        raise LogUnavailable(f"event log on Kafka: {error}") from error

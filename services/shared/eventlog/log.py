@@ -108,6 +108,8 @@ class EventLog(Protocol):
     async def tail(self, partition: int, limit: int) -> list[LogRecord]:
         """Return the newest `limit` records of a partition (fewer when there are fewer), oldest first.
 
+        A look at what is there: whether something is missing between them is not checked.
+
         Raises:
             LogGap: The log has vanished, or was truncated while it was read.
             LogUnavailable: It cannot be asked.

@@ -42,7 +42,7 @@ class RedisLog:
         """See `EventLog.oldest`."""
         with translated():
             entries = cast("list[Entry]", await self._redis.xrange(self._keys[partition], count=1))
-        return self._records(partition, entries)[0].place if entries else await self._last_id(partition)
+        return _record(partition, entries[0]).place if entries else await self._last_id(partition)
 
     async def tail(self, partition: int, limit: int) -> list[LogRecord]:
         """See `EventLog.tail`."""
@@ -50,7 +50,7 @@ class RedisLog:
             entries = cast("list[Entry]", await self._redis.xrevrange(self._keys[partition], count=limit))
         if not entries:
             await self._last_id(partition)
-        return self._records(partition, entries[::-1])
+        return [_record(partition, entry) for entry in entries[::-1]]
 
     async def check_shape(self) -> None:
         """Refuse a log with another number of partitions: relations would move between them."""
@@ -73,15 +73,26 @@ class RedisLog:
                 raise
         return str(info["last-generated-id"], "ascii")
 
-    def _records(self, partition: int, entries: "Sequence[Entry]") -> list[LogRecord]:
-        """Turn entries into records, checking that each follows the one before."""
-        records: list[LogRecord] = []
-        for entry_id, fields in entries:
-            after, place = str(fields[b"after"], "ascii"), str(entry_id, "ascii")
-            if records and records[-1].next_place != after:
-                raise LogGap(f"entry {place} of the event log follows {after}, which is lost")
-            records.append(LogRecord(partition, after, place, fields[b"event"]))
-        return records
+
+def _record(partition: int, entry: Entry) -> LogRecord:
+    entry_id, fields = entry
+    return LogRecord(partition, str(fields[b"after"], "ascii"), str(entry_id, "ascii"), fields[b"event"])
+
+
+def follow(partition: int, place: str, entries: Sequence[Entry]) -> list[LogRecord]:
+    """Turn entries into records.
+
+    Raises:
+        LogGap: One of them does not follow the one before it, or the first does not stand at the place.
+    """
+    records = []
+    for entry in entries:
+        record = _record(partition, entry)
+        if record.place != place:
+            raise LogGap(f"the event log goes on after {record.place}, and {place} was read last")
+        place = record.next_place
+        records.append(record)
+    return records
 
 
 def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
@@ -101,4 +112,4 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise LogUnavailable(f"event log on Redis: {type(error).__name__}: {error}") from error
+        raise LogUnavailable(f"event log on Redis: {str(error) or 'no answer in time'}") from error

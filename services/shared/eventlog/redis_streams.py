@@ -17,21 +17,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
 from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
-from services.shared.eventlog.redis_log import Entry, RedisLog, connect, translated
+from services.shared.eventlog.redis_log import Entry, RedisLog, connect, follow, translated
 from services.shared.lsn import Lsn
 from services.shared.position import Position, parse_stream_id
 
 COMMAND_TIMEOUT = 5.0  # seconds; longer than an fsync on a busy disk, much shorter than a person's patience
-DEFAULT_MAX_LENGTH = 1_000_000  # entries a partition, trimmed approximately
+DEFAULT_MAX_LENGTH = 200_000
+"""Entries that a stream keeps, approximately: about 75 MB, and minutes of a reader's absence under a heavy load.
+
+The log shares Redis's memory with the cache, and a reader that falls further behind only begins with an empty cache.
+"""
 _BATCH_RECORDS = 512  # a round of this size holds Redis up for about a millisecond
 _BATCH_BYTES = 1 << 20
 _READ_RECORDS = 512  # a partition
 _CHECK_SECONDS = 1.0  # how long a silent partition may be lost unnoticed while others are read
-_BEGINNING = "0-0"
 
 _CREATE = """
 local head, identity, partition_count = KEYS[1], ARGV[1], ARGV[2]
@@ -43,6 +47,16 @@ for index = 2, #KEYS do
 end
 """
 """Make the log anew, with empty streams: XADD with NOMKSTREAM then tells a stream that has vanished."""
+
+_APPEND_FIRST = """
+local info = redis.call('XINFO', 'STREAM', KEYS[1])
+local last_id
+for index = 1, #info, 2 do
+    if info[index] == 'last-generated-id' then last_id = info[index + 1] end
+end
+return redis.call('XADD', KEYS[1], 'NOMKSTREAM', 'MAXLEN', '~', ARGV[1], ARGV[2], 'event', ARGV[3], 'after', last_id)
+"""
+"""Append an incarnation's first entry. Only now is its predecessor known: an older writer may just have written."""
 
 
 class RedisStreamWriter(RedisLog):
@@ -68,7 +82,7 @@ class RedisStreamWriter(RedisLog):
         super().__init__(redis_url, prefix, partition_count, timeout)
         self._max_length = max_length
         self._outbox = Outbox()
-        self._last_ids: list[str] = []
+        self._last: dict[int, Position] = {}  # partition -> what this writer has appended to it last
         self._sending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -81,13 +95,12 @@ class RedisStreamWriter(RedisLog):
         self._sending = asyncio.create_task(self._send_rounds(), name="event log sender")
 
     async def _prepare(self) -> None:
-        """Make the log unless it is there, and learn where it ends."""
+        """Make the log unless it is there."""
         await self.check_shape()
         with translated():
             whole = await self._redis.exists(self._head, *self._keys) == 1 + self._partition_count
         if not whole:
             await self._create()
-        self._last_ids = [await self._last_id(partition) for partition in range(self._partition_count)]
 
     async def close(self) -> None:
         """See `EventLog.close`."""
@@ -100,9 +113,9 @@ class RedisStreamWriter(RedisLog):
 
     async def begin_epoch(self, incarnation: Lsn) -> str:
         """See `EventLogWriter.begin_epoch`."""
-        if any(parse_stream_id(last_id) >= Position(incarnation, 0) for last_id in self._last_ids):
+        last_ids = [await self._last_id(partition) for partition in range(self._partition_count)]
+        if any(parse_stream_id(last_id) >= Position(incarnation, 0) for last_id in last_ids):
             await self._create()
-            self._last_ids = [_BEGINNING] * self._partition_count
         return await self.identity()
 
     def append(self, partition: int, position: Position, key: bytes, value: bytes) -> "asyncio.Future[None]":
@@ -142,22 +155,28 @@ class RedisStreamWriter(RedisLog):
     async def _send(self, batch: Sequence[Outgoing]) -> None:
         """Append a batch in one MULTI: Redis without memory refuses all of it, and no entry follows a lost one."""
         pipeline = self._redis.pipeline(transaction=True)
-        last_ids = self._last_ids
         for outgoing in batch:
-            entry_id = outgoing.position.stream_id
-            pipeline.xadd(
-                self._keys[outgoing.partition],
-                {"event": outgoing.value, "after": last_ids[outgoing.partition]},
-                id=entry_id,
-                maxlen=self._max_length,
-                approximate=True,
-                nomkstream=True,
-            )
-            last_ids[outgoing.partition] = entry_id
+            self._add(pipeline, outgoing)
         with translated():
-            replies = await pipeline.execute()
+            try:
+                replies = await pipeline.execute()
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    raise LogGap("a stream of the event log has vanished from Redis") from error
+                raise
         if None in replies:
             raise LogGap("a stream of the event log has vanished from Redis")
+
+    def _add(self, pipeline: "Pipeline", outgoing: Outgoing) -> None:
+        """Add a record to a batch. Ids fence off older writers once an incarnation has its first entry."""
+        key, position = self._keys[outgoing.partition], outgoing.position
+        last = self._last.get(outgoing.partition)
+        if last is None or last.incarnation != position.incarnation:
+            pipeline.eval(_APPEND_FIRST, 1, key, self._max_length, position.stream_id, outgoing.value)
+        else:
+            entry: dict[Any, Any] = {"event": outgoing.value, "after": last.stream_id}
+            pipeline.xadd(key, entry, id=position.stream_id, maxlen=self._max_length, approximate=True, nomkstream=True)
+        self._last[outgoing.partition] = position
 
 
 class RedisStreamReader(RedisLog):
@@ -218,10 +237,7 @@ class RedisStreamReader(RedisLog):
         records: list[LogRecord] = []
         for key, entries in cast("list[tuple[bytes, list[Entry]]]", reply):
             partition = partitions[key]
-            found = self._records(partition, entries)
-            if found[0].place != places[partition]:
-                raise LogGap(f"the event log goes on after {found[0].place}, and {places[partition]} was read last")
-            records += found
+            records += follow(partition, places[partition], entries)
         return records
 
     async def _check(self, silent: Mapping[int, str]) -> None:
