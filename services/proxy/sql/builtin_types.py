@@ -1,27 +1,30 @@
 """The built-in types that statements and cached relations may use, and how equal their values are.
 
-Left out on purpose: reg* types (their text depends on the catalogs), `time with time zone` (reading one depends on today's
-date) and pseudo types. Names are those of `pg_type.typname`.
+Left out on purpose: reg* types (their text depends on the catalogs), `time with time zone` (reading one depends on
+today's date) and pseudo types. Names are those of `pg_type.typname`.
 """
 
 REG_TYPES = frozenset(
-    ("regclass", "regcollation", "regconfig", "regdatabase", "regdictionary", "regnamespace", "regoper", "regoperator")
-    + ("regproc", "regprocedure", "regrole", "regtype")
+    """
+    regclass regcollation regconfig regdatabase regdictionary regnamespace regoper regoperator regproc
+    regprocedure regrole regtype
+    """.split()
 )
 
 # Reading a text as one of these may mean a moment relative to now.
 MOMENT_TYPES = frozenset(
-    ("date", "time", "timestamp", "timestamptz", "daterange", "tsrange", "tstzrange")
-    + ("datemultirange", "tsmultirange", "tstzmultirange")
+    """
+    date time timestamp timestamptz daterange tsrange tstzrange datemultirange tsmultirange tstzmultirange
+    """.split()
 )
 
 PLAIN_TYPES = (
     frozenset(
-        ("bool", "int2", "int4", "int8", "float4", "float8", "numeric", "money", "oid")
-        + ("text", "varchar", "bpchar", "char", "name", "bytea", "bit", "varbit")
-        + ("uuid", "json", "jsonb", "jsonpath", "xml", "interval", "inet", "cidr", "macaddr", "macaddr8", "pg_lsn")
-        + ("point", "line", "lseg", "box", "path", "polygon", "circle", "tsvector", "tsquery", "xid", "xid8")
-        + ("int4range", "int8range", "numrange", "int4multirange", "int8multirange", "nummultirange")
+        """
+    bool int2 int4 int8 float4 float8 numeric money oid text varchar bpchar char name bytea bit varbit uuid
+    json jsonb jsonpath xml interval inet cidr macaddr macaddr8 pg_lsn point line lseg box path polygon circle
+    tsvector tsquery xid xid8 int4range int8range numrange int4multirange int8multirange nummultirange
+    """.split()
     )
     | MOMENT_TYPES
 )
@@ -49,7 +52,8 @@ SQL_NAMES = {
     "time with time zone": "timetz",
 }
 
-# Columns of these types may narrow a tag: SQL-equal values have one canonical form. Each family compares within itself.
+# Columns of these types may narrow a tag: SQL-equal values have one canonical form. Each family compares within
+# itself.
 _INTEGERS = (20, 21, 23)
 _TEXTS = (25, 1043)
 TAG_FAMILIES: dict[int, tuple[int, ...]] = {

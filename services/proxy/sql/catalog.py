@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.proxy.sql import catalog_queries
-from services.proxy.sql.snapshot import Catalog as Catalog
-from services.proxy.sql.snapshot import Column, Functions, Operators, Relation
+from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Relation
 
 if TYPE_CHECKING:
     import asyncpg
+
+__all__ = ["Catalog", "catalog_stamp", "load_catalog"]
 
 _IDENTITY_DEFAULT, _IDENTITY_INDEX, _IDENTITY_FULL = "d", "i", "f"
 
@@ -42,6 +43,8 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         keys = await connection.fetch(catalog_queries.KEYS)
         functions = await connection.fetch(catalog_queries.FUNCTIONS)
         operators = await connection.fetch(catalog_queries.OPERATORS)
+        types = await connection.fetchval(catalog_queries.BUILTIN_TYPES)
+        user_casts = await connection.fetchval(catalog_queries.USER_CASTS)
         stamp = await connection.fetchval(catalog_queries.STAMP, publication)
         version = await connection.fetchval(catalog_queries.VERSION)
     part_of = {int(row["relation"]): str(row["part"]) for row in parts}
@@ -59,6 +62,8 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
             builtin=frozenset(row["symbol"] for row in operators if row["builtin"]),
             competing=frozenset(row["symbol"] for row in operators if row["competing"]),
         ),
+        builtin_types=frozenset(types),
+        user_casts=bool(user_casts),
         name_spaces=name_spaces,
     )
 
@@ -136,4 +141,11 @@ def _functions(rows: "Iterable[asyncpg.Record]") -> Functions:
     def named(mark: str) -> frozenset[str]:
         return frozenset(row["name"] for row in rows if row[mark])
 
-    return Functions(named("immutable"), named("steady"), named("user_defined"), named("competing"), named("on_rows"))
+    return Functions(
+        immutable=named("immutable"),
+        steady=named("steady"),
+        builtin=named("builtin"),
+        user=named("user_defined"),
+        competing=named("competing"),
+        on_rows=named("on_rows"),
+    )

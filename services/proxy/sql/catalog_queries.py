@@ -1,9 +1,10 @@
 """The statements that read the catalogs: plain SQL for Postgres 14 to 18.
 
-They run with pg_catalog alone on the search path, since operators cannot be qualified legibly; functions and relations are
-qualified all the same. They need no privilege beyond what every role has. "User" objects have OIDs from 16384 on. (oid, xmin) names a version of a
-catalog row: DDL writes new row versions, while VACUUM and ANALYZE update in place. Temporary relations are left out:
-sessions that have any are not cached, and their comings and goings would change the stamp all the time.
+They run with pg_catalog alone on the search path, since operators cannot be qualified legibly; functions and
+relations are qualified all the same. They need no privilege beyond what every role has. "User" objects have OIDs from
+16384 on. (oid, xmin) names a version of a catalog row: DDL writes new row versions, while VACUUM and ANALYZE update
+in place. Temporary relations are left out: sessions that have any are not cached, and their comings and goings would
+change the stamp all the time.
 """
 
 _OURS = "c.oid >= 16384 AND c.relpersistence <> 't'"  # 16384 is FirstNormalObjectId
@@ -39,8 +40,6 @@ _GLOBAL_SOURCES: tuple[tuple[str, str, str], ...] = (
     ("pg_auth_members", "pg_catalog.concat_ws(':', x.roleid, x.member, x.grantor)", "true"),
     ("pg_db_role_setting", "pg_catalog.concat_ws(':', x.setdatabase, x.setrole)", "true"),
 )
-
-
 
 
 def _version(*parts: str) -> str:
@@ -81,7 +80,9 @@ _ROLES = (  # pg_authid, which has an xmin, may be read by superusers only
 
 # XOR does not depend on an order.
 PARTS = (
-    "SELECT source.relation, pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(source.version)) AS part FROM ("
+    "SELECT source.relation, "
+    "pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(source.version)) AS part "
+    "FROM ("
     + " UNION ALL ".join(
         [
             _CLASSES,
@@ -100,13 +101,14 @@ STAMP = (
 
 VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4"
 
-# $1: the publication. A row filter, a column list (both from 15 on) or a publication that leaves out an operation hides
-# changes. `prqual` and `prattrs` are read through to_jsonb, since version 14 has no such columns.
+# $1: the publication. A row filter, a column list (both from 15 on) or a publication that leaves out an operation
+# hides changes. `prqual` and `prattrs` are read through to_jsonb, since version 14 has no such columns.
 RELATIONS = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::pg_catalog.text AS kind,
        c.relpersistence::pg_catalog.text AS persistence, c.relrowsecurity OR c.relforcerowsecurity AS row_security,
        c.relispartition OR c.relhassubclass
-           OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid) AS inherits,
+           OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid) AS
+           inherits,
        EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS user_triggers,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid
@@ -127,6 +129,9 @@ CROSS JOIN (
     LEFT JOIN pg_catalog.pg_constraint k ON u.classid = 2606 AND k.oid = u.objid
     LEFT JOIN pg_catalog.pg_index i ON u.classid = 1259 AND i.indexrelid = u.objid
     WHERE u.refclassid IN (1255, 2617) AND u.refobjid >= 16384 AND u.classid IN (2604, 2606, 1259)
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m JOIN pg_catalog.pg_extension x ON x.oid = m.refobjid
+                      WHERE m.classid = u.refclassid AND m.objid = u.refobjid AND m.deptype = 'e'
+                        AND x.extname IN ('uuid-ossp', 'pgcrypto'))  -- they make random values, no more
 ) AS code
 WHERE c.relpersistence <> 't' AND c.relkind <> 't' AND n.nspname <> 'pg_toast'
 """
@@ -155,9 +160,9 @@ FROM pg_catalog.pg_index i
 WHERE i.indrelid >= 16384 AND (i.indisprimary OR i.indisreplident) AND i.indisvalid
 """
 
-# A function or operator of the database competes for calls with built-in types unless one of its arguments is of a base
-# type of the database that no built-in value becomes by itself, and a built-in with as many arguments exists: Postgres
-# then takes that one, or, if the user's type is text-like, the one that takes text.
+# A function or operator of the database competes for calls with built-in types unless one of its arguments is of a
+# base type of the database that no built-in value becomes by itself, and a built-in with as many arguments exists:
+# Postgres then takes that one, or, if the user's type is text-like, the one that takes text.
 _FOREIGN_ARGUMENT = """
     EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = ANY ({arguments}) AND t.oid >= 16384 AND t.typtype = 'b'
             AND (t.typcategory = 'U' AND EXISTS ({twin}) OR t.typcategory = 'S' AND EXISTS ({twin} AND {takes_text}))
@@ -180,6 +185,7 @@ FUNCTIONS = f"""
 SELECT p.proname AS name,
        pg_catalog.bool_and(p.provolatile = 'i') FILTER (WHERE builtin.yes) AS immutable,
        pg_catalog.bool_and(p.provolatile IN ('i', 's')) FILTER (WHERE builtin.yes) AS steady,
+       pg_catalog.bool_or(builtin.yes) AS builtin,
        pg_catalog.bool_or(NOT builtin.yes) AS user_defined,
        pg_catalog.bool_or(NOT builtin.yes AND NOT {_FOREIGN_FUNCTION}) AS competing,
        pg_catalog.bool_or(p.pronargs > 0 AND (NOT builtin.yes OR EXISTS (
@@ -195,4 +201,21 @@ SELECT o.oprname AS symbol, pg_catalog.bool_or(o.oid < 16384) AS builtin,
        pg_catalog.bool_or(o.oid >= 16384 AND NOT {_FOREIGN_OPERATOR}) AS competing
 FROM pg_catalog.pg_operator o
 GROUP BY o.oprname
+"""
+
+# Casts between built-in types, enums and rows. Reading an enum's or a text's value from text (WITH INOUT) is
+# harmless.
+USER_CASTS = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_cast k
+    JOIN pg_catalog.pg_type s ON s.oid = k.castsource
+    JOIN pg_catalog.pg_type t ON t.oid = k.casttarget
+    WHERE k.oid >= 16384 AND (s.oid < 16384 OR s.typtype IN ('e', 'c')) AND (t.oid < 16384 OR t.typtype IN ('e', 'c'))
+      AND NOT (k.castmethod = 'i' AND (t.typtype = 'e' OR t.oid IN (25, 1042, 1043)))
+)
+"""
+
+BUILTIN_TYPES = """
+SELECT pg_catalog.array_agg(t.typname::pg_catalog.text) FROM pg_catalog.pg_type t
+WHERE t.typnamespace = 11 AND t.oid < 16384 AND t.typtype IN ('b', 'r', 'm') AND t.typcategory <> 'A'
 """

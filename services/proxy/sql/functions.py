@@ -1,32 +1,34 @@
 """The built-in functions that an answer may use, by name.
 
-A name is on a list only if everything that it can mean in `pg_catalog` is safe; the catalog of the server is asked as well
-(`Functions.immutable`), and a function of that name defined in the database takes it off the list. Functions that read
-text as dates by their name alone (`date(x)`), that give sets, and that look at catalogs, sessions or clocks are not here.
+A name is on a list only if everything that it can mean in `pg_catalog` is safe; the catalog of the server is asked as
+well (`Functions.immutable`), and a function of that name defined in the database takes it off the list. Functions
+that read text as dates by their name alone (`date(x)`), that give sets, and that look at catalogs, sessions or clocks
+are not here.
 """
 
 # Depend on their arguments alone in every supported version (checked against pg_proc by a test).
 IMMUTABLE = frozenset(
     """
     abs acos acosd acosh any_value array_agg array_append array_cat array_dims array_fill array_length array_lower
-    array_ndims array_position array_positions array_prepend array_remove array_replace array_reverse array_upper ascii
-    asin asind asinh atan atan2 atan2d atand atanh avg bit_and bit_count bit_length bit_or bit_xor bool_and bool_or btrim
-    cardinality casefold cbrt ceil ceiling char_length character_length chr corr cos cosd cosh cot cotd count covar_pop
-    covar_samp crc32 crc32c cume_dist date_bin decode degrees dense_rank div encode erf erfc every exp factorial
-    first_value floor gamma gcd get_bit get_byte host hostmask inet_merge inet_same_family initcap isempty isfinite
-    json_array_length json_extract_path json_extract_path_text json_object json_strip_nulls json_typeof
+    array_ndims array_position array_positions array_prepend array_remove array_replace array_reverse array_upper
+    ascii asin asind asinh atan atan2 atan2d atand atanh avg bit_and bit_count bit_length bit_or bit_xor bool_and
+    bool_or btrim cardinality casefold cbrt ceil ceiling char_length character_length chr corr cos cosd cosh cot cotd
+    count covar_pop covar_samp crc32 crc32c cume_dist date_bin decode degrees dense_rank div encode erf erfc every exp
+    factorial first_value floor gamma gcd get_bit get_byte host hostmask inet_merge inet_same_family initcap isempty
+    isfinite json_array_length json_extract_path json_extract_path_text json_object json_strip_nulls json_typeof
     jsonb_array_length jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg
     jsonb_path_exists jsonb_path_match jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set
-    jsonb_set_lax jsonb_strip_nulls jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead left
-    ln log log10 lower lower_inc lower_inf lpad ltrim make_date make_interval make_time make_timestamp masklen max md5
-    min min_scale mod mode network netmask nth_value ntile num_nonnulls num_nulls octet_length overlay parse_ident
-    percent_rank percentile_cont percentile_disc pg_size_bytes pg_size_pretty pi position pow power quote_ident radians
-    range_agg range_intersect_agg range_merge rank regexp_count regexp_instr regexp_like regexp_match regexp_replace
-    regexp_split_to_array regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx
-    regr_sxy regr_syy repeat replace reverse right round row_number rpad rtrim scale set_bit set_byte set_masklen sha224
-    sha256 sha384 sha512 sign sin sind sinh split_part sqrt starts_with stddev stddev_pop stddev_samp string_agg
-    string_to_array strpos substr substring sum tan tand tanh to_hex to_oct translate trim_array trim_scale trunc
-    unistr upper upper_inc upper_inf var_pop var_samp variance width_bucket xmlagg
+    jsonb_set_lax jsonb_strip_nulls jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead
+    left ln log log10 lower lower_inc lower_inf lpad ltrim make_date make_interval make_time make_timestamp masklen
+    max md5 min min_scale mod mode network netmask nth_value ntile num_nonnulls num_nulls octet_length overlay
+    parse_ident percent_rank percentile_cont percentile_disc pg_size_bytes pg_size_pretty pi position pow power
+    quote_ident radians range_agg range_intersect_agg range_merge rank regexp_count regexp_instr regexp_like
+    regexp_match regexp_replace regexp_split_to_array regexp_substr regr_avgx regr_avgy regr_count regr_intercept
+    regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right round row_number rpad rtrim scale
+    set_bit set_byte set_masklen sha224 sha256 sha384 sha512 sign sin sind sinh split_part sqrt starts_with stddev
+    stddev_pop stddev_samp string_agg string_to_array strpos substr substring sum tan tand tanh to_hex to_oct
+    translate trim_array trim_scale trunc unistr upper upper_inc upper_inf var_pop var_samp variance width_bucket
+    xmlagg
     """.split()
 )
 
@@ -46,12 +48,14 @@ ALLOWED = IMMUTABLE | STABLE_IN_SESSION
 
 # Of the allowed functions, those that always give a date or time: their result may be cast to another.
 GIVES_MOMENT = frozenset(
-    ("date_add", "date_bin", "date_subtract", "date_trunc", "make_date", "make_time", "make_timestamp")
-    + ("make_timestamptz", "timezone", "to_date", "to_timestamp")
+    """
+    date_add date_bin date_subtract date_trunc make_date make_time make_timestamp make_timestamptz timezone
+    to_date to_timestamp
+    """.split()
 )
 
-# Grammar that looks like a call. `extract`, `overlay`, `position`, `substring` and `trim` are functions with their own
-# grammar; the rest are expressions.
+# Grammar that looks like a call. `extract`, `overlay`, `position`, `substring` and `trim` are functions with their
+# own grammar; the rest are expressions.
 SPECIAL_FORMS = frozenset(
     ("array", "cast", "coalesce", "exists", "greatest", "grouping", "least", "nullif", "row", "trim", "values")
 )

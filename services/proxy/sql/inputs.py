@@ -1,9 +1,9 @@
 """Text that Postgres may read as a moment relative to now.
 
-`'now'::timestamp`, `date 'today'` and a parameter 'tomorrow' of type date mean something else at each call. The words work
-anywhere inside a date's text, also in arrays and ranges of dates. Whether a text is read as a date cannot always be told
-from the statement, so a statement with such a word in a literal or parameter is forwarded. A word that merely contains
-one ('known', 'nowhere') is none.
+`'now'::timestamp`, `date 'today'` and a parameter 'tomorrow' of type date mean something else at each call. The words
+work anywhere inside a date's text, also in arrays and ranges of dates. Whether a text is read as a date cannot always
+be told from the statement, so a statement with such a word in a literal or parameter is forwarded. A word that merely
+contains one ('known', 'nowhere') is none.
 """
 
 import re

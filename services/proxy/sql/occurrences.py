@@ -4,7 +4,7 @@
 differently is not understood, and not cached. Pure.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -13,8 +13,9 @@ from services.proxy.sql.tokens import Token, TokenKind, at
 
 _FUNCTIONS_WITH_FROM = ("extract", "substring", "trim", "overlay", "position")
 _ENDS_FROM = frozenset(
-    ("where", "group", "having", "order", "limit", "offset", "fetch", "union", "intersect", "except", "window", "for")
-    + ("select", "values", "returning", "set", "when")
+    """
+    where group having order limit offset fetch union intersect except window for select values with
+    """.split()
 )
 
 
@@ -43,7 +44,7 @@ class _Scan:
     frames: list[_Frame] = field(default_factory=lambda: [_Frame()])
 
 
-def parsed_relations(tree: exp.Expression) -> tuple[list[Occurrence], list[tuple[str, str]]]:
+def parsed_relations(tree: exp.Expr) -> tuple[list[Occurrence], list[tuple[str, str]]]:
     """Return the occurrences of relations, and all names in FROM, those of CTEs included, in order."""
     occurrences: list[Occurrence] = []
     names: list[tuple[str, str]] = []
@@ -59,7 +60,7 @@ def parsed_relations(tree: exp.Expression) -> tuple[list[Occurrence], list[tuple
 
 def _is_cte(table: exp.Table) -> bool:
     """Whether the name is that of a CTE which is visible there."""
-    child: exp.Expression = table
+    child: exp.Expr = table
     while (parent := child.parent) is not None:
         with_ = parent.args.get("with_")
         if with_ is not None and child is not with_ and _has_cte(with_.expressions, table.name):
@@ -72,12 +73,12 @@ def _is_cte(table: exp.Table) -> bool:
     return False
 
 
-def _has_cte(ctes: Sequence[exp.Expression], name: str) -> bool:
+def _has_cte(ctes: Sequence[exp.Expr], name: str) -> bool:
     return any(cte.alias == name for cte in ctes)
 
 
-def _before(ctes: Sequence[exp.Expression], cte: exp.Expression) -> list[exp.Expression]:
-    earlier: list[exp.Expression] = []
+def _before(ctes: Sequence[exp.Expr], cte: exp.Expr) -> list[exp.Expr]:
+    earlier: list[exp.Expr] = []
     for candidate in ctes:
         if candidate is cte:
             break
@@ -147,11 +148,3 @@ def _read_name(tokens: Sequence[Token], index: int, found: list[tuple[str, str]]
         index += 2
     found.append((".".join(parts[:-1]), parts[-1]))
     return index
-
-
-def all_aliases(tree: exp.Expression) -> Iterator[str]:
-    """Give every name that a FROM item goes by, and every CTE's."""
-    for table in tree.find_all(exp.Table):
-        yield table.alias_or_name
-    for alias in tree.find_all(exp.TableAlias):
-        yield alias.name

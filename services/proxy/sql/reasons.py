@@ -36,6 +36,7 @@ class Reason(StrEnum):
     USER_OPERATOR = "user_operator"
     UNKNOWN_OPERATOR = "unknown_operator"
     USER_TYPE = "user_type"
+    USER_CAST = "user_cast"
     UNSUPPORTED_TYPE = "unsupported_type"
     REG_TYPE_CAST = "reg_type_cast"
     LOCKING_CLAUSE = "locking_clause"
@@ -57,27 +58,28 @@ ADVICE: dict[Reason, str] = {
     Reason.NO_RELATION: "The statement reads no table, so there is nothing that would keep its answer fresh.",
     Reason.UNKNOWN_RELATION: "A name is no table on this session's search_path; check its spelling or schema.",
     Reason.UNKNOWN_COLUMN: "A qualified column is not a column of its table, so Postgres may take it for a function.",
-    Reason.SYSTEM_CATALOG: "System catalogs change without a trace in the WAL stream, so they are always asked directly.",
-    Reason.TEMPORARY_OR_UNLOGGED: "Changes of temporary and unlogged tables are not in the WAL; make the table a logged one.",
+    Reason.SYSTEM_CATALOG: "System catalogs change without a trace in the WAL stream, so they are not cached.",
+    Reason.TEMPORARY_OR_UNLOGGED: "Changes of such tables are not in the WAL; make the table a permanent, logged one.",
     Reason.FOREIGN_TABLE: "Changes of a foreign table happen on another server, where they cannot be seen.",
     Reason.VIEW: "Views are not cached yet; select from their tables.",
     Reason.MATERIALIZED_VIEW: "Materialized views are refreshed without row changes; select from an ordinary table.",
-    Reason.SEQUENCE: "Sequences change without row changes, so they are always asked directly.",
+    Reason.SEQUENCE: "Sequences change without row changes, so they are not cached.",
     Reason.NOT_A_TABLE: "The name belongs to an index or a type, not to a table.",
     Reason.PARTITIONED_OR_INHERITED: "Partitioned and inherited tables are not cached yet.",
     Reason.NOT_PUBLISHED: "The table's changes are not published in full; add it to the publication without filters.",
     Reason.NO_REPLICA_IDENTITY: "The table has no usable replica identity; give it a primary key.",
     Reason.ROW_SECURITY: "The table has row-level security, whose policies are part of each answer.",
     Reason.RULES: "The table has rewrite rules, which may change what a statement means.",
-    Reason.VOLATILE_FUNCTION: "A function gives another result at each call or depends on the moment; pass its value as a parameter.",
+    Reason.VOLATILE_FUNCTION: "A function depends on more than its arguments; pass its value as a parameter.",
     Reason.UNKNOWN_FUNCTION: "A function is not on the list of functions that depend on their arguments alone.",
     Reason.USER_FUNCTION: "A function of that name was defined in this database; what it reads cannot be known.",
     Reason.TABLE_FUNCTION: "A function stands in FROM or gives several rows; such functions are not cached yet.",
-    Reason.SESSION_FUNCTION: "The statement asks for the session's user, time or settings; pass the value as a parameter.",
+    Reason.SESSION_FUNCTION: "The statement asks for the session's user or the time; pass the value as a parameter.",
     Reason.LARGE_OBJECT: "Large objects are not part of the WAL stream; keep the data in a bytea column.",
     Reason.USER_OPERATOR: "An operator with that symbol was defined in this database; what it reads cannot be known.",
     Reason.UNKNOWN_OPERATOR: "The statement uses an operator that the cache does not know.",
     Reason.USER_TYPE: "The statement touches a column or a cast of a type that was defined in this database.",
+    Reason.USER_CAST: "A cast between built-in types was defined in this database, and may work where none is written.",
     Reason.UNSUPPORTED_TYPE: "The statement touches a column or a cast of a type whose text depends on the moment.",
     Reason.REG_TYPE_CAST: "Casts to regclass and the like read the system catalogs.",
     Reason.LOCKING_CLAUSE: "FOR UPDATE and FOR SHARE take locks, which only Postgres can give.",

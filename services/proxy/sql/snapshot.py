@@ -1,7 +1,7 @@
 """What Postgres' catalogs say, as far as the verdicts need it: an immutable value. Pure.
 
-The *fingerprint* of a statement is made of a global part (functions, operators, types, roles, schemas, ...) and one part
-per relation, so that changing one table leaves the answers of the others reachable.
+The *fingerprint* of a statement is made of a global part (functions, operators, types, roles, schemas, ...) and one
+part per relation, so that changing one table leaves the answers of the others reachable.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,18 +36,15 @@ class Relation:
     """A relation of any kind.
 
     Attributes:
-        kind: `pg_class.relkind`: r table, v view, m materialized view, p partitioned, f foreign, S sequence, i index, ...
-        persistence: p permanent, u unlogged, t temporary.
-        row_security: Row-level security is enabled or forced.
-        inherits: It is a partition, has parents, or has or had children.
-        user_triggers: It has triggers that are not Postgres' own.
-        rules: It has rewrite rules.
-        cascades: A foreign key that points at it deletes or updates rows elsewhere.
-        user_code: A default, constraint, generated column or index of it calls what was defined in the database.
-        identity: `pg_class.relreplident`: d default, i index, f full, n nothing.
-        identity_columns: Names of the columns that an update or delete reports of the old row.
-        primary_key: Names in the key's order; empty when there is none.
-        publication_entry: OID of its pg_publication_rel row; None when its changes are not published in full.
+        kind: `pg_class.relkind`: r table, v view, m materialized view, p partitioned, f foreign, S sequence, i index,
+        ... persistence: p permanent, u unlogged, t temporary. row_security: Row-level security is enabled or forced.
+        inherits: It is a partition, has parents, or has or had children. user_triggers: It has triggers that are not
+        Postgres' own. rules: It has rewrite rules. cascades: A foreign key that points at it deletes or updates rows
+        elsewhere. user_code: A default, constraint, generated column or index of it calls what was defined in the
+        database. identity: `pg_class.relreplident`: d default, i index, f full, n nothing. identity_columns: Names of
+        the columns that an update or delete reports of the old row. primary_key: Names in the key's order; empty when
+        there is none. publication_entry: OID of its pg_publication_rel row; None when its changes are not published
+        in full.
     """
 
     oid: int
@@ -79,6 +76,7 @@ class Functions:
     Attributes:
         immutable: Everything of that name in pg_catalog depends on its arguments alone.
         steady: Everything of that name in pg_catalog is immutable or stable.
+        builtin: Every name of pg_catalog.
         user: Defined in this database.
         competing: Those of `user` that a call with built-in types might mean.
         on_rows: Can be called with a row, so `x.name` may call them.
@@ -86,6 +84,7 @@ class Functions:
 
     immutable: frozenset[str]
     steady: frozenset[str]
+    builtin: frozenset[str]
     user: frozenset[str]
     competing: frozenset[str]
     on_rows: frozenset[str]
@@ -110,6 +109,8 @@ class Catalog:
         global_part: Fingerprint of everything that does not belong to one relation.
         relation_parts: Fingerprint per relation OID.
         relations: Every relation by schema and name; temporary ones and TOAST tables excepted.
+        builtin_types: Names of the types that come with Postgres.
+        user_casts: A cast was defined in the database between types that values of a cached statement may have.
         name_spaces: Changes whenever a schema, or who may use it, does: a session's search path may then mean others.
     """
 
@@ -121,6 +122,8 @@ class Catalog:
     relations: Mapping[tuple[str, str], Relation]
     functions: Functions
     operators: Operators
+    builtin_types: frozenset[str]
+    user_casts: bool
     name_spaces: str
 
     @cached_property

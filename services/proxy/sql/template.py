@@ -1,8 +1,9 @@
 """A statement's template: the text that stays the same when only its literals differ.
 
-`SELECT  x FROM t WHERE id = 7 -- why` becomes `select x from t where id = {int}` and the literal `7`. Braces stand nowhere
-in SQL outside of quotes, so a placeholder cannot be mistaken for the statement's own text. Two statements with the same
-template and the same literals mean the same. This runs on the hot path for each text that was not seen before.
+`SELECT  x FROM t WHERE id = 7 -- why` becomes `select x from t where id = {int}` and the literal `7`. Braces stand
+nowhere in SQL outside of quotes, so a placeholder cannot be mistaken for the statement's own text. Two statements
+with the same template and the same literals mean the same. This runs on the hot path for each text that was not seen
+before.
 """
 
 import re
@@ -152,9 +153,7 @@ def _unescape(escape: "re.Match[str]") -> str:
     if text == "''":
         return "'"
     kind, digits = text[1], text[2:]
-    if kind in "uU" and digits:
-        code = int(digits, 16)
-    elif kind == "x" and digits:
+    if (kind in "uU" and digits) or (kind == "x" and digits):
         code = int(digits, 16)
     elif kind in "01234567":
         code = int(text[1:], 8)

@@ -1,0 +1,115 @@
+"""Rules on the relations and columns that a statement reads. Pure."""
+
+from sqlglot import exp
+
+from services.proxy.sql.builtin_types import PLAIN_TYPES
+from services.proxy.sql.functions import ALLOWED
+from services.proxy.sql.reasons import Reason
+from services.proxy.sql.snapshot import CATALOG_SCHEMA, Relation
+from services.proxy.sql.statement import Statement
+
+_SYSTEM_SCHEMAS = (CATALOG_SCHEMA, "information_schema")
+
+
+def followed_relations(statement: Statement) -> Reason | None:
+    """Every relation is an ordinary table whose changes are published in full."""
+    if not statement.occurrences:
+        return Reason.NO_RELATION
+    for relation in statement.relations:
+        reason = Reason.UNKNOWN_RELATION if relation is None else relation_refusal(relation)
+        if reason is not None:
+            return reason
+    return None
+
+
+_KIND_REFUSALS = {
+    "v": Reason.VIEW,
+    "m": Reason.MATERIALIZED_VIEW,
+    "f": Reason.FOREIGN_TABLE,
+    "S": Reason.SEQUENCE,
+    "p": Reason.PARTITIONED_OR_INHERITED,
+}
+
+
+def relation_refusal(relation: Relation) -> Reason | None:
+    """Return why answers from a relation cannot be cached; None when they can."""
+    if relation.schema in _SYSTEM_SCHEMAS:
+        return Reason.SYSTEM_CATALOG
+    if relation.kind != "r":
+        return _KIND_REFUSALS.get(relation.kind, Reason.NOT_A_TABLE)
+    if relation.persistence != "p":
+        return Reason.TEMPORARY_OR_UNLOGGED
+    if relation.inherits:
+        return Reason.PARTITIONED_OR_INHERITED
+    if relation.row_security:
+        return Reason.ROW_SECURITY
+    if relation.rules:
+        return Reason.RULES
+    if relation.publication_entry is None:
+        return Reason.NOT_PUBLISHED
+    return None if relation.identity_columns else Reason.NO_REPLICA_IDENTITY
+
+
+def plain_columns(statement: Statement) -> Reason | None:
+    """No column is touched whose type the cache does not know; without a star, only those that are named count."""
+    named = {token.text for token in statement.tokens if token.is_name}
+    everything = _has_star(statement) or "natural" in statement.words
+    for relation in statement.relations:
+        for column in relation.columns if relation is not None else ():
+            if not everything and column.name not in named:
+                continue
+            if column.user_type:
+                return Reason.USER_TYPE
+            if column.type_name != "enum" and column.type_name not in PLAIN_TYPES:
+                return Reason.UNSUPPORTED_TYPE
+    return None
+
+
+def _has_star(statement: Statement) -> bool:
+    if statement.tree is None:
+        return True
+    stars = statement.tree.find_all(exp.Star)
+    return any(not isinstance(star.parent, exp.Count) for star in stars)
+
+
+def known_columns(statement: Statement) -> Reason | None:
+    """`x.name` is a column: else Postgres may call a function of that name with the row. No rows as values."""
+    tree = statement.tree
+    if tree is None:
+        return Reason.PARSE_ERROR
+    rows = {occurrence.alias for occurrence in statement.occurrences}
+    renamed = {alias.name for alias in tree.find_all(exp.TableAlias) if alias.args.get("columns")}
+    for column in tree.find_all(exp.Column):
+        if isinstance(column.this, exp.Star):
+            if not isinstance(column.parent, exp.Select):
+                return Reason.UNSUPPORTED_SYNTAX
+        elif column.table:
+            if not _is_column(statement, column.table, column.name, column.table in renamed):
+                return Reason.UNKNOWN_COLUMN
+        elif column.name in rows:
+            return Reason.UNSUPPORTED_SYNTAX
+    return None
+
+
+def _is_column(statement: Statement, alias: str, name: str, renamed: bool) -> bool:
+    base = [
+        relation
+        for occurrence, relation in zip(statement.occurrences, statement.relations, strict=True)
+        if occurrence.alias == alias
+    ]
+    harmless = name not in statement.catalog.functions.on_rows or (
+        name in ALLOWED and name not in statement.catalog.functions.user
+    )
+    if renamed or not base:
+        return harmless
+    return all(relation is not None and relation.column(name) is not None for relation in base) or (
+        harmless and _is_derived_too(statement, alias)
+    )
+
+
+def _is_derived_too(statement: Statement, alias: str) -> bool:
+    """Whether a sub-query or CTE goes by the same name somewhere else in the statement."""
+    if statement.tree is None:
+        return False
+    items = [*statement.tree.find_all(exp.Subquery), *statement.tree.find_all(exp.CTE)]
+    return any(item.alias == alias for item in items)

@@ -1,0 +1,141 @@
+"""The rules by which a statement is cached, each a function that names what it objects to. Default: refuse. Pure.
+
+The order is that of the advice: what a user should hear first comes first. Rules on tokens guard what sqlglot might
+read differently than Postgres; rules on the tree guard what tokens cannot show.
+"""
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from services.proxy.sql.call_rules import allowed_casts, allowed_functions, allowed_operators, no_user_casts
+from services.proxy.sql.grammar import QUERIES, WRITES, is_allowed
+from services.proxy.sql.lexer import LiteralKind
+from services.proxy.sql.occurrences import scanned_relations
+from services.proxy.sql.reasons import Reason
+from services.proxy.sql.relation_rules import followed_relations, known_columns, plain_columns
+from services.proxy.sql.snapshot import CATALOG_SCHEMA
+from services.proxy.sql.statement import Statement
+from services.proxy.sql.tokens import Token, TokenKind, at
+
+Rule = Callable[[Statement], Reason | None]
+
+SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
+_SESSION_WORDS = frozenset(
+    """
+    current_catalog current_date current_role current_schema current_time current_timestamp current_user
+    localtime localtimestamp session_user system_user user
+    """.split()
+)
+_UNREAD_LITERALS = (LiteralKind.UNICODE.value, LiteralKind.NATIONAL.value)
+
+
+def only_one_read(statement: Statement) -> Reason | None:
+    """One statement, which is a SELECT as far as its first word tells."""
+    if statement.lexed.statement_count == 0:
+        return Reason.EMPTY
+    if statement.lexed.statement_count > 1 or ";" in (token.text for token in statement.tokens):
+        return Reason.MULTIPLE_STATEMENTS
+    return None if statement.lexed.keyword in ("SELECT", "WITH") else Reason.NOT_A_SELECT
+
+
+def catalog_comes_first(statement: Statement) -> Reason | None:
+    """Built-in names mean built-in things only while pg_catalog is searched first."""
+    return None if statement.name_space.schemas[:1] == (CATALOG_SCHEMA,) else Reason.SEARCH_PATH
+
+
+def no_telling_words(statement: Statement) -> Reason | None:
+    """Refuse clauses and session values that single words give away, whatever the parser makes of them."""
+    for index, token in enumerate(statement.tokens):
+        if token.is_name and token.text in SYSTEM_COLUMNS:
+            return Reason.SYSTEM_COLUMN
+        if token.kind is TokenKind.WORD and not at(statement.tokens, index - 1).is_mark("."):
+            reason = _telling_word(statement.tokens, index)
+            if reason is not None:
+                return reason
+    return None
+
+
+def _telling_word(tokens: tuple[Token, ...], index: int) -> Reason | None:
+    word, following = tokens[index].text, at(tokens, index + 1)
+    if word in _SESSION_WORDS:
+        return Reason.SESSION_FUNCTION
+    if word == "into":
+        return Reason.SELECT_INTO
+    if word == "tablesample":
+        return Reason.TABLESAMPLE
+    if word == "for" and following.is_word("update", "share", "no", "key"):
+        return Reason.LOCKING_CLAUSE
+    if word in ("insert", "update", "delete", "merge") and at(tokens, index - 1).is_mark("("):
+        return Reason.DATA_MODIFYING_CTE
+    if word in ("table", "uescape") or (word == "collation" and following.is_word("for")):
+        return Reason.UNSUPPORTED_SYNTAX
+    if word == "operator" and following.is_mark("("):
+        return Reason.UNSUPPORTED_SYNTAX
+    return None
+
+
+def plain_literals(statement: Statement) -> Reason | None:
+    """No literals of unusual meaning, and none beside another without a line break."""
+    for index, token in enumerate(statement.tokens):
+        if token.kind is not TokenKind.LITERAL:
+            continue
+        if token.text in _UNREAD_LITERALS:
+            return Reason.UNSUPPORTED_SYNTAX
+        if at(statement.tokens, index + 1).kind is TokenKind.LITERAL:
+            return Reason.PARSE_ERROR
+    return None
+
+
+def allowed_tree(statement: Statement) -> Reason | None:
+    """Sqlglot reads it, as a query, and every node of it is one that we know."""
+    tree = statement.tree
+    if tree is None:
+        return Reason.PARSE_ERROR
+    for node in tree.walk():
+        if isinstance(node, WRITES):
+            return Reason.DATA_MODIFYING_CTE
+        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier):
+            return Reason.TABLE_FUNCTION
+        if isinstance(node, exp.Lateral) and not isinstance(node.this, exp.Subquery):
+            return Reason.TABLE_FUNCTION
+        if isinstance(node, exp.Unnest):
+            return Reason.TABLE_FUNCTION
+        if not is_allowed(node):
+            return Reason.UNSUPPORTED_SYNTAX
+    query = tree
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    return None if isinstance(query, QUERIES) else Reason.NOT_A_SELECT
+
+
+def both_readers_agree(statement: Statement) -> Reason | None:
+    """The names in FROM are the same by the tree and by the tokens."""
+    agree = list(statement.names) == scanned_relations(statement.tokens)
+    return None if agree else Reason.PARSE_ERROR
+
+
+RULES: tuple[Rule, ...] = (
+    only_one_read,
+    catalog_comes_first,
+    no_telling_words,
+    plain_literals,
+    allowed_functions,
+    allowed_tree,
+    both_readers_agree,
+    followed_relations,
+    allowed_operators,
+    no_user_casts,
+    allowed_casts,
+    plain_columns,
+    known_columns,
+)
+
+
+def first_refusal(statement: Statement) -> Reason | None:
+    """Return the first rule's objection; None when there is none."""
+    for rule in RULES:
+        reason = rule(statement)
+        if reason is not None:
+            return reason
+    return None

@@ -1,0 +1,81 @@
+"""One statement as the rules see it: tokens, tree, relations, catalog and name space, all immutable. Pure."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from services.proxy.sql.lexer import LiteralKind
+from services.proxy.sql.occurrences import Occurrence, parsed_relations
+from services.proxy.sql.snapshot import Catalog, Relation
+from services.proxy.sql.template import Lexed, fill_placeholders
+from services.proxy.sql.tokens import Token, tokenise
+
+_DIALECT = "postgres"
+_NUMBERS = (LiteralKind.INTEGER, LiteralKind.DECIMAL, LiteralKind.RADIX)
+
+
+@dataclass(frozen=True, slots=True)
+class NameSpace:
+    """How names of a session are resolved.
+
+    Attributes:
+        schemas: What `current_schemas(true)` gives.
+        client_encoding: The session's encoding; statements are read as UTF-8.
+    """
+
+    schemas: tuple[str, ...]
+    client_encoding: str = "UTF8"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement under analysis.
+
+    Attributes:
+        tree: None when sqlglot cannot read it.
+        names: Every name in FROM as sqlglot sees it, (schema, name), in order.
+    """
+
+    lexed: Lexed
+    tokens: tuple[Token, ...]
+    tree: exp.Expr | None
+    occurrences: tuple[Occurrence, ...]
+    names: tuple[tuple[str, str], ...]
+    catalog: Catalog
+    name_space: NameSpace
+
+    @cached_property
+    def relations(self) -> tuple[Relation | None, ...]:
+        """What each occurrence means; None for a name that means nothing here."""
+        path = self.name_space.schemas
+        return tuple(self.catalog.resolve(found.schema, found.name, path) for found in self.occurrences)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Every unquoted word."""
+        return frozenset(token.text for token in self.tokens if token.kind is token.kind.WORD)
+
+
+def read_statement(lexed: Lexed, catalog: Catalog, name_space: NameSpace) -> Statement:
+    """Parse a statement. Its literals do not decide anything but by their kind.
+
+    Raises:
+        TokenError: The template cannot be cut into tokens.
+    """
+    tokens = tokenise(lexed.template)
+    tree = _parse(lexed)
+    occurrences, names = parsed_relations(tree) if tree is not None else ([], [])
+    return Statement(lexed, tokens, tree, tuple(occurrences), tuple(names), catalog, name_space)
+
+
+def _parse(lexed: Lexed) -> exp.Expr | None:
+    """Parse the template with simple literals in the places of the real ones."""
+    texts = ["1" if literal.kind in _NUMBERS else "'s'" for literal in lexed.literals]
+    try:
+        trees = sqlglot.parse(fill_placeholders(lexed.template, texts), dialect=_DIALECT)
+    except (SqlglotError, RecursionError, ValueError):
+        return None
+    return trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Expr) else None

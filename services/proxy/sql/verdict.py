@@ -1,0 +1,76 @@
+"""May a statement's answer be cached, on what does it depend, and what else does the statement do? Pure.
+
+`analyse` runs once per template, off the hot path. What it says holds for every statement of the same template,
+because no literal's value takes part in it; the values are looked at per statement (`inputs.py`, and the tags).
+"""
+
+from dataclasses import dataclass
+
+from services.proxy.sql.effect import WIDEST, StatementEffect, statement_effect
+from services.proxy.sql.reasons import Reason
+from services.proxy.sql.rules import first_refusal
+from services.proxy.sql.snapshot import Catalog
+from services.proxy.sql.statement import NameSpace, Statement, read_statement
+from services.proxy.sql.tag_rules import LiteralSource, ParameterSource, TagRule, ValueSource, tag_rules
+from services.proxy.sql.template import Lexed
+from services.proxy.sql.tokens import TokenError
+
+__all__ = [
+    "Analysis",
+    "LiteralSource",
+    "NameSpace",
+    "ParameterSource",
+    "StatementEffect",
+    "TagRule",
+    "ValueSource",
+    "analyse",
+    "unanalysable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is known of a template in a name space.
+
+    Attributes:
+        reason: Name of the refusal (`Reason`); empty when cacheable.
+        relations: OIDs that the answer depends on, each once.
+        tag_rules: One per occurrence of a relation.
+        fingerprint: Changes with every schema change that touches the statement; part of the entry's key.
+        effect: What forwarding it may do.
+    """
+
+    cacheable: bool
+    reason: str
+    relations: tuple[int, ...]
+    tag_rules: tuple[TagRule, ...]
+    fingerprint: str
+    effect: StatementEffect
+
+
+def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
+    """Analyse a statement."""
+    try:
+        statement = read_statement(lexed, catalog, session)
+    except TokenError:
+        return _refused(Reason.LEX_ERROR, WIDEST)
+    effect = statement_effect(statement)
+    refusal = first_refusal(statement)
+    if refusal is not None:
+        return _refused(refusal, effect)
+    return _cacheable(statement, effect)
+
+
+def unanalysable() -> Analysis:
+    """Return the analysis of a text that cannot be read at all."""
+    return _refused(Reason.LEX_ERROR, WIDEST)
+
+
+def _refused(reason: Reason, effect: StatementEffect) -> Analysis:
+    return Analysis(False, reason.value, (), (), "", effect)
+
+
+def _cacheable(statement: Statement, effect: StatementEffect) -> Analysis:
+    rules = tag_rules(statement)
+    relations = tuple(dict.fromkeys(rule.shape.relation for rule in rules))
+    return Analysis(True, "", relations, rules, statement.catalog.fingerprint(relations), effect)
