@@ -8,6 +8,7 @@ from services.shared.keyspace.tags import occurrence_tags
 from services.shared.relation import Shape, ShapeColumn
 
 _TEXT_FORMAT = 0
+_UNDECLARED, _UNKNOWN = 0, 705  # type OIDs
 
 
 def answer_tags(analysis: Analysis, lexed: Lexed, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -44,7 +45,10 @@ def _canonical_parameter(column: ShapeColumn, source: ParameterSource, request: 
     if value is None:
         return None
     declared = request.parameter_types[source.index] if source.index < len(request.parameter_types) else 0
-    type_oid = declared or column.type_oid  # undeclared: Postgres infers the type of the column it is compared with
+    if declared not in source.types:
+        return None
+    # Undeclared or unknown: Postgres infers the type of the column that it is compared with.
+    type_oid = column.type_oid if declared in (_UNDECLARED, _UNKNOWN) else declared
     if request.parameter_format(source.index) != _TEXT_FORMAT:
         return canonical_binary(type_oid, value)
     try:

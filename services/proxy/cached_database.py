@@ -15,7 +15,7 @@ from services.proxy.cache.store import Store
 from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.control import ConnectControl
 from services.proxy.planning import Plan
-from services.proxy.sql.catalog import Catalog
+from services.proxy.sql.snapshot import Catalog
 from services.proxy.statements import no_names
 from services.proxy.statistics import ProxyStatistics
 from services.proxy.templates import Templates
@@ -23,7 +23,7 @@ from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
 from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.position import START, Position
-from services.shared.relation import Shape
+from services.shared.relation import Shape, ShapeColumn
 from services.shared.runtime.settings import CacheSettings, Consistency
 
 _SWEEP_SECONDS = 5.0
@@ -183,4 +183,9 @@ class CachedDatabase:
 
 def _shapes_of(catalog: Catalog) -> list[Shape]:
     """The primary key of every published relation; a relation as a whole needs no registration."""
-    return [relation.key_shape for relation in catalog.published_relations() if relation.key_shape is not None]
+    return [
+        Shape(relation.oid, tuple(ShapeColumn(name, types[name]) for name in relation.primary_key))
+        for relation in catalog.by_oid.values()
+        if relation.publication_entry is not None and relation.primary_key
+        for types in ({column.name: column.type_oid for column in relation.columns},)
+    ]

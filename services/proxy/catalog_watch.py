@@ -11,7 +11,8 @@ import asyncpg
 import structlog
 
 from services.proxy.control import ConnectControl
-from services.proxy.sql.catalog import Catalog, catalog_stamp, load_catalog
+from services.proxy.sql.catalog import catalog_stamp, load_catalog
+from services.proxy.sql.snapshot import Catalog
 from services.shared.runtime.backoff import Backoff
 
 _log = structlog.get_logger()

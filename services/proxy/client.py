@@ -4,6 +4,7 @@ Postgres itself decides who may come in; the proxy relays the exchange byte by b
 """
 
 import asyncio
+from typing import cast
 
 import structlog
 
@@ -59,8 +60,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
-        assert isinstance(transport, asyncio.Transport)
-        self._client = transport
+        self._client = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         keep_alive(transport)
         self._database.statistics.sessions += 1
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from services.proxy.entry_key import entry_key
 from services.proxy.prepared import Prepared
 from services.proxy.requests import Request, executed_texts
 from services.proxy.session_state import SessionState
-from services.proxy.sql.inputs import relative_time_input
+from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.verdict import NameSpace
 from services.proxy.statements import Names
 from services.proxy.templates import Template, Templates
@@ -125,5 +125,4 @@ def _effect(template: Template | None, text: bytes) -> Effect:
 
 def _speaks_of_now(request: Request, template: Template) -> bool:
     values = (value for value in request.values if value is not None)
-    literals = (literal.text for literal in template.lexed.literals)
-    return any(relative_time_input(value) for value in values) or any(relative_time_input(text) for text in literals)
+    return relative_time_literal(template.lexed) or any(relative_time_input(value) for value in values)

@@ -7,8 +7,8 @@ mean something else in it.
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from services.proxy.sql.catalog import Catalog
 from services.proxy.sql.lexer import LexError
+from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from typing import Protocol
+from typing import Protocol, cast
 
 from services.shared.runtime.upstream import Upstream
 
@@ -35,8 +35,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""

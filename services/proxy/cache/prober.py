@@ -78,6 +78,7 @@ class Prober:
             try:
                 connection = await self._connect("probe")
                 identity = await connection.fetchrow(_IDENTITY)
+                assert identity is not None
                 await self._probe_until_it_fails(connection, (identity[0], identity[1]), backoff)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 _log.debug("probe connection failed", error=repr(error))
@@ -95,6 +96,7 @@ class Prober:
             probe = self._freshness.send()
             # A primary that hangs must not keep the answer of its wake-up: the bound has passed long since.
             row = await statement.fetchrow(self._cache, timeout=max(1.0, 10 * self._interval))
+            assert row is not None
             lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
             self._take(probe, lsn, identity, timeline, canary)
             backoff.reset()

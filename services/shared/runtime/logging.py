@@ -64,6 +64,7 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level if settings.log_level == "debug" else max(level, logging.WARNING))
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote statements, and change nothing
     logging.captureWarnings(True)
 
 
