@@ -98,7 +98,7 @@ async def end_reaches(backend: KafkaBackend, offset: int) -> None:
     try:
         partition = TopicPartition(backend.topic, 0)
         async with asyncio.timeout(10):
-            while (await consumer.end_offsets([partition]))[partition] < offset:
+            while (await consumer.end_offsets([partition]))[partition] < offset:  # noqa: ASYNC110 - it is elsewhere
                 await asyncio.sleep(0.01)
     finally:
         await consumer.stop()
