@@ -118,6 +118,7 @@ class Freshness:
             self.drop()
             return
         self._last_answered_lsn = lsn
+        self._forget_overdue()
         self._answers.append(_Answer(probe.number, probe.sent_at, lsn))
         self._settle()
 
@@ -137,6 +138,12 @@ class Freshness:
         """Begin a new history, whose watermark may lie below the old one."""
         self.drop()
         self._watermark = watermark
+
+    def _forget_overdue(self) -> None:
+        """Forget answers that would prove nothing any more, or a watermark that stands still would pile them up."""
+        overdue = self._clock() - self._span
+        while self._answers and self._answers[0].sent_at <= overdue:
+            self._answers.popleft()
 
     def _settle(self) -> None:
         newest: _Answer | None = None
