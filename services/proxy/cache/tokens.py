@@ -23,7 +23,12 @@ class Tokens:
         self._set(relations, _UNACKNOWLEDGED)
 
     def acknowledge(self, relations: frozenset[int] | None, number: int) -> None:
-        """Postgres has answered that turn; the next probe to be sent has this number."""
+        """Postgres has answered that turn; the next probe to be sent has this number.
+
+        Where the turn may have written any relation, the number stands for every earlier write too: numbers only grow.
+        """
+        if relations is None:
+            self._by_relation.clear()
         self._set(relations, number)
 
     def covers(self, relations: Iterable[int], covered: int) -> bool:
