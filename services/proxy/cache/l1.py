@@ -4,6 +4,7 @@ Bounded in bytes. Eviction for space is first in, first out with a second chance
 looked at, so that the hot path has nothing to do but count.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -34,7 +35,8 @@ class L1:
         self._capacity_bytes = capacity_bytes
         self._clock = clock
         self._recent = RecentEvictions(floor)
-        self._entries: dict[bytes, Entry] = {}
+        # Oldest first. Not a plain dict: taking its first item scans over all that were taken before.
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_tag: dict[str, set[Entry]] = {}
         self._by_relation: dict[int, set[Entry]] = {}
         self.bytes_used = 0
@@ -159,8 +161,7 @@ class L1:
             key, entry = next(iter(self._entries.items()))
             if entry.hits > entry.hits_seen:
                 entry.hits_seen = entry.hits
-                del self._entries[key]
-                self._entries[key] = entry
+                self._entries.move_to_end(key)
                 continue
             self._remove(entry)
             self.displaced += 1

@@ -1,0 +1,229 @@
+"""L1: the rule of validity at insertion, evictions by position, ready-made replies, and bytes that add up."""
+
+import pytest
+
+from services.proxy.cache.entry import Answer, Entry, Reply
+from services.proxy.cache.l1 import L1
+from services.shared.lsn import Lsn
+from services.shared.position import START, Position
+from tests.unit.proxy.manual_clock import ManualClock
+
+SHOPS, ORDERS = 16_384, 16_391  # of partitions 0 and 1, when there are two
+SHOP_TAG, ORDER_TAG = f"{SHOPS}:aa", f"{ORDERS}:bb"
+LIFETIME = 600.0
+ROOM = 1 << 20
+
+
+def at(k: int) -> Position:
+    return Position(Lsn(100), k)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def l1(clock: ManualClock) -> L1:
+    return L1(ROOM, (START,), clock)
+
+
+def entry(
+    key: bytes = b"k",
+    *,
+    position: tuple[Position, ...] | None = None,
+    tags: tuple[str, ...] = (SHOP_TAG,),
+    relations: tuple[int, ...] = (SHOPS,),
+    rows: bytes = b"rows",
+    expires_at: float = 1_000.0 + LIFETIME,
+) -> Entry:
+    return Entry(key, Answer(b"T", rows, b"C"), position or (at(5),), tags, relations, (), expires_at)
+
+
+def reply_of(kept: Entry, payload: bytes = b"payload") -> Reply:
+    return Reply(kept, payload, sets_unnamed=False, unnamed=None)
+
+
+def test_an_entry_is_found_by_its_key(l1: L1) -> None:
+    kept = entry()
+    assert l1.insert(kept) == ""
+    assert l1.get(b"k") is kept
+    assert l1.get(b"other") is None
+    assert l1.bytes_used == kept.size
+    assert len(l1) == 1
+
+
+def test_what_was_evicted_while_the_query_ran_is_refused(l1: L1) -> None:
+    l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),))
+    assert l1.insert(entry(position=(at(5),))) == "evicted_meanwhile"
+    assert l1.get(b"k") is None
+    assert l1.bytes_used == 0
+    assert l1.insert(entry(position=(at(6),))) == ""
+
+
+def test_after_a_drop_nothing_from_below_the_floor_is_taken(l1: L1) -> None:
+    kept = entry()
+    context: dict[bytes, Reply] = {}
+    l1.insert(kept)
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    l1.drop((at(9),))
+    assert (len(l1), l1.bytes_used, kept.live, context) == (0, 0, False, {})
+    assert l1.insert(entry(position=(at(8),))) == "below_floor"
+    assert l1.insert(entry(position=(at(9),))) == ""
+
+
+def test_a_dropped_entry_takes_no_reply(l1: L1) -> None:
+    kept = entry()
+    context: dict[bytes, Reply] = {}
+    l1.insert(kept)
+    l1.drop((at(5),))
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    assert context == {}
+    assert l1.bytes_used == 0
+
+
+@pytest.mark.parametrize(("tags", "relations"), [((SHOP_TAG,), ()), ((), (SHOPS,))])
+def test_an_eviction_removes_the_entry_and_its_replies(
+    l1: L1, tags: tuple[str, ...], relations: tuple[int, ...]
+) -> None:
+    kept, other = entry(), entry(b"other", tags=(ORDER_TAG,), relations=(ORDERS,))
+    context: dict[bytes, Reply] = {}
+    l1.insert(kept)
+    l1.insert(other)
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    l1.remember_reply(other, context, b"other turn", reply_of(other))
+    assert l1.evict(0, at(6), tags, relations, (at(5),)) == 1
+    assert not kept.live
+    assert list(context) == [b"other turn"]
+    assert l1.get(b"k") is None
+    assert l1.get(b"other") is other
+    assert l1.bytes_used == other.size
+    assert l1.evicted == 1
+
+
+def test_an_eviction_that_the_answer_already_has_in_it_is_skipped(l1: L1) -> None:
+    kept = entry(position=(at(6),))
+    l1.insert(kept)
+    assert l1.evict(0, at(6), (SHOP_TAG,), (SHOPS,), (at(5),)) == 0
+    assert l1.get(b"k") is kept
+    assert l1.evict(0, at(7), (SHOP_TAG,), (), (at(6),)) == 1
+
+
+def test_partitions_have_positions_of_their_own() -> None:
+    l1 = L1(ROOM, (START, START))
+    far_future = 1e12
+    both = entry(position=(at(90), at(5)), tags=(SHOP_TAG, ORDER_TAG), relations=(SHOPS, ORDERS), expires_at=far_future)
+    assert l1.insert(both) == ""
+    assert l1.evict(0, at(80), (SHOP_TAG,), (), (at(79), at(5))) == 0
+    assert l1.evict(1, at(6), (ORDER_TAG,), (), (at(80), at(5))) == 1
+
+
+def test_an_answer_takes_the_place_of_the_one_before(l1: L1) -> None:
+    first, second = entry(), entry(rows=b"other rows")
+    context: dict[bytes, Reply] = {}
+    l1.insert(first)
+    l1.remember_reply(first, context, b"turn", reply_of(first))
+    l1.insert(second)
+    assert l1.get(b"k") is second
+    assert not first.live
+    assert context == {}
+    assert l1.bytes_used == second.size
+    assert l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),)) == 1
+
+
+def test_an_answer_that_would_fill_the_cache_is_refused(l1: L1) -> None:
+    assert l1.insert(entry(rows=bytes(ROOM // 4))) == "too_large"
+    assert l1.bytes_used == 0
+
+
+def test_age_ends_an_entry_when_it_is_asked_for_and_when_swept(l1: L1, clock: ManualClock) -> None:
+    asked_for, swept = entry(b"asked for"), entry(b"swept")
+    l1.insert(asked_for)
+    l1.insert(swept)
+    l1.insert(entry(b"younger", expires_at=clock.now + LIFETIME + 1.0))
+    clock.advance(LIFETIME)
+    assert l1.get(b"asked for") is None
+    assert not asked_for.live
+    l1.sweep()
+    assert not swept.live
+    assert len(l1) == 1
+    assert l1.displaced == 2
+
+
+def test_the_oldest_goes_first_but_what_was_hit_gets_a_second_chance() -> None:
+    rows = bytes(1_000)
+    size = entry(rows=rows).size
+    l1 = L1(4 * size, (START,), ManualClock())
+    kept = [entry(bytes([number]), rows=rows) for number in range(4)]
+    for one in kept:
+        assert l1.insert(one) == ""
+    kept[0].hits += 1
+    assert l1.insert(entry(b"new", rows=rows)) == ""
+    assert [one.live for one in kept] == [True, False, True, True]
+    assert l1.get(b"new") is not None
+    assert l1.bytes_used == 4 * size
+    for number in range(10, 14):  # without another hit it goes like all the others
+        l1.insert(entry(bytes([number]), rows=rows))
+    assert not kept[0].live
+
+
+def test_room_is_made_even_where_everything_was_hit() -> None:
+    rows = bytes(1_000)
+    size = entry(rows=rows).size
+    l1 = L1(4 * size, (START,), ManualClock())
+    for number in range(50):
+        one = entry(bytes([number]), rows=rows)
+        one.hits = 1
+        l1.insert(one)
+    assert l1.bytes_used == 4 * size
+    assert len(l1) == 4
+
+
+def test_replies_count_and_go_with_their_room(l1: L1) -> None:
+    kept = entry()
+    context: dict[bytes, Reply] = {}
+    l1.insert(kept)
+    bare = l1.bytes_used
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    with_reply = l1.bytes_used
+    assert with_reply > bare + len(b"turn") + len(b"payload")
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    assert l1.bytes_used == with_reply
+    l1.forget_replies()
+    assert context == {}
+    assert l1.bytes_used == bare == kept.size
+    assert l1.get(b"k") is kept
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    assert l1.bytes_used == with_reply
+
+
+def test_an_entry_keeps_a_bounded_number_of_replies(l1: L1) -> None:
+    kept = entry()
+    contexts: list[dict[bytes, Reply]] = [{}, {}]
+    l1.insert(kept)
+    for number in range(200):
+        l1.remember_reply(kept, contexts[number % 2], b"%03d" % number, reply_of(kept))
+    remembered = [turn for context in contexts for turn in context]
+    assert len(remembered) == len(kept.replies) == 32
+    assert sorted(remembered)[0] == b"168"
+    l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),))
+    assert contexts == [{}, {}]
+    assert l1.bytes_used == 0
+
+
+def test_a_reply_that_does_not_fit_may_push_out_its_own_entry() -> None:
+    l1 = L1(8_000, (START,), ManualClock())
+    kept = entry()
+    context: dict[bytes, Reply] = {}
+    l1.insert(kept)
+    l1.remember_reply(kept, context, b"turn", reply_of(kept, bytes(10_000)))
+    assert (len(l1), l1.bytes_used, context) == (0, 0, {})
+
+
+def test_no_cell_of_an_index_outlives_its_entries(l1: L1) -> None:
+    for number in range(10):
+        l1.insert(entry(b"%d" % number, tags=(f"{SHOPS}:{number}",)))
+    l1.evict(0, at(6), [f"{SHOPS}:{number}" for number in range(5)], (), (at(5),))
+    assert len(l1._by_tag) == 5
+    l1.evict(0, at(7), (), (SHOPS,), (at(6),))
+    assert (len(l1._by_tag), len(l1._by_relation), l1.bytes_used) == (0, 0, 0)
