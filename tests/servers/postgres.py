@@ -24,6 +24,7 @@ from tests.servers.processes import (
     ServerDirectory,
     ServerError,
     free_port,
+    logged,
     unprivileged_account,
     wait_until,
 )
@@ -221,6 +222,7 @@ class PostgresServer:
     def _try_start(self) -> bool:
         """Return False when somebody else has the port."""
         arguments = [f"--{name}={value}" for name, value in self.settings.items()]
+        logged_before = logged(self.directory / "log")
         self._process = process = ManagedProcess(
             f"Postgres {self.version}",
             [
@@ -231,11 +233,10 @@ class PostgresServer:
             cwd=self.directory,
             account=self._account,
         )  # fmt: skip
-        logged_before = len(process.log())
         wait_until(lambda: self._answers() or not process.running, f"Postgres {self.version}", _START_SECONDS)
         if process.running:
             return True
-        log = process.log()[logged_before:]
+        log = process.log()[len(logged_before) :]
         if "could not bind" in log:
             return False
         raise ServerError(f"Postgres {self.version} does not start:\n{log}")

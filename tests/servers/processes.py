@@ -73,6 +73,11 @@ def wait_until(condition: Callable[[], T | None], what: str, timeout_seconds: fl
         time.sleep(_POLL_SECONDS)
 
 
+def logged(path: Path) -> str:
+    """Return what a log holds; nothing when it has not been begun."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
 class ServerDirectory:
     """A directory of a server's own: short (a unix socket's path holds 107 bytes), and readable by its user."""
 
@@ -145,7 +150,7 @@ class ManagedProcess:
 
     def log(self) -> str:
         """Everything that it has written so far."""
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+        return logged(self.log_path)
 
     def tree(self) -> list[psutil.Process]:
         """The process and its descendants, itself first."""

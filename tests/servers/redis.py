@@ -16,7 +16,7 @@ from urllib.parse import quote
 import redis
 
 from tests.servers.postgres_programs import install_debian_package
-from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port, wait_until
+from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port, logged, wait_until
 
 Flavour = Literal["valkey", "redis"]
 FLAVOURS: tuple[Flavour, ...] = ("valkey", "redis")
@@ -142,14 +142,14 @@ class RedisServer:
         configuration = self.directory / "configuration"  # a file, so that no password is in the argument list
         configuration.write_text("".join(f'{name} "{value}"\n' for name, value in settings.items()), encoding="utf-8")
         configuration.chmod(0o600)
+        logged_before = logged(self.directory / "log")
         self._process = process = ManagedProcess(
             self.flavour, [self.program, configuration], self.directory / "log", cwd=self.directory
         )
-        logged_before = len(process.log())
         wait_until(lambda: self._answers() or not process.running, self.flavour, _START_SECONDS)
         if process.running:
             return True
-        log = process.log()[logged_before:]
+        log = process.log()[len(logged_before) :]
         if "Address already in use" in log or "Failed listening" in log:
             return False
         raise ServerError(f"{self.flavour} does not start:\n{log}")
