@@ -23,6 +23,7 @@ MAX_TURN_BYTES = 256 * 1024  # a longer turn is no read worth caching; beyond th
 _KNOWN = frozenset(int(code) for code in FrontendCode)
 _COPY_DATA = int(FrontendCode.COPY_DATA)
 _COPY = frozenset((_COPY_DATA, int(FrontendCode.COPY_DONE), int(FrontendCode.COPY_FAIL)))
+_COPY_ENDS = _COPY - {_COPY_DATA}
 _ALONE = frozenset((int(FrontendCode.QUERY), int(FrontendCode.FUNCTION_CALL)))
 _SYNC, _FLUSH, _TERMINATE = int(FrontendCode.SYNC), int(FrontendCode.FLUSH), int(FrontendCode.TERMINATE)
 
@@ -41,7 +42,7 @@ class Part:
 
     Attributes:
         raw: The bytes, verbatim.
-        messages: Boundaries of the complete messages in them; one that was too long to hold is missing here.
+        messages: Boundaries of the messages in them; none of one that was too long to hold.
         first: The turn begins here.
         last: The turn ends here (Sync, or the end of a simple Query).
         whole: Every byte is in `messages`; False when a message was too long to hold.
@@ -63,7 +64,11 @@ class TurnAssembler:
         self._start = 0  # first byte not handed out yet
         self._remaining = 0  # bytes of a too long message that are still to come
         self._remaining_ends_turn = False
+        self._remaining_is_copy = False
         self._open = False  # a part of the current turn was handed out, its end not yet
+        self._alone = False  # the turn handed out last was a simple Query, which needs no Sync
+        self._copy_ended = False  # the COPY data of that turn has been handed out to its end
+        self._sync_due = False  # ... and a Sync behind it still belongs to that turn
 
     @property
     def buffered(self) -> int:
@@ -74,6 +79,11 @@ class TurnAssembler:
     def open(self) -> bool:
         """Whether the turn under way has not been handed out to its end."""
         return self._open
+
+    @property
+    def between_turns(self) -> bool:
+        """Whether the next byte that comes begins a turn."""
+        return not (self.buffered or self._remaining or self._open)
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -101,8 +111,19 @@ class TurnAssembler:
         if kind in _COPY:
             return self._copy_part()
         if within_turn and not self._open:
-            return self._copy_part() if copying and kind in (_SYNC, _FLUSH) else None
+            return self._copy_part() if copying and self._belongs_to_copy(kind) else None
         return self._turn_part()
+
+    def _belongs_to_copy(self, kind: int) -> bool:
+        """Tell whether a message goes on with a COPY whose turn was handed out to its end.
+
+        "The backend will ignore Flush and Sync messages received during copy-in mode"; behind the end of the data a
+        Sync ends an extended turn, but is a turn of its own behind a simple Query.
+        """
+        if kind == _SYNC and self._copy_ended:
+            due, self._sync_due = self._sync_due, False
+            return due
+        return kind in (_SYNC, _FLUSH)
 
     def _header(self, at: int) -> tuple[int, int]:
         kind, length = HEADER_UNPACK(self._data, at)
@@ -124,19 +145,23 @@ class TurnAssembler:
         raw = self._take(available)
         self._remaining = end - available
         self._remaining_ends_turn = False
+        self._remaining_is_copy = True
+        if kind in _COPY_ENDS:
+            self._copy_ended, self._sync_due = True, not self._alone
         return Part(PartKind.COPY, raw, (), False, False)
 
     def _turn_part(self) -> Part | None:
         first = not self._open
+        self._copy_ended = False
         at = self._start
         messages: list[Boundary] = []
         data = self._data
         while len(data) - at >= HEADER_BYTES:
             kind, end = self._header(at)
             if end > len(data):
-                if end - self._start > MAX_TURN_BYTES:
-                    return self._begin_long(kind, end, messages, first)
-                return None
+                if end - self._start <= MAX_TURN_BYTES:
+                    return None
+                return self._part(at, messages, first, last=False) if messages else self._begin_long(kind, end, first)
             if (kind in _ALONE or kind == _TERMINATE or kind in _COPY) and messages:
                 return self._part(at, messages, first, last=False)
             messages.append((kind, at - self._start, end - self._start))
@@ -144,20 +169,24 @@ class TurnAssembler:
             if kind == _TERMINATE:
                 return Part(PartKind.TERMINATE, self._take(at), tuple(messages), first, True)
             if kind == _SYNC or kind in _ALONE:
+                self._alone = kind in _ALONE
                 return self._part(at, messages, first, last=True)
             if kind == _FLUSH or at - self._start > MAX_TURN_BYTES:
                 return self._part(at, messages, first, last=False)
         return None
 
-    def _part(self, end: int, messages: list[Boundary], first: bool, *, last: bool, whole: bool = True) -> Part:
+    def _part(self, end: int, messages: list[Boundary], first: bool, *, last: bool) -> Part:
         self._open = not last
-        return Part(PartKind.TURN, self._take(end), tuple(messages), first, last, whole)
+        return Part(PartKind.TURN, self._take(end), tuple(messages), first, last)
 
-    def _begin_long(self, kind: int, end: int, messages: list[Boundary], first: bool) -> Part:
+    def _begin_long(self, kind: int, end: int, first: bool) -> Part:
+        """Hand out what has come of a message that is too long to hold."""
         available = len(self._data)
         self._remaining = end - available
-        self._remaining_ends_turn = kind in _ALONE
-        return self._part(available, messages, first, last=False, whole=False)
+        self._remaining_ends_turn = self._alone = kind in _ALONE
+        self._remaining_is_copy = False
+        self._open = True
+        return Part(PartKind.TURN, self._take(available), (), first, False, whole=False)
 
     def _continue_long(self) -> Part | None:
         available = min(self._remaining, self.buffered)
@@ -166,7 +195,7 @@ class TurnAssembler:
         raw = self._take(self._start + available)
         self._remaining -= available
         last = self._remaining == 0 and self._remaining_ends_turn
-        if not self._open:
+        if self._remaining_is_copy:
             return Part(PartKind.COPY, raw, (), False, False, whole=False)
         self._open = not last
         return Part(PartKind.TURN, raw, (), False, last, whole=False)
