@@ -1,3 +1,5 @@
+"""An answer as one byte string in L2."""
+
 import pytest
 
 from services.proxy.cache.entry import Answer
