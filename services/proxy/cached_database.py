@@ -66,7 +66,9 @@ class CachedDatabase:
         self.prober = Prober(
             connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
         )
-        self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self._adopt)
+        self.catalog_watch = CatalogWatch(
+            connect, settings.publication, settings.catalog_poll, self._adopt, self.l1.forget_replies
+        )
         self._registration = asyncio.Lock()
 
     @property

@@ -32,12 +32,22 @@ class CatalogWatch:
         publication: str,
         interval: float,
         adopt: Callable[[Catalog], Awaitable[None]],
+        lost: Callable[[], None],
     ) -> None:
-        """Poll every `interval` seconds; `adopt` takes each new catalog."""
+        """Prepare.
+
+        Args:
+            connect: Opens the connection.
+            publication: Whose entries count.
+            interval: Seconds between two looks at the stamp.
+            adopt: Takes each new catalog.
+            lost: Called when the catalog cannot be read any more.
+        """
         self._connect = connect
         self._publication = publication
         self._interval = interval
         self._adopt = adopt
+        self._lost = lost
         self._asked = asyncio.Event()
         self._started = 0
         self.completed = 0
@@ -60,6 +70,7 @@ class CatalogWatch:
                 _log.debug("catalog connection failed", error=repr(error))
             finally:
                 self.current = False
+                self._lost()
                 if connection is not None:
                     connection.terminate()
             await backoff.wait()

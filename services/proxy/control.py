@@ -2,6 +2,8 @@
 
 import asyncpg
 
+_COMMAND_SECONDS = 10.0  # a connection that answers later is given up, and with it what rests on it
+
 
 class ConnectControl:
     """Opens control connections to the upstream database with the cache's own role."""
@@ -22,6 +24,7 @@ class ConnectControl:
         return await asyncpg.connect(
             self._dsn,
             timeout=5.0,
+            command_timeout=_COMMAND_SECONDS,
             server_settings={
                 "application_name": f"{self._application_name}-{purpose}",
                 "synchronous_commit": "local",

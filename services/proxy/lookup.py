@@ -23,6 +23,10 @@ from services.shared.position import Position
 _MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
 _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
 
+# Reasons against a stored answer that do not speak against sharing a query under way: it runs after the session's own
+# writes, and now.
+_JOINABLE = ("", "own_write", "not_fresh")
+
 Answered = Callable[[Reply | None, str], None]
 
 _log = structlog.get_logger()
@@ -94,7 +98,7 @@ class Lookup:
             return refusal
         freshness = self._database.freshness
         relations = plan.template.analysis.relations if plan.template is not None else ()
-        if self._database.reads_own_writes and not self._writes.covered(relations, freshness.covered):
+        if not self._writes.covered(relations, freshness.covered):
             return "own_write"
         return "" if freshness.is_fresh() else "not_fresh"
 
@@ -119,7 +123,7 @@ class Lookup:
         Returns:
             False when neither is worth it; `answered` is then never called.
         """
-        if self._join(plan, answered):
+        if refusal in _JOINABLE and self._join(plan, answered):
             return True
         database = self._database
         if refusal or not database.store.available or plan.template is None or not plan.template.l2.pays():

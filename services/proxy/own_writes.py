@@ -16,9 +16,15 @@ class OwnWrites:
         catalog_reading: Number of the catalog reading to wait for after the session's own DDL.
     """
 
-    __slots__ = ("_block", "catalog_reading", "last_acknowledged", "tokens")
+    __slots__ = ("_block", "_tracked", "catalog_reading", "last_acknowledged", "tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, *, tracked: bool) -> None:
+        """Start with nothing written.
+
+        Args:
+            tracked: Whether the session reads its own writes (level `session`); else there are never tokens.
+        """
+        self._tracked = tracked
         self._block = NO_EFFECT
         self.tokens: Tokens | None = None
         self.last_acknowledged = 0
@@ -27,7 +33,7 @@ class OwnWrites:
     def begin(self, effect: Effect) -> None:
         """A turn with this effect is about to be forwarded."""
         self._block = self._block.union(effect)
-        if effect.writes is None or effect.writes:
+        if self._tracked and (effect.writes is None or effect.writes):
             self.tokens = self.tokens or Tokens()
             self.tokens.begin(effect.writes)
 

@@ -40,11 +40,14 @@ async def run_proxy(settings: Settings, worker_index: int, telemetry: Telemetry)
         Refusal: A port cannot be had, or listening on it would let strangers in.
     """
     await run_together(
-        {name: partial(_serve_cache, cache, telemetry.for_cache(name)) for name, cache in settings.caches.items()}
+        {
+            name: partial(_serve_cache, cache, telemetry.for_cache(name), settings.process.workers > 1)
+            for name, cache in settings.caches.items()
+        }
     )
 
 
-async def _serve_cache(settings: CacheSettings, telemetry: Telemetry) -> None:
+async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_port: bool) -> None:
     with cache_context(settings.name):
         host, port = settings.listen_address
         loopback = is_loopback(host)
@@ -52,7 +55,7 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry) -> None:
             await refuse_open_door(settings.upstream, settings.listen)
         async with _cached_database(settings) as database:
             register_metrics(telemetry, database)
-            server = await _listen(database, host, port, loopback=loopback)
+            server = await _listen(database, host, port, loopback=loopback, shares_port=shares_port)
             address = server.sockets[0].getsockname()
             _log.info("listening", host=address[0], port=address[1], consistency=str(settings.consistency))
             try:
@@ -88,11 +91,14 @@ def _redis(settings: CacheSettings) -> "redis.asyncio.Redis":
     )
 
 
-async def _listen(database: CachedDatabase, host: str, port: int, *, loopback: bool) -> asyncio.Server:
+async def _listen(
+    database: CachedDatabase, host: str, port: int, *, loopback: bool, shares_port: bool
+) -> asyncio.Server:
+    """Open the port; only workers of one proxy may share it, or two proxies would split their clients unnoticed."""
     loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(
-            lambda: ClientConnection(database, loopback=loopback), host, port, reuse_port=True, backlog=_BACKLOG
+            lambda: ClientConnection(database, loopback=loopback), host, port, reuse_port=shares_port, backlog=_BACKLOG
         )
     except OSError as error:
         raise Refusal(

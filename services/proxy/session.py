@@ -72,7 +72,7 @@ class Session(asyncio.Protocol):
         self._relay = BackendRelay()
         self._assembler = TurnAssembler()
         self._statements = SessionStatements(database.names)
-        self._writes = OwnWrites()
+        self._writes = OwnWrites(tracked=database.reads_own_writes)
         self._lookup = Lookup(database, self._writes)
         self._unasked = Exchange(deque(), None)  # sees what Postgres says of its own accord
         self._exchange: Exchange | None = None
@@ -289,8 +289,7 @@ class Session(asyncio.Protocol):
         else:
             self._exchange.expect(acks)
             self._effect = self._effect.union(effect)
-        if self._database.reads_own_writes or effect.schema:
-            self._writes.begin(effect)
+        self._writes.begin(effect)
         if effect.session:
             self.forget_state()
         self._stage = _Stage.FORWARDED
