@@ -90,6 +90,18 @@ def test_a_successor_may_be_opened_long_before_it_takes_over(redis_server: Redis
     asyncio.run(scenario())
 
 
+def test_a_writer_may_take_over_again(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with opened(redis_server) as (one, reader, _), opened(redis_server) as (other, _, _):
+            start = await reader.oldest(0)
+            await write(one, 2, incarnation=100)
+            await write(other, 2, incarnation=200)
+            await write(one, 2, incarnation=300)
+            assert len(await read_all(reader, {0: start}, 6)) == 6
+
+    asyncio.run(scenario())
+
+
 def test_an_older_incarnation_is_fenced_off(redis_server: RedisServer) -> None:
     async def scenario() -> None:
         async with opened(redis_server) as (zombie, reader, _), opened(redis_server) as (successor, _, _):
