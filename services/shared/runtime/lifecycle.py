@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 import uvloop
 
 from services.shared.runtime.logging import get_logger
+from services.shared.runtime.refusal import Refusal as Refusal  # raised by services, told by the command line
 
 _log = get_logger(__name__)
 
@@ -25,10 +26,6 @@ EXIT_WRONG_USE = 2
 
 EXIT_BUG = 70
 """EX_SOFTWARE of sysexits.h: what no clause of ours foresaw, or an end that had to be forced."""
-
-
-class Refusal(Exception):
-    """A service cannot do its work as things are. The message is for whoever runs it: what is wrong, and what to do."""
 
 
 def run_until_stopped(main: Callable[[], Coroutine[None, None, None]], grace_seconds: float = 10.0) -> bool:
