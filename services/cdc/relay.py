@@ -235,16 +235,19 @@ class Relay:
         """Tell Postgres what it may forget, when it asks, when there is news, and now and then."""
         now = time.monotonic()
         confirmed = self._appender.ledger.confirmed
-        wait = STATUS_SECONDS if confirmed > self._reported else STATUS_AT_LEAST_SECONDS
-        if self._reply_requested or now >= self._status_at + wait:
+        if self._reply_requested or now >= self._report_due():
             self._stream.send_status(confirmed, reply_requested=False)
             self._status_at, self._reported, self._reply_requested = now, confirmed, False
         self._statistics.confirmed_lsn = confirmed
         self._statistics.unacknowledged = self._appender.ledger.unacknowledged
 
+    def _report_due(self) -> float:
+        news = self._appender.ledger.confirmed > self._reported
+        return self._status_at + (STATUS_SECONDS if news else STATUS_AT_LEAST_SECONDS)
+
     def _next_due(self) -> float:
         """Return when there is something to do without being woken."""
-        due = [self._status_at + STATUS_SECONDS]
+        due = [self._report_due()]
         if self._held:
             due.append(self._gate_at)
         if self._round is None or not self._round.urgent:
