@@ -50,14 +50,15 @@ def latency_table(load: Workload, measured: Measurement) -> Table:
         title_style="bold",
         caption_style="",
         caption_justify="left",
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("page")
-    table.add_column("of all reads", justify="right", style="dim")
-    table.add_column("Postgres p50", justify="right")
-    table.add_column("p99", justify="right", style="dim")
-    table.add_column("Tidegate p50", justify="right", style="bold green")
-    table.add_column("p99", justify="right", style="dim")
-    table.add_column("faster", justify="right", style="bold")
+    table.add_column("page", no_wrap=True)
+    table.add_column("share", justify="right", style="dim")
+    table.add_column("Postgres p50", justify="right", no_wrap=True)
+    table.add_column("p99", justify="right", style="dim", no_wrap=True)
+    table.add_column("Tidegate p50", justify="right", style="bold green", no_wrap=True)
+    table.add_column("p99", justify="right", style="dim", no_wrap=True)
+    table.add_column("faster", justify="right", style="bold", no_wrap=True)
     for query in QUERIES:
         direct, cached = measured.direct.get(query.name, []), measured.cached.get(query.name, [])
         figures = [percentile(values, share) for values in (direct, cached) for share in (0.5, 0.99)]
