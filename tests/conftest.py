@@ -33,10 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A skipped test proves nothing: a session that has one fails."""
+    """A test that is skipped, or expected to fail, proves nothing: a session that has one fails."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
-    if skipped and session.exitstatus == pytest.ExitCode.OK:
+    stats = reporter.stats if reporter is not None else {}
+    if (stats.get("skipped") or stats.get("xfailed")) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
