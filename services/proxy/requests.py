@@ -161,7 +161,7 @@ def executed_texts(messages: list[FrontendMessage], names: Names, unnamed: Prepa
             case Parse(statement, sql):
                 parsed[statement] = sql
             case Bind(portal, statement):
-                text = parsed.get(statement) or _known_text(statement, names, unnamed)
+                text = parsed[statement] if statement in parsed else _known_text(statement, names, unnamed)
                 if text is None:
                     return None
                 texts.append(text)

@@ -1,10 +1,13 @@
 """The statement names of one session: what they mean, and which of them Postgres has.
 
 A turn that the cache answered may have parsed the unnamed statement without Postgres seeing it. When a later turn needs
-it upstream, the Parse is sent in front of that turn, and its ParseComplete is kept from the client. Pure.
+it upstream, the Parse is sent in front of that turn, and its ParseComplete is kept from the client.
+
+While a turn is under way, names mean what they will mean if all of it succeeds: the first failure makes Postgres skip
+the rest of the turn, so its further parts may be read with these meanings. What failed is taken back at the end. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from services.proxy.exchange import Ack, CloseAck, ParseAck
 from services.proxy.prepared import Prepared
@@ -22,13 +25,16 @@ class SessionStatements:
         unnamed: What the unnamed statement means; None: nothing, or not known.
     """
 
-    __slots__ = ("_root", "_unnamed_upstream", "names", "unnamed")
+    __slots__ = ("_before", "_expected", "_queried", "_root", "_unnamed_upstream", "names", "unnamed")
 
     def __init__(self, root: Names) -> None:
         self._root = root
         self.names = root
         self.unnamed: Prepared | None = None
         self._unnamed_upstream = True
+        self._before: tuple[Names, Prepared | None, bool] | None = None  # as it was when the turn under way began
+        self._expected: list[Ack] = []  # of the turn under way
+        self._queried = False  # a simple query is part of it
 
     def answered_here(self, unnamed: Prepared | None) -> None:
         """The cache answered a turn after which the unnamed statement means this."""
@@ -36,51 +42,89 @@ class SessionStatements:
             self.unnamed = unnamed
             self._unnamed_upstream = unnamed is None
 
-    def missing_upstream(self, messages: Iterable[FrontendMessage]) -> Prepared | None:
-        """Return the statement that has to be parsed upstream before these messages, if any."""
-        if self._unnamed_upstream or self.unnamed is None:
-            return None
-        for message in messages:
-            match message:
-                case Parse(statement=b"") | Query():
-                    return None  # replaced before it is used
-                case Bind(statement=b"") | Describe(target=Target.STATEMENT, name=b""):
-                    return self.unnamed
-                case _:
-                    continue
-        return None
+    def missing_upstream(self, messages: Sequence[FrontendMessage]) -> Prepared | None:
+        """Return the statement that the caller has to parse upstream before these messages, if any.
 
-    def expected(self, messages: Iterable[FrontendMessage]) -> list[Ack]:
+        Args:
+            messages: Those of the next part to be forwarded; none when they could not be read, so that they may use
+                any statement.
+        """
+        if self._unnamed_upstream or self.unnamed is None or not _uses_unnamed(messages):
+            return None
+        self._begin()
+        self._expected.append(ParseAck(_UNNAMED, self.unnamed, swallowed=True))
+        self._unnamed_upstream = True
+        return self.unnamed
+
+    def expected(self, messages: Sequence[FrontendMessage]) -> list[Ack]:
         """Return the acknowledgements that Postgres will send for these messages, in order."""
+        self._begin()
         acks: list[Ack] = []
         for message in messages:
             match message:
                 case Parse(statement, sql, parameter_types):
                     acks.append(ParseAck(statement, Prepared(sql, parameter_types, message.encode())))
+                    self._apply(acks[-1])
                 case Close(target, name):
                     acks.append(CloseAck(name if target is Target.STATEMENT else None))
+                    self._apply(acks[-1])
                 case Query():
-                    # A simple query forgets the unnamed statement.
-                    self.unnamed, self._unnamed_upstream = None, True
+                    self._queried = True
+                    self._forget_unnamed()
                 case _:
                     pass
+        self._expected += acks
         return acks
 
-    def settle(self, acks: Iterable[Ack]) -> None:
-        """Take over what Postgres has acknowledged."""
-        for ack in acks:
-            if isinstance(ack, CloseAck):
-                if ack.name == _UNNAMED:
-                    self.unnamed, self._unnamed_upstream = None, True
-                elif ack.name is not None:
-                    self.names = self.names.without(ack.name)
-            elif ack.name == _UNNAMED:
-                self.unnamed, self._unnamed_upstream = ack.prepared, True
-            else:
-                self.names = self.names.having(ack.name, ack.prepared)
+    def settle(self, acks: Sequence[Ack]) -> None:
+        """A turn has ended: take over what Postgres has acknowledged of it, and take back the rest."""
+        if self._before is not None and len(acks) < len(self._expected):
+            self.names, self.unnamed, self._unnamed_upstream = self._before
+            for ack in acks:
+                self._apply(ack)
+            failed = self._expected[len(acks) :]
+            if self._queried or (self._unnamed_upstream and any(ack.name == _UNNAMED for ack in failed)):
+                # A Parse that fails has removed the old statement already, one that was skipped has not: Postgres
+                # knows.
+                self._forget_unnamed()
+        self._before = None
+        self._expected = []
+        self._queried = False
 
     def forget(self) -> None:
         """Names may mean anything now: what is not known here is forwarded, and Postgres knows it."""
         self.names = self._root
         if self._unnamed_upstream:
             self.unnamed = None
+
+    def _begin(self) -> None:
+        if self._before is None:
+            self._before = self.names, self.unnamed, self._unnamed_upstream
+
+    def _apply(self, ack: Ack) -> None:
+        if isinstance(ack, CloseAck):
+            if ack.name == _UNNAMED:
+                self._forget_unnamed()
+            elif ack.name is not None:
+                self.names = self.names.without(ack.name)
+        elif ack.name == _UNNAMED:
+            self.unnamed, self._unnamed_upstream = ack.prepared, True
+        else:
+            self.names = self.names.having(ack.name, ack.prepared)
+
+    def _forget_unnamed(self) -> None:
+        """Nothing is known of the unnamed statement but that Postgres knows it; a simple query removes it."""
+        self.unnamed, self._unnamed_upstream = None, True
+
+
+def _uses_unnamed(messages: Sequence[FrontendMessage]) -> bool:
+    """Tell whether messages use the unnamed statement before they replace it."""
+    for message in messages:
+        match message:
+            case Parse(statement=b"") | Query() | Close(target=Target.STATEMENT, name=b""):
+                return False
+            case Bind(statement=b"") | Describe(target=Target.STATEMENT, name=b""):
+                return True
+            case _:
+                continue
+    return not messages

@@ -1,0 +1,225 @@
+"""The exact forms of turns that a cache can answer, and that its reply is what Postgres sent, byte for byte."""
+
+from collections import deque
+
+import pytest
+
+from services.proxy.exchange import Exchange
+from services.proxy.prepared import Prepared
+from services.proxy.recorder import Recorder
+from services.proxy.relay import BackendRelay
+from services.proxy.requests import Request, decode_part, executed_texts, read_request
+from services.proxy.session_statements import SessionStatements
+from services.proxy.statements import Names, no_names
+from services.proxy.turns import Part, TurnAssembler
+from services.shared.pgwire.frontend import (
+    SYNC,
+    Bind,
+    Close,
+    Describe,
+    Execute,
+    Flush,
+    FrontendMessage,
+    FunctionCall,
+    Parse,
+    Query,
+    Sync,
+    Target,
+)
+from tests.unit.proxy.recorded_turns import RECORDED, recorded_turns
+
+SQL = b"SELECT name FROM shop WHERE id = $1"
+PARSE = Parse(b"", SQL, (23,))
+BIND = Bind(b"", b"", (), (b"7",), ())
+NAMED_BIND = Bind(b"", b"s", (1,), (b"\0\0\0\7",), (1, 1))
+DESCRIBE = Describe(Target.PORTAL, b"")
+EXECUTE = Execute(b"")
+UNNAMED = Prepared(SQL, (23,), PARSE.encode())
+NAMED = Prepared(b"SELECT 2", (), b"raw")
+
+
+@pytest.fixture
+def names() -> Names:
+    return no_names().having(b"s", NAMED)
+
+
+def test_a_simple_query(names: Names) -> None:
+    request = read_request([Query(SQL)], names, UNNAMED)
+    assert request is not None
+    assert (request.text, request.values, request.simple, request.described) == (SQL, (), True, True)
+    assert (request.sets_unnamed, request.unnamed, request.depends_on_unnamed) == (True, None, False)
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_parse_bind_execute(names: Names, described: bool) -> None:
+    middle: list[FrontendMessage] = [DESCRIBE] if described else []
+    request = read_request([PARSE, BIND, *middle, EXECUTE, Sync()], names, None)
+    assert request is not None
+    assert (request.text, request.parameter_types, request.values) == (SQL, (23,), (b"7",))
+    assert (request.described, request.parses, request.simple) == (described, True, False)
+    assert (request.sets_unnamed, request.unnamed, request.depends_on_unnamed) == (True, UNNAMED, False)
+
+
+def test_bind_of_a_named_statement(names: Names) -> None:
+    request = read_request([NAMED_BIND, EXECUTE, Sync()], names, None)
+    assert request is not None
+    assert (request.text, request.parameter_formats, request.result_formats) == (b"SELECT 2", (1,), (1, 1))
+    assert (request.parses, request.sets_unnamed, request.depends_on_unnamed) == (False, False, False)
+    assert request.parameter_format(0) == 1
+
+
+def test_bind_of_the_unnamed_statement_depends_on_an_earlier_turn(names: Names) -> None:
+    request = read_request([BIND, DESCRIBE, EXECUTE, Sync()], names, UNNAMED)
+    assert request is not None
+    assert (request.text, request.depends_on_unnamed, request.sets_unnamed) == (SQL, True, False)
+
+
+def test_text_formats_are_the_same_however_they_are_asked_for(names: Names) -> None:
+    requests = [
+        read_request([Bind(b"", b"s", (), (), formats), EXECUTE, Sync()], names, None)
+        for formats in ((), (0,), (0, 0), (0, 0, 0))
+    ]
+    assert {request.result_formats for request in requests if request is not None} == {()}
+    other = read_request([Bind(b"", b"s", (), (), (0, 1)), EXECUTE, Sync()], names, None)
+    assert other is not None
+    assert other.result_formats == (0, 1)
+
+
+def test_a_row_limit_of_zero_or_below_means_to_the_end(names: Names) -> None:
+    for limit in (0, -1):
+        assert read_request([PARSE, BIND, Execute(b"", limit), Sync()], names, None) is not None
+
+
+NOT_OF_THE_FORM: dict[str, list[FrontendMessage]] = {
+    "nothing": [],
+    "sync": [Sync()],
+    "row limit": [PARSE, BIND, Execute(b"", 1), Sync()],
+    "named portal": [PARSE, Bind(b"p", b"", (), (b"7",), ()), Execute(b"p"), Sync()],
+    "another portal executed": [PARSE, BIND, Execute(b"p"), Sync()],
+    "another portal described": [PARSE, BIND, Describe(Target.PORTAL, b"p"), EXECUTE, Sync()],
+    "statement described": [PARSE, Describe(Target.STATEMENT, b""), BIND, EXECUTE, Sync()],
+    "statement described behind bind": [PARSE, BIND, Describe(Target.STATEMENT, b""), EXECUTE, Sync()],
+    "described twice": [PARSE, BIND, DESCRIBE, DESCRIBE, EXECUTE, Sync()],
+    "several binds": [PARSE, BIND, EXECUTE, BIND, EXECUTE, Sync()],
+    "executed twice": [PARSE, BIND, EXECUTE, EXECUTE, Sync()],
+    "not executed": [PARSE, BIND, Sync()],
+    "parsed twice": [PARSE, PARSE, BIND, EXECUTE, Sync()],
+    "parsed by name": [Parse(b"t", SQL), Bind(b"", b"t", (), (), ()), EXECUTE, Sync()],
+    "parsed without use": [PARSE, NAMED_BIND, EXECUTE, Sync()],
+    "unknown name": [Bind(b"", b"unknown", (), (), ()), EXECUTE, Sync()],
+    "closed": [PARSE, BIND, EXECUTE, Close(Target.PORTAL, b""), Sync()],
+    "flush": [PARSE, BIND, EXECUTE, Flush()],
+    "no sync": [PARSE, BIND, EXECUTE],
+    "two queries": [Query(SQL), Query(SQL)],
+    "function call": [FunctionCall(1397, (), (), 0)],
+}
+
+
+@pytest.mark.parametrize("form", NOT_OF_THE_FORM)
+def test_everything_else_is_forwarded(form: str, names: Names) -> None:
+    assert read_request(NOT_OF_THE_FORM[form], names, UNNAMED) is None
+
+
+def test_an_unnamed_statement_that_is_not_known_is_forwarded(names: Names) -> None:
+    assert read_request([BIND, EXECUTE, Sync()], names, None) is None
+
+
+# -- parts
+
+
+def _part(raw: bytes) -> Part:
+    assembler = TurnAssembler()
+    assembler.feed(raw)
+    part = assembler.next_part(within_turn=False, copying=False)
+    assert part is not None
+    return part
+
+
+def test_a_part_is_decoded() -> None:
+    turn: list[FrontendMessage] = [PARSE, BIND, EXECUTE, Sync()]
+    assert decode_part(_part(b"".join(message.encode() for message in turn))) == turn
+
+
+@pytest.mark.parametrize("raw", [b"P\0\0\0\x06ab" + SYNC, b"B\0\0\0\x05\0" + SYNC, b"Q\0\0\0\x05x"])
+def test_a_malformed_part_is_left_to_postgres(raw: bytes) -> None:
+    assert decode_part(_part(raw)) is None
+
+
+def test_a_part_that_was_too_long_to_hold_is_not_decoded() -> None:
+    part = _part(Query(bytes([120]) * 1_000_000).encode()[:500_000])
+    assert decode_part(part) is None
+
+
+# -- what runs
+
+
+def test_every_statement_that_runs_is_told(names: Names) -> None:
+    other = Parse(b"t", b"INSERT")
+    turn: list[FrontendMessage] = [PARSE, BIND, EXECUTE, NAMED_BIND, EXECUTE, other, Bind(b"p", b"t", (), (), ())]
+    turn += [Execute(b"p", 5), Close(Target.PORTAL, b"p"), Sync()]
+    assert executed_texts(turn, names, None) == [SQL, b"SELECT 2", b"INSERT"]
+    assert executed_texts([Query(SQL)], names, None) == [SQL]
+    assert executed_texts([Sync()], names, None) == []
+    assert executed_texts([BIND, EXECUTE], names, UNNAMED) == [SQL]
+
+
+def test_a_statement_runs_as_it_was_parsed_at_that_moment(names: Names) -> None:
+    redone: list[FrontendMessage] = [
+        NAMED_BIND,
+        EXECUTE,
+        Close(Target.STATEMENT, b"s"),
+        Parse(b"s", b"DELETE"),
+        NAMED_BIND,
+        EXECUTE,
+        Sync(),
+    ]
+    assert executed_texts(redone, names, None) == [b"SELECT 2", b"DELETE"]
+
+
+def test_an_empty_statement_is_not_mistaken_for_the_one_before(names: Names) -> None:
+    assert executed_texts([Parse(b"", b""), BIND, EXECUTE], names, UNNAMED) == [b""]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        [EXECUTE, Sync()],
+        [PARSE, BIND, Execute(b"p"), Sync()],
+        [Bind(b"", b"unknown", (), (), ()), EXECUTE, Sync()],
+        [BIND, EXECUTE, Sync()],
+        [FunctionCall(1397, (), (), 0)],
+    ],
+)
+def test_what_cannot_be_told_is_not_told(turn: list[FrontendMessage], names: Names) -> None:
+    assert executed_texts(turn, names, None) is None
+
+
+# -- replies
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_reply_is_what_postgres_sent(name: str) -> None:
+    """Drivers' own sessions: each turn that a cache could answer is answered with the very bytes of the server."""
+    statements = SessionStatements(no_names())
+    answered = 0
+    for parts, stream in recorded_turns(name):
+        request: Request | None = None
+        exchange = Exchange(deque(), Recorder(1 << 30))
+        for part in parts:
+            messages = decode_part(part)
+            if messages is None:
+                continue
+            if part.first and part.last:
+                request = read_request(messages, statements.names, statements.unnamed)
+            assert statements.missing_upstream(messages) is None
+            exchange.expect(statements.expected(messages))
+        assert BackendRelay().feed(stream, exchange) is stream
+        assert exchange.done
+        statements.settle(exchange.settled)
+        assert exchange.recorder is not None
+        answer = exchange.recorder.answer(described=request is not None and request.described)
+        if request is not None and answer is not None and not exchange.failed:
+            assert request.reply(answer) == stream
+            answered += 1
+    expected = {"asyncpg-18": 3, "psycopg-18": 2, "scram-18": 1, "future-18": 0}
+    assert answered == expected[name]

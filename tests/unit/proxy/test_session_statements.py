@@ -1,0 +1,250 @@
+"""Which statements Postgres has, what names mean in a turn under way, and what a failure takes back."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from services.proxy.exchange import Ack, ParseAck
+from services.proxy.prepared import Prepared
+from services.proxy.session_statements import SessionStatements
+from services.proxy.statements import no_names
+from services.shared.pgwire.frontend import (
+    Bind,
+    Close,
+    Describe,
+    Execute,
+    Flush,
+    FrontendMessage,
+    Parse,
+    Query,
+    Sync,
+    Target,
+)
+
+BIND = Bind(b"", b"", (), (), ())
+EXECUTE, SYNC, FLUSH = Execute(b""), Sync(), Flush()
+QUERY = Query(b"SELECT 1")
+DESCRIBE_UNNAMED = Describe(Target.STATEMENT, b"")
+CLOSE_UNNAMED = Close(Target.STATEMENT, b"")
+
+
+def parse(name: bytes, sql: bytes) -> Parse:
+    return Parse(name, sql, (23,))
+
+
+def prepared(message: Parse) -> Prepared:
+    return Prepared(message.sql, message.parameter_types, message.encode())
+
+
+CACHED = parse(b"", b"SELECT cached")
+A, B = parse(b"", b"SELECT a"), parse(b"", b"SELECT b")
+NAMED = parse(b"s", b"SELECT s")
+
+
+class Session:
+    """A session's statements, and what it forwards."""
+
+    def __init__(self) -> None:
+        self.statements = SessionStatements(no_names())
+
+    def part(self, *messages: FrontendMessage) -> tuple[Prepared | None, list[Ack]]:
+        """Forward a part; return what was sent in front of it, and what Postgres acknowledges if all goes well."""
+        missing = self.statements.missing_upstream(messages)
+        return missing, self.statements.expected(messages)
+
+    def turn(self, *messages: FrontendMessage, acknowledged: int | None = None) -> Prepared | None:
+        """Forward a whole turn of which Postgres acknowledges so many messages; None: all. Return what was missing."""
+        missing, acks = self.part(*messages)
+        self.statements.settle(acks[:acknowledged])
+        return missing
+
+    @property
+    def unnamed(self) -> bytes | None:
+        found = self.statements.unnamed
+        return None if found is None else found.text
+
+    def meaning(self, name: bytes) -> bytes | None:
+        found = self.statements.names.get(name)
+        return None if found is None else found.text
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def answered(session: Session) -> Session:
+    """A session whose unnamed statement was parsed by a turn that the cache answered."""
+    session.statements.answered_here(prepared(CACHED))
+    return session
+
+
+def test_acks_are_expected_in_the_order_of_their_messages(session: Session) -> None:
+    _, acks = session.part(NAMED, Close(Target.PORTAL, b"p"), A, BIND, EXECUTE, Close(Target.STATEMENT, b"s"), SYNC)
+    assert [ack.name for ack in acks] == [b"s", None, b"", b"s"]
+
+
+def test_a_parse_that_went_well_is_known(session: Session) -> None:
+    session.turn(NAMED, A, SYNC)
+    assert (session.meaning(b"s"), session.unnamed) == (b"SELECT s", b"SELECT a")
+    known = session.statements.names.get(b"s")
+    assert known == prepared(NAMED)
+
+
+def test_a_parse_that_failed_changes_nothing(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.turn(parse(b"t", b"SELECT t"), parse(b"s", b"SELECT other"), SYNC, acknowledged=1)
+    assert (session.meaning(b"t"), session.meaning(b"s")) == (b"SELECT t", b"SELECT s")
+
+
+def test_a_name_may_be_closed_and_mean_something_else(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.turn(Close(Target.STATEMENT, b"s"), parse(b"s", b"SELECT other"), SYNC)
+    assert session.meaning(b"s") == b"SELECT other"
+    session.turn(Close(Target.STATEMENT, b"s"), SYNC)
+    assert session.meaning(b"s") is None
+
+
+def test_a_close_that_was_skipped_changes_nothing(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.turn(A, Close(Target.STATEMENT, b"s"), SYNC, acknowledged=0)
+    assert session.meaning(b"s") == b"SELECT s"
+
+
+def test_a_portals_close_means_no_statement(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.turn(Close(Target.PORTAL, b"s"), SYNC)
+    assert session.meaning(b"s") == b"SELECT s"
+
+
+# -- the turn under way
+
+
+def test_the_further_parts_of_a_turn_know_what_the_first_ones_parsed(session: Session) -> None:
+    """Parse and Flush, then Bind: what the Bind runs must not be taken for what the name meant before."""
+    session.turn(A, NAMED, SYNC)
+    session.part(B, Close(Target.STATEMENT, b"s"), parse(b"s", b"DELETE"), FLUSH)
+    assert session.unnamed == b"SELECT b"
+    assert session.meaning(b"s") == b"DELETE"
+
+
+def test_what_was_known_of_a_turn_under_way_is_taken_back_when_it_fails(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.part(parse(b"t", b"SELECT t"), Close(Target.STATEMENT, b"s"), FLUSH)
+    session.part(parse(b"u", b"SELECT u"), SYNC)
+    assert session.meaning(b"u") == b"SELECT u"
+    session.statements.settle([])
+    assert [session.meaning(name) for name in (b"s", b"t", b"u")] == [b"SELECT s", None, None]
+
+
+# -- the unnamed statement that only the proxy knows
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (BIND, EXECUTE, SYNC),
+        (DESCRIBE_UNNAMED, SYNC),
+        (NAMED, BIND, SYNC),
+        (Describe(Target.PORTAL, b""), BIND, SYNC),
+    ],
+)
+def test_a_turn_that_uses_it_needs_it_upstream(answered: Session, messages: Sequence[FrontendMessage]) -> None:
+    assert answered.part(*messages)[0] == prepared(CACHED)
+
+
+def test_a_part_that_could_not_be_read_may_use_it(answered: Session) -> None:
+    """A value that is too long to hold: Postgres would run whatever it had there before."""
+    assert answered.part()[0] == prepared(CACHED)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (SYNC,),
+        (A, BIND, EXECUTE, SYNC),
+        (QUERY,),
+        (CLOSE_UNNAMED, BIND, SYNC),
+        (Bind(b"", b"s", (), (), ()), EXECUTE, SYNC),
+        (Describe(Target.PORTAL, b""), Describe(Target.STATEMENT, b"s"), SYNC),
+    ],
+)
+def test_a_turn_that_does_not_use_it_needs_nothing(answered: Session, messages: Sequence[FrontendMessage]) -> None:
+    assert answered.part(*messages)[0] is None
+
+
+def test_it_is_sent_once(answered: Session) -> None:
+    missing, acks = answered.part(BIND, EXECUTE, FLUSH)
+    assert missing is not None
+    assert answered.part(BIND, EXECUTE, SYNC)[0] is None
+    answered.statements.settle([ParseAck(b"", missing, swallowed=True), *acks])
+    assert answered.unnamed == b"SELECT cached"
+    assert answered.turn(BIND, EXECUTE, SYNC) is None
+
+
+def test_it_is_sent_again_when_it_did_not_arrive(answered: Session) -> None:
+    assert answered.turn(BIND, EXECUTE, SYNC, acknowledged=0) is not None
+    assert answered.unnamed == b"SELECT cached"
+    assert answered.turn(BIND, EXECUTE, SYNC) is not None
+
+
+def test_it_is_not_sent_into_a_turn_that_has_parsed_another(answered: Session) -> None:
+    """Parse and Flush, then Bind: the Bind means the new statement, not the one that the cache knew."""
+    assert answered.part(A, FLUSH)[0] is None
+    assert answered.part(BIND, EXECUTE, SYNC)[0] is None
+
+
+def test_a_parse_that_was_skipped_leaves_it(answered: Session) -> None:
+    answered.turn(NAMED, A, SYNC, acknowledged=0)
+    assert answered.unnamed == b"SELECT cached"
+    assert answered.part(BIND)[0] == prepared(CACHED)
+
+
+def test_after_a_parse_that_failed_only_postgres_knows(session: Session) -> None:
+    session.turn(A, SYNC)
+    session.turn(B, SYNC, acknowledged=0)
+    assert session.unnamed is None
+    assert session.part(BIND)[0] is None
+
+
+@pytest.mark.parametrize("turn", [(QUERY,), (CLOSE_UNNAMED, SYNC)])
+def test_a_simple_query_or_a_close_forgets_it(answered: Session, turn: Sequence[FrontendMessage]) -> None:
+    answered.turn(*turn)
+    assert answered.unnamed is None
+    assert answered.turn(BIND, SYNC) is None
+
+
+def test_a_query_behind_a_parse_in_the_same_turn_forgets_what_was_parsed(session: Session) -> None:
+    session.part(A, BIND, EXECUTE)
+    _, acks = session.part(QUERY)
+    assert acks == []
+    session.statements.settle([])
+    assert session.unnamed is None
+
+
+def test_an_answer_from_the_cache_to_a_simple_query_forgets_it(answered: Session) -> None:
+    answered.statements.answered_here(None)
+    assert answered.unnamed is None
+    assert answered.part(BIND)[0] is None
+
+
+def test_the_same_statement_answered_again_is_still_not_upstream(answered: Session) -> None:
+    answered.statements.answered_here(answered.statements.unnamed)
+    assert answered.part(BIND)[0] == prepared(CACHED)
+
+
+def test_what_is_upstream_stays_there_when_the_cache_answers_the_same_object(session: Session) -> None:
+    session.turn(A, SYNC)
+    session.statements.answered_here(session.statements.unnamed)
+    assert session.part(BIND)[0] is None
+
+
+def test_to_forget_keeps_only_what_postgres_does_not_have(answered: Session) -> None:
+    answered.turn(NAMED, SYNC)
+    answered.statements.forget()
+    assert answered.meaning(b"s") is None
+    assert answered.unnamed == b"SELECT cached"
+    answered.turn(A, SYNC)
+    answered.statements.forget()
+    assert answered.unnamed is None
