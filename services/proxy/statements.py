@@ -9,6 +9,9 @@ from weakref import WeakValueDictionary
 from services.proxy.cache.entry import Reply
 from services.proxy.prepared import Prepared
 
+_MAX_NAMES = 1_000  # more would cost a millisecond for each further Parse; what is not known here is forwarded
+_MANY_CONTEXTS = 256  # from here on empty tables of other session states are let go
+
 
 class Names:
     """An immutable meaning of statement names, with a ready-made reply table per session state.
@@ -34,7 +37,9 @@ class Names:
         return self._by_name.get(name)
 
     def having(self, name: bytes, prepared: Prepared) -> "Names":
-        """Return the names after this Parse."""
+        """Return the names after this Parse; with too many of them, a further one is not known."""
+        if len(self._by_name) >= _MAX_NAMES:
+            return self.without(name)
         return self._intern({**self._by_name, name: prepared})
 
     def without(self, name: bytes) -> "Names":
@@ -45,7 +50,12 @@ class Names:
 
     def context(self, state_key: bytes) -> dict[bytes, Reply]:
         """Return the table of ready-made replies for a session state."""
-        return self.replies.setdefault(state_key, {})
+        found = self.replies.get(state_key)
+        if found is None:
+            if len(self.replies) >= _MANY_CONTEXTS:
+                self.replies = {key: replies for key, replies in self.replies.items() if replies}
+            found = self.replies[state_key] = {}
+        return found
 
     def _intern(self, by_name: dict[bytes, Prepared]) -> "Names":
         identity = frozenset(by_name.items())
