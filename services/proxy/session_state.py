@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from services.shared.pgwire.frontend import Bind, Close, Execute, Parse, Sync, Target
+
+_NAME = b"tidegate_state"
+
 # Settings that change the text of an answer or the meaning of a statement (hazard H23). Those that only change plans,
 # time-outs, locks or logging are left out.
 _SETTINGS = (
@@ -46,7 +50,8 @@ class SessionState:
         schemas: The search path as resolved (`current_schemas(true)`).
         timeline: Eight hexadecimal digits; empty on a standby.
         canary: The canary that this connection reads; empty when there is none.
-        key: Digest of all that can change an answer.
+        key: Digest of all that can change an answer, the history of the server included: a connection to a demoted
+            primary shares nothing with one to its successor.
         refusal: Why this session's statements are not cached; empty when they may be.
     """
 
@@ -55,6 +60,23 @@ class SessionState:
     canary: str
     key: bytes
     refusal: str
+
+
+def state_request(cache: str) -> bytes:
+    """Return the messages that ask for the state, as one turn.
+
+    By the extended protocol under a name of its own: a simple query would remove the client's unnamed statement. The
+    first Close removes what an earlier question left behind that failed half-way.
+    """
+    messages = (
+        Close(Target.STATEMENT, _NAME),
+        Parse(_NAME, state_query(cache)),
+        Bind(_NAME, _NAME, (), (), ()),
+        Execute(_NAME),
+        Close(Target.STATEMENT, _NAME),
+        Sync(),
+    )
+    return b"".join(message.encode() for message in messages)
 
 
 def state_query(cache: str) -> bytes:
@@ -91,7 +113,7 @@ def parse_state(row: bytes) -> SessionState:
         found: dict[str, Any] = json.loads(row.decode("utf-8", "surrogateescape"))
         settings = dict(zip(_SETTINGS, found["settings"], strict=True))
         identity = json.dumps(
-            [found["user"], found["login"], found["database"], found["schemas"], found["settings"]]
+            [found[part] for part in ("user", "login", "database", "schemas", "settings", "timeline", "canary")]
         ).encode()
         schemas = tuple(str(schema) for schema in found["schemas"])
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")

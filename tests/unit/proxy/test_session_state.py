@@ -1,0 +1,125 @@
+"""What Postgres said about a session: what changes an answer is in its key, what is not understood is refused."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.proxy import session_state
+from services.proxy.requests import decode_part
+from services.proxy.session_state import SessionState, parse_state, state_query, state_request
+from services.proxy.turns import TurnAssembler
+from services.shared.pgwire.frontend import Bind, Close, FrontendMessage, Parse, Target
+
+SETTINGS = dict.fromkeys(session_state._SETTINGS, "x") | {
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": "read committed",
+}
+
+
+def found(**changed: Any) -> dict[str, Any]:
+    settings = SETTINGS | {name: value for name, value in changed.items() if name in SETTINGS}
+    return {
+        "user": "alice",
+        "login": "alice",
+        "database": "shop",
+        "temporary": 0,
+        "schemas": ["pg_catalog", "public"],
+        "standby": False,
+        "timeline": "00000001",
+        "canary": "c0ffee",
+        "settings": list(settings.values()),
+    } | {name: value for name, value in changed.items() if name not in SETTINGS}
+
+
+def parsed(**changed: Any) -> SessionState:
+    return parse_state(json.dumps(found(**changed)).encode())
+
+
+def test_the_state_as_postgres_tells_it() -> None:
+    state = parsed()
+    assert state.schemas == ("pg_catalog", "public")
+    assert (state.timeline, state.canary, state.refusal) == ("00000001", "c0ffee", "")
+    assert state == parsed()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"user": "bob"},
+        {"login": "bob"},
+        {"database": "other"},
+        {"schemas": ["public", "pg_catalog"]},
+        {"schemas": ["pg_catalog,public"]},
+        {"timeline": "00000002"},
+        {"canary": "another"},
+        {"TimeZone": "Europe/Berlin"},
+        {"DateStyle": None},
+        *({setting: "other"} for setting in SETTINGS),
+    ],
+    ids=str,
+)
+def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) -> None:
+    assert parsed(**changed).key != parsed().key
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal"),
+    [
+        ({"standby": True}, "standby"),
+        ({"temporary": 16_500}, "temporary_schema"),
+        ({"client_encoding": "LATIN1"}, "client_encoding"),
+        ({"client_encoding": None}, "client_encoding"),
+        ({"standard_conforming_strings": "off"}, "nonstandard_strings"),
+        ({"default_transaction_isolation": "serializable"}, "isolation_level"),
+        ({"default_transaction_isolation": "repeatable read"}, "isolation_level"),
+    ],
+)
+def test_sessions_whose_statements_are_not_cached(changed: dict[str, Any], refusal: str) -> None:
+    assert parsed(**changed).refusal == refusal
+
+
+def test_without_a_canary_the_session_belongs_to_no_history() -> None:
+    assert parsed(canary=None).canary == ""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"", b"\xff", b"7", b"[]", b"{}", b"null", json.dumps(found(settings=[])).encode(), b'{"settings": 7}'],
+)
+def test_what_is_not_the_answer_is_refused(row: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_state(row)
+
+
+def test_bytes_of_another_encoding_do_no_harm() -> None:
+    row = json.dumps(found(client_encoding="LATIN1")).encode().replace(b"alice", b"ali\xe7e")
+    assert parse_state(row).refusal == "client_encoding"
+
+
+def test_the_question_asks_for_one_cache_and_cannot_be_broken_out_of() -> None:
+    assert b"'it''s'::pg_catalog.text" in state_query("it's")
+
+
+def test_the_question_is_one_turn_that_leaves_the_unnamed_statement_alone() -> None:
+    assembler = TurnAssembler()
+    assembler.feed(state_request("default"))
+    part = assembler.next_part(within_turn=False, copying=False)
+    assert part is not None
+    assert part.last
+    assert assembler.between_turns
+    assert bytes(kind for kind, _, _ in part.messages) == b"CPBECS"
+    messages = decode_part(part)
+    assert messages is not None
+    names = [_statement(message) for message in messages]
+    assert b"" not in names
+    assert set(names) == {b"tidegate_state", None}
+
+
+def _statement(message: FrontendMessage) -> bytes | None:
+    match message:
+        case Parse(statement) | Bind(_, statement) | Close(Target.STATEMENT, statement):
+            return statement
+        case _:
+            return None
