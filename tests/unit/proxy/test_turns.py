@@ -155,7 +155,7 @@ def test_copy_data_belongs_to_the_turn_under_way() -> None:
 
 
 def test_a_sync_inside_a_copy_is_passed_on() -> None:
-    """libpq's extended COPY: one Sync in front of the data, which Postgres ignores, and one behind it."""
+    """Libpq's extended COPY: one Sync in front of the data, which Postgres ignores, and one behind it."""
     assembler = after(EXTENDED)
     assert next_copied(assembler, COPY_DATA + SYNC + FLUSH + COPY_DATA) == [COPY_DATA, SYNC, FLUSH, COPY_DATA]
     assert next_copied(assembler, COPY_DONE + SYNC) == [COPY_DONE, SYNC]
