@@ -10,6 +10,7 @@ import structlog
 
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.handshake import Handshake
+from services.proxy.reasons import Reason
 from services.proxy.relay import BackendRelay
 from services.proxy.session import Session
 from services.proxy.upstream import UpstreamConnection, connect_upstream, keep_alive, relay_cancel
@@ -175,9 +176,9 @@ class ClientConnection(asyncio.Protocol):
             return
         self._raw = startup.is_replication
         if startup.database != database.upstream.database:
-            self._refusal = "database_not_cached"
+            self._refusal = Reason.DATABASE_NOT_CACHED
         elif database.settings.consistency is Consistency.OFF:
-            self._refusal = "consistency_off"
+            self._refusal = Reason.CONSISTENCY_OFF
         self._upstream.write(startup.encode() + self._early)
         self._early = b""
         if self._raw:

@@ -15,6 +15,7 @@ from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.own_writes import OwnWrites
 from services.proxy.planning import Plan
+from services.proxy.reasons import Reason
 from services.proxy.recorder import Recorder
 from services.proxy.requests import Request
 from services.proxy.session_state import SessionState
@@ -25,7 +26,7 @@ _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dic
 
 # Reasons against a stored answer that do not speak against sharing a query under way: it runs after the session's own
 # writes, and now.
-_JOINABLE = ("", "own_write", "not_fresh")
+_JOINABLE = ("", Reason.OWN_WRITE, Reason.NOT_FRESH)
 
 Answered = Callable[[Reply | None, str], None]
 
@@ -77,8 +78,8 @@ class Lookup:
         """Return why what the catalog says cannot be relied on; empty when it can."""
         watch = self._database.catalog_watch
         if not watch.current:
-            return "catalog_unknown"
-        return "own_ddl" if watch.completed < self._writes.catalog_reading else ""
+            return Reason.CATALOG_UNKNOWN
+        return Reason.OWN_DDL if watch.completed < self._writes.catalog_reading else ""
 
     def keep_refusal(self, plan: Plan, state: SessionState | None) -> str:
         """Return why the answer to this read may not be kept; empty when it may, as far as can be told now."""
@@ -86,9 +87,9 @@ class Lookup:
         if not follower.epoch:
             return follower.drop_reason
         if state is None or not follower.matches(state.timeline, state.canary):
-            return "other_history"
+            return Reason.OTHER_HISTORY
         if plan.template is None or self._database.uncached_relation(plan.template.analysis.relations):
-            return "relation_not_followed"
+            return Reason.NOT_FOLLOWED
         return self.catalog_refusal()
 
     def serve_refusal(self, plan: Plan, state: SessionState | None) -> str:
@@ -99,8 +100,8 @@ class Lookup:
         freshness = self._database.freshness
         relations = plan.template.analysis.relations if plan.template is not None else ()
         if not self._writes.covered(relations, freshness.covered):
-            return "own_write"
-        return "" if freshness.is_fresh() else "not_fresh"
+            return Reason.OWN_WRITE
+        return "" if freshness.is_fresh() else Reason.NOT_FRESH
 
     def from_l1(self, plan: Plan) -> Reply | None:
         """Return the reply that this worker holds."""
@@ -191,7 +192,7 @@ class Lookup:
             reply = _shared_reply(plan.request, answer)
             if reply is not None:
                 database.statistics.hits_joined += 1
-            loop.call_soon(answered, reply, "flight_failed")
+            loop.call_soon(answered, reply, Reason.FLIGHT_FAILED)
 
         self._joined = (flight, landed)
         flight.join(landed)
@@ -206,7 +207,7 @@ class Lookup:
         if reply is None:
             # Somebody may have sent the same query while Redis was asked.
             if not self._join(plan, answered):
-                answered(None, "not_cached")
+                answered(None, Reason.NOT_CACHED)
             return
         # The gate is looked at after the wait, and nothing is awaited between it and the write.
         refusal = self.serve_refusal(plan, state)

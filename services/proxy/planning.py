@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.proxy.entry_key import entry_key
 from services.proxy.prepared import Prepared
+from services.proxy.reasons import Reason
 from services.proxy.requests import Request, executed_texts
 from services.proxy.session_state import SessionState
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
@@ -84,7 +85,7 @@ def plan_turn(
         templates: Analyses.
     """
     if messages is None:
-        return Plan("unreadable", ANY_EFFECT)
+        return Plan(Reason.UNREADABLE, ANY_EFFECT)
     # Without a state the names cannot be resolved: analyse in an empty name space, where every relation is unknown.
     name_space = NameSpace(state.schemas, "UTF8") if state is not None else NameSpace((), "UTF8")
     if request is not None:
@@ -93,20 +94,20 @@ def plan_turn(
         return _plan_read(request, template, effect, state)
     texts = executed_texts(messages, names, unnamed)
     if texts is None:
-        return Plan("protocol_form", ANY_EFFECT)
+        return Plan(Reason.PROTOCOL_FORM, ANY_EFFECT)
     effect = NO_EFFECT
     for text in texts:
         effect = effect.union(_effect(templates.find(text, name_space), text))
-    return Plan("protocol_form" if texts else "no_statement", effect)
+    return Plan(Reason.PROTOCOL_FORM if texts else Reason.NO_STATEMENT, effect)
 
 
 def _plan_read(request: Request, template: Template | None, effect: Effect, state: SessionState | None) -> Plan:
     if template is None:
-        return Plan("statement_not_analysed", effect)
+        return Plan(Reason.NOT_ANALYSED, effect)
     if not template.analysis.cacheable:
         return Plan(str(template.analysis.reason), effect)
     if state is None:
-        return Plan("session_state_unknown", effect)
+        return Plan(Reason.STATE_UNKNOWN, effect)
     if state.refusal:
         return Plan(state.refusal, effect)
     if _speaks_of_now(request, template):

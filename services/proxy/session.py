@@ -18,6 +18,7 @@ from services.proxy.exchange import Ack, Exchange, ParseAck, StateQuestion
 from services.proxy.lookup import Lookup, Miss
 from services.proxy.own_writes import OwnWrites
 from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Plan, plan_turn
+from services.proxy.reasons import Reason
 from services.proxy.relay import BackendRelay
 from services.proxy.requests import decode_part, read_request
 from services.proxy.session_state import SessionState, parse_state, state_query
@@ -240,7 +241,7 @@ class Session(asyncio.Protocol):
             request = read_request(messages, statements.names, statements.unnamed)
         plan = plan_turn(messages, request, statements.names, statements.unnamed, self._state, self._database.templates)
         if self._status != _OUTSIDE_BLOCK:
-            return Plan("in_transaction", plan.effect)
+            return Plan(Reason.IN_TRANSACTION, plan.effect)
         return plan
 
     def _ask_others(self, part: Part, messages: list[FrontendMessage] | None, plan: Plan, refusal: str) -> None:
@@ -259,7 +260,7 @@ class Session(asyncio.Protocol):
         self._stage = _Stage.ASKING_CACHE
         if not self._lookup.ask(plan, self._state, answered, refusal):
             self._stage = _Stage.IDLE
-            self._forward_miss(part, messages, plan, refusal or "not_cached")
+            self._forward_miss(part, messages, plan, refusal or Reason.NOT_CACHED)
 
     def _serve(self, part: Part, plan: Plan, reply: Reply) -> None:
         """Answer a turn from the cache, and remember the reply for the same bytes in the same session state."""

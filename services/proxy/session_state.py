@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from services.proxy.reasons import Reason
 from services.shared.pgwire.frontend import Bind, Close, Execute, Parse, Sync, Target
 
 _NAME = b"tidegate_state"
@@ -125,13 +126,13 @@ def parse_state(row: bytes) -> SessionState:
 
 def _refusal(found: dict[str, Any], settings: dict[str, str | None]) -> str:
     if found["standby"]:
-        return "standby"
+        return Reason.STANDBY
     if found["temporary"]:
-        return "temporary_schema"  # a temporary table may shadow any name (hazard H22)
+        return Reason.TEMPORARY_SCHEMA  # a temporary table may shadow any name (hazard H22)
     if settings["client_encoding"] != "UTF8":
-        return "client_encoding"
+        return Reason.CLIENT_ENCODING
     if settings["standard_conforming_strings"] != "on":
-        return "nonstandard_strings"
+        return Reason.NONSTANDARD_STRINGS
     if settings["default_transaction_isolation"] != "read committed":
-        return "isolation_level"
+        return Reason.ISOLATION_LEVEL
     return ""

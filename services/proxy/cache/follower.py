@@ -11,6 +11,7 @@ import structlog
 
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cache.l1 import L1
+from services.proxy.reasons import Reason
 from services.shared.epoch import StreamEpoch
 from services.shared.keyspace.feed import Feed, FeedItem, FeedKind
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, Registry
@@ -55,7 +56,7 @@ class Follower:
         self.shapes: dict[str, tuple[Position, ...]] = {}
         self.followed: dict[int, int] = {}
         self.resyncs = 0
-        self.drop_reason = "not_synchronised"
+        self.drop_reason: str = Reason.NOT_SYNCHRONISED
 
     def fill_position(self) -> tuple[Position, ...] | None:
         """Return q0 for a query that is about to be sent; None while no answer may be kept.
@@ -140,16 +141,16 @@ class Follower:
         before = self.positions
         state = await self._bucket.state()
         if state.bucket_epoch != self.epoch:
-            raise _ChainBroken("bucket_epoch_changed")
+            raise _ChainBroken(Reason.BUCKET_EPOCH_CHANGED)
         if any(theirs < mine for theirs, mine in zip(state.positions, before, strict=True)):
-            raise _ChainBroken("bucket_went_back")
+            raise _ChainBroken(Reason.BUCKET_WENT_BACK)
 
     async def _resynchronise(self) -> None:
         """Read position, watermark, shapes and followed relations together, once, from the bucket."""
         registry = await self._bucket.registry()
         state = registry.state
         if not state.bucket_epoch:
-            self.drop_reason = "no_bucket"
+            self.drop_reason = Reason.NO_BUCKET
             return
         self.positions = state.positions
         self._l1.drop(self.positions)
@@ -166,11 +167,11 @@ class Follower:
 
     async def _apply(self, item: FeedItem) -> None:
         if item.epoch != self.epoch:
-            raise _ChainBroken("feed_epoch_changed")
+            raise _ChainBroken(Reason.FEED_EPOCH_CHANGED)
         if item.position <= self.positions[item.partition]:
             return
         if item.prev != self.positions[item.partition]:
-            raise _ChainBroken("feed_gap")
+            raise _ChainBroken(Reason.FEED_GAP)
         if item.registry_version != self._complete_version:
             await self._check_registry(item)
         if item.tags or item.relations:
@@ -194,12 +195,12 @@ class Follower:
         if item.registry_version not in self._registries:
             registry = await self._bucket.registry()
             if registry.version != item.registry_version or registry.state.bucket_epoch != self.epoch:
-                raise _ChainBroken("registry_unknown")
+                raise _ChainBroken(Reason.REGISTRY_UNKNOWN)
             self._learn(registry)
         held = self._registries[item.registry_version]
         for shape, matched_from in self.shapes.items():
             if shape not in held and matched_from[item.partition] < item.position:
-                raise _ChainBroken("registration_lost")
+                raise _ChainBroken(Reason.REGISTRATION_LOST)
         if held >= self.shapes.keys():
             self._complete_version = item.registry_version
 

@@ -1,0 +1,74 @@
+"""Why a turn went to Postgres although it might have been a cached read: a name and a sentence of advice each.
+
+What the statement itself is refused for stands in `sql/reasons.py`; here is what the session, the moment and the state
+of the cache have against it. Metrics count by these names. Pure.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The named reasons; the value is what a user sees."""
+
+    CONSISTENCY_OFF = "consistency_off"
+    DATABASE_NOT_CACHED = "database_not_cached"
+    PROTOCOL_FORM = "protocol_form"
+    NO_STATEMENT = "no_statement"
+    UNREADABLE = "unreadable"
+    NOT_ANALYSED = "statement_not_analysed"
+    IN_TRANSACTION = "in_transaction"
+    STATE_UNKNOWN = "session_state_unknown"
+    STANDBY = "standby"
+    TEMPORARY_SCHEMA = "temporary_schema"
+    CLIENT_ENCODING = "client_encoding"
+    NONSTANDARD_STRINGS = "nonstandard_strings"
+    ISOLATION_LEVEL = "isolation_level"
+    CATALOG_UNKNOWN = "catalog_unknown"
+    OWN_DDL = "own_ddl"
+    OTHER_HISTORY = "other_history"
+    NOT_FOLLOWED = "relation_not_followed"
+    OWN_WRITE = "own_write"
+    NOT_FRESH = "not_fresh"
+    NOT_CACHED = "not_cached"
+    FLIGHT_FAILED = "flight_failed"
+    NOT_SYNCHRONISED = "not_synchronised"
+    NO_BUCKET = "no_bucket"
+    BUCKET_EPOCH_CHANGED = "bucket_epoch_changed"
+    BUCKET_WENT_BACK = "bucket_went_back"
+    FEED_EPOCH_CHANGED = "feed_epoch_changed"
+    FEED_GAP = "feed_gap"
+    REGISTRY_UNKNOWN = "registry_unknown"
+    REGISTRATION_LOST = "registration_lost"
+
+
+ADVICE: dict[Reason, str] = {
+    Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`.",
+    Reason.DATABASE_NOT_CACHED: "The client is in another database than the one that this cache follows.",
+    Reason.PROTOCOL_FORM: "Only one statement, run to its end on the unnamed portal, can be cached.",
+    Reason.NO_STATEMENT: "The turn runs nothing: it prepares, describes or closes.",
+    Reason.UNREADABLE: "The turn's messages are malformed or longer than 256 KiB; Postgres decides.",
+    Reason.NOT_ANALYSED: "The statement is longer than 64 KiB, or the catalog has not been read yet.",
+    Reason.IN_TRANSACTION: "Inside a transaction block everything goes to Postgres.",
+    Reason.STATE_UNKNOWN: "The session's settings could not be read; the proxy asks again within five seconds.",
+    Reason.STANDBY: "The session is connected to a standby.",
+    Reason.TEMPORARY_SCHEMA: "The session has a temporary schema, whose tables may shadow any name.",
+    Reason.CLIENT_ENCODING: "Only sessions with client_encoding UTF8 are cached.",
+    Reason.NONSTANDARD_STRINGS: "standard_conforming_strings is off in this session.",
+    Reason.ISOLATION_LEVEL: "default_transaction_isolation is not READ COMMITTED in this session.",
+    Reason.CATALOG_UNKNOWN: "The proxy cannot read the catalog now; see its log.",
+    Reason.OWN_DDL: "The session changed the schema; it is forwarded until the catalog has been read again.",
+    Reason.OTHER_HISTORY: "The session's server is not the one whose changes are followed: another timeline or canary.",
+    Reason.NOT_FOLLOWED: "The table's changes are not followed (yet); a new table joins within seconds.",
+    Reason.OWN_WRITE: "The session wrote to the table, and its write is not evicted everywhere yet: milliseconds.",
+    Reason.NOT_FRESH: "Nothing proves the cache to be within max_staleness: the first read after a pause, or a part is down.",
+    Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
+    Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
+    Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",
+    Reason.NO_BUCKET: "Redis holds no state of this cache yet: is the invalidator running?",
+    Reason.BUCKET_EPOCH_CHANGED: "The cache was started anew; this worker is about to follow it.",
+    Reason.BUCKET_WENT_BACK: "Redis went back in time (fail-over, old snapshot); this worker is about to follow it.",
+    Reason.FEED_EPOCH_CHANGED: "The cache was started anew; this worker is about to follow it.",
+    Reason.FEED_GAP: "This worker missed evictions; it dropped what it held and is about to follow again.",
+    Reason.REGISTRY_UNKNOWN: "This worker missed a registration; it dropped what it held and is about to follow again.",
+    Reason.REGISTRATION_LOST: "Redis lost a registration; this worker dropped what it held and follows again.",
+}
