@@ -60,7 +60,7 @@ ADVICE: dict[Reason, str] = {
     Reason.OTHER_HISTORY: "The session's server is not the one whose changes are followed: another timeline or canary.",
     Reason.NOT_FOLLOWED: "The table's changes are not followed (yet); a new table joins within seconds.",
     Reason.OWN_WRITE: "The session wrote to the table, and its write is not evicted everywhere yet: milliseconds.",
-    Reason.NOT_FRESH: "Nothing proves the cache to be within max_staleness: the first read after a pause, or a part is down.",
+    Reason.NOT_FRESH: "Nothing proves the cache fresh enough: the first read after a pause, or a part is down.",
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",
