@@ -8,7 +8,11 @@ from services.proxy import reasons as session_reasons
 from services.proxy.sql import reasons as statement_reasons
 
 _PAGE = Path(__file__).parents[3] / "docs" / "what-is-cached.md"
-_ADVICE: dict[str, str] = {**statement_reasons.ADVICE, **session_reasons.ADVICE}
+_ADVICE = {
+    str(reason): advice
+    for table in (statement_reasons.ADVICE, session_reasons.ADVICE)
+    for reason, advice in table.items()
+}
 
 
 @pytest.mark.parametrize("reason", [*statement_reasons.Reason, *session_reasons.Reason], ids=str)
