@@ -349,7 +349,7 @@ class Session(asyncio.Protocol):
         ready = (
             self._stage is _Stage.IDLE
             and self._status == _OUTSIDE_BLOCK
-            and not self._assembler.buffered
+            and self._assembler.between_turns
             and self._state is not None
             and not self._state.refusal
             and self._lookup.catalog_refusal() == ""
