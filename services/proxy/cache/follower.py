@@ -211,5 +211,6 @@ class Follower:
             del self._registries[next(iter(self._registries))]
         for shape, matched_from in registry.shapes.items():
             if shape not in self.shapes:
+                self._complete_version = ""  # it may lack this one: a registration may be lost again (hazard H52)
                 pairs = zip(matched_from, self.positions, strict=True)
                 self.shapes[shape] = tuple(max(theirs, mine) for theirs, mine in pairs)

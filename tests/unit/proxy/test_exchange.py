@@ -47,11 +47,9 @@ def seen(exchange: Exchange | StateQuestion, *stream: bytes) -> bytes:
 def test_a_turn_ends_with_ready_for_query() -> None:
     exchange = Exchange(deque(), None)
     assert seen(exchange, DESCRIPTION, ROW, COMPLETE) == DESCRIPTION + ROW + COMPLETE
-    assert not exchange.done
+    assert (exchange.done, exchange.failed) == (False, False)
     assert seen(exchange, READY_FOR_QUERY[TransactionStatus.IN_BLOCK]) != b""
-    assert exchange.done
-    assert exchange.status == TransactionStatus.IN_BLOCK
-    assert not exchange.failed
+    assert (exchange.done, exchange.failed, exchange.status) == (True, False, TransactionStatus.IN_BLOCK)
 
 
 def test_acks_come_in_the_order_of_their_messages() -> None:
