@@ -149,7 +149,7 @@ def _translated() -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise ConnectionLostError(f"{type(error).__name__}: {error}") from error
     except asyncpg.PostgresError as error:
         state = error.sqlstate or "XX000"

@@ -7,6 +7,7 @@ it is needed, what is followed, and from there on changes and watermarks until s
 """
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -28,7 +29,6 @@ from services.shared.epoch import StreamEpoch
 from services.shared.eventlog.factory import open_writer
 from services.shared.eventlog.log import EventLogWriter, LogGap
 from services.shared.lsn import Lsn, format_lsn
-from services.shared.runtime.lifecycle import run_together
 from services.shared.runtime.logging import get_logger
 from services.shared.runtime.settings import CacheSettings
 
@@ -189,7 +189,24 @@ async def _relay(
             slow.cancel()
     await follower.begin(plan, barrier_passed=start.barrier)
     statistics.trouble, statistics.connected = "", 1
-    await run_together({"relay": relay.run, "follower": follower.run, "log check": lambda: _check_log(writer, start)})
+    await _until_one_fails(relay.run(), follower.run(), _check_log(writer, start))
+
+
+async def _until_one_fails(*endless: Coroutine[None, None, None]) -> None:
+    """Run coroutines that end by failing only, and raise what the first one raises once all have ended.
+
+    Not a TaskGroup: that forgets that it was itself cancelled when one of its tasks fails on being cancelled, as a
+    query on a connection that is being closed does.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in endless]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        first = next(iter(ended))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    first.result()
 
 
 def _announce(start: _Start, publisher: Publisher, statistics: CdcStatistics) -> None:

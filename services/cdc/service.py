@@ -4,6 +4,7 @@ What a person has to mend is refused at the start, with what mends it. Once the 
 for ever and quietly: a database that is restarted, an event log that is away, a slot that somebody else still holds.
 """
 
+import asyncio
 import time
 
 from services.cdc.control import ControlConnection
@@ -65,6 +66,8 @@ async def _run_for_ever(cache: CacheSettings, statistics: CdcStatistics) -> None
             if time.monotonic() - began_at >= STEADY_SECONDS:
                 backoff.reset()
             slot_anew = isinstance(failure, SlotUnusableError)
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError from failure  # something failed while everything was being cancelled
             _tell(failure, backoff.attempts)
             statistics.trouble = str(failure)
         finally:

@@ -19,7 +19,7 @@ from schemas.watermark import Watermark
 from services.cdc.service import run_cdc
 from services.cdc.statistics import CdcStatistics
 from services.shared.eventlog.factory import open_reader
-from services.shared.eventlog.log import LogUnavailable
+from services.shared.eventlog.log import EventLogReader, LogUnavailable
 from services.shared.runtime.settings import CacheSettings
 from services.shared.runtime.telemetry import Telemetry
 from tests.servers.postgres import PostgresServer
@@ -118,20 +118,25 @@ async def watching_log(cache: CacheSettings) -> AsyncIterator[LogView]:
 
 async def _read(cache: CacheSettings, view: LogView) -> None:
     reader = open_reader(cache)
-    while True:
-        try:
-            await reader.open()
-            break
-        except LogUnavailable:
-            await asyncio.sleep(0.005)
-    places = {partition: await reader.oldest(partition) for partition in range(cache.partitions)}
     try:
+        await _open(reader)
+        places = {partition: await reader.oldest(partition) for partition in range(cache.partitions)}
         while True:
             for record in await reader.read(places, 0.05):
                 places[record.partition] = record.next_place
                 view.events.append(decode(record.value))
     finally:
         await reader.close()
+
+
+async def _open(reader: EventLogReader) -> None:
+    """Open a reader once the log exists."""
+    while True:
+        try:
+            await reader.open()
+            return
+        except LogUnavailable:
+            await asyncio.sleep(0.005)
 
 
 @dataclass
