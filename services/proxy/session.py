@@ -21,13 +21,13 @@ from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Plan, plan_tu
 from services.proxy.reasons import Reason
 from services.proxy.relay import BackendRelay
 from services.proxy.requests import decode_part, read_request
-from services.proxy.session_state import SessionState, parse_state, state_query
+from services.proxy.session_state import SessionState, parse_state, state_request
 from services.proxy.session_statements import SessionStatements
 from services.proxy.turns import Part, PartKind, TurnAssembler
 from services.proxy.upstream import UpstreamConnection
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.errors import ProtocolViolation
-from services.shared.pgwire.frontend import TERMINATE, FrontendMessage, Query
+from services.shared.pgwire.frontend import TERMINATE, FrontendMessage
 from services.shared.pgwire.notice import error_response
 from services.shared.pgwire.sqlstate import Sqlstate
 
@@ -318,7 +318,7 @@ class Session(asyncio.Protocol):
     def _ask_state(self) -> None:
         self._stage = _Stage.ASKING_STATE
         self._question = StateQuestion()
-        self._upstream.write(Query(state_query(self._database.settings.name)).encode())
+        self._upstream.write(state_request(self._database.settings.name))
 
     def _state_answered(self, question: StateQuestion) -> None:
         self._question = None
