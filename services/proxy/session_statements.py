@@ -49,7 +49,9 @@ class SessionStatements:
             messages: Those of the next part to be forwarded; none when they could not be read, so that they may use
                 any statement.
         """
-        if self._unnamed_upstream or self.unnamed is None or not _uses_unnamed(messages):
+        if self._unnamed_upstream or self.unnamed is None:
+            return None
+        if not _needs_unnamed(messages, turn_begun=self._before is not None):
             return None
         self._begin()
         self._expected.append(ParseAck(_UNNAMED, self.unnamed, swallowed=True))
@@ -83,9 +85,9 @@ class SessionStatements:
             for ack in acks:
                 self._apply(ack)
             failed = self._expected[len(acks) :]
-            if self._queried or (self._unnamed_upstream and any(ack.name == _UNNAMED for ack in failed)):
-                # A Parse that fails has removed the old statement already, one that was skipped has not: Postgres
-                # knows.
+            # A Parse that fails has removed the old statement already, one that was skipped has not: Postgres knows.
+            unsure = self._unnamed_upstream and any(ack.name == _UNNAMED for ack in failed)
+            if self._queried or unsure or _replaces_unnamed(failed[0]):
                 self._forget_unnamed()
         self._before = None
         self._expected = []
@@ -117,14 +119,31 @@ class SessionStatements:
         self.unnamed, self._unnamed_upstream = None, True
 
 
-def _uses_unnamed(messages: Sequence[FrontendMessage]) -> bool:
-    """Tell whether messages use the unnamed statement before they replace it."""
+def _replaces_unnamed(ack: Ack) -> bool:
+    """Tell whether the client itself parsed the unnamed statement.
+
+    Where that is the first thing missing and Postgres did not have the statement before, nothing stood in front of the
+    Parse (see `_needs_unnamed`): it was not skipped, it failed.
+    """
+    return isinstance(ack, ParseAck) and ack.name == _UNNAMED and not ack.swallowed
+
+
+def _needs_unnamed(messages: Sequence[FrontendMessage], *, turn_begun: bool) -> bool:
+    """Tell whether messages use the unnamed statement, or may be left with it because what replaces it is skipped.
+
+    Args:
+        messages: A part of a turn.
+        turn_begun: Parts of the same turn went before, any of which may fail.
+    """
+    behind = turn_begun
     for message in messages:
         match message:
-            case Parse(statement=b"") | Query() | Close(target=Target.STATEMENT, name=b""):
+            case Parse(statement=b""):
+                return behind
+            case Query() | Close(target=Target.STATEMENT, name=b""):
                 return False
             case Bind(statement=b"") | Describe(target=Target.STATEMENT, name=b""):
                 return True
             case _:
-                continue
+                behind = True
     return not messages

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,14 @@ class RunningStack:
         upstream_url: Around it.
         metrics_url: Counters of all processes.
         ready_file: Where all of this stands.
+        process: `tidegate up` itself.
     """
 
     database_url: str
     upstream_url: str
     metrics_url: str
     ready_file: Path
+    process: ManagedProcess
 
     @property
     def processes(self) -> dict[str, int]:
@@ -49,12 +51,13 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(database_url: str, *options: str) -> Iterator[RunningStack]:
+def running_stack(database_url: str, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[RunningStack]:
     """Start the stack in front of a database, and stop it at the end.
 
     Args:
         database_url: The database.
         options: Further options of `tidegate up`.
+        environ: Further environment variables for it.
 
     Raises:
         ServerError: It did not become ready; its log is in the message.
@@ -65,17 +68,17 @@ def running_stack(database_url: str, *options: str) -> Iterator[RunningStack]:
         "tidegate up",
         [sys.executable, "-m", "services.cli", "up", "--listen", "127.0.0.1:0", "--ready-file", ready, *options],
         directory.path / "output.log",
-        env={**os.environ, "TIDEGATE_DATABASE_URL": database_url},
+        env={**os.environ, **(environ or {}), "TIDEGATE_DATABASE_URL": database_url},
     )
     try:
         try:
             wait_until(lambda: ready.exists() or not process.running, "tidegate up to be ready", _START_SECONDS)
         except ServerError as error:
-            raise ServerError(f"{error}\n{process.log}") from error
+            raise ServerError(f"{error}\n{process.log()}") from error
         if not ready.exists():
-            raise ServerError(f"tidegate up ended\n{process.log}")
+            raise ServerError(f"tidegate up ended\n{process.log()}")
         content: dict[str, Any] = json.loads(ready.read_text())
-        yield RunningStack(content["database_url"], content["upstream_url"], content["metrics_url"], ready)
+        yield RunningStack(content["database_url"], content["upstream_url"], content["metrics_url"], ready, process)
     finally:
         process.stop()
         directory.remove()

@@ -148,6 +148,7 @@ def test_what_was_known_of_a_turn_under_way_is_taken_back_when_it_fails(session:
         (DESCRIBE_UNNAMED, SYNC),
         (NAMED, BIND, SYNC),
         (Describe(Target.PORTAL, b""), BIND, SYNC),
+        (NAMED, A, SYNC),  # when the first fails, the second is skipped and the old statement stays
     ],
 )
 def test_a_turn_that_uses_it_needs_it_upstream(answered: Session, messages: Sequence[FrontendMessage]) -> None:
@@ -199,6 +200,17 @@ def test_a_parse_that_was_skipped_leaves_it(answered: Session) -> None:
     answered.turn(NAMED, A, SYNC, acknowledged=0)
     assert answered.unnamed == b"SELECT cached"
     assert answered.part(BIND)[0] == prepared(CACHED)
+
+
+def test_a_parse_in_a_later_part_may_be_skipped_and_leave_it(answered: Session) -> None:
+    assert answered.part(NAMED, FLUSH)[0] is None
+    assert answered.part(A, SYNC)[0] == prepared(CACHED)
+
+
+def test_a_parse_that_failed_removes_it_though_postgres_never_had_it(answered: Session) -> None:
+    assert answered.turn(A, BIND, EXECUTE, SYNC, acknowledged=0) is None
+    assert answered.unnamed is None
+    assert answered.part(BIND)[0] is None
 
 
 def test_after_a_parse_that_failed_only_postgres_knows(session: Session) -> None:

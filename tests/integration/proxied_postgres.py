@@ -1,0 +1,103 @@
+"""A Postgres of its own with the whole stack in front of it: what the tests of the proxy run against."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.integration.wire_client import WireClient
+from tests.servers.postgres import SUPERUSER, PostgresServer
+from tests.servers.postgres_programs import NEWEST
+from tests.servers.processes import wait_until
+from tests.servers.stack import RunningStack, running_stack
+
+DURABLE = {"max_slot_wal_keep_size": "1GB"}
+"""With a limit on what slots keep, ours outlives its connection."""
+
+_HITS = ("tidegate_proxy_hits_total", "tidegate_proxy_hits_l2_total", "tidegate_proxy_hits_joined_total")
+_CACHING_SECONDS = 15.0
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedPostgres:
+    """Postgres and the stack.
+
+    Attributes:
+        server: Postgres.
+        stack: What `tidegate up` started.
+    """
+
+    server: PostgresServer
+    stack: RunningStack
+
+    @property
+    def proxy_port(self) -> int:
+        """The proxy's port on 127.0.0.1."""
+        return int(str(conninfo_to_dict(self.stack.database_url)["port"]))
+
+    @property
+    def direct_url(self) -> str:
+        """Around the proxy, as the superuser."""
+        return self.server.url()
+
+    def url(self, user: str = SUPERUSER, password: str | None = None, database: str = SUPERUSER) -> str:
+        """Return a URL through the proxy: that of Postgres with another port."""
+        direct = self.server.url(database, user, password)
+        return direct.replace(f":{self.server.port}/", f":{self.proxy_port}/")
+
+    def connect(self, user: str = SUPERUSER, **options: Any) -> Connection:
+        """Connect through the proxy, in autocommit."""
+        return psycopg.connect(self.url(user), autocommit=True, **options)
+
+    def wire(self) -> WireClient:
+        """Begin a session through the proxy that speaks the protocol by hand."""
+        return WireClient(self.url()).start()
+
+    def hits(self) -> float:
+        """Return how many answers came from the cache."""
+        return sum(self.stack.counter(name) for name in _HITS)
+
+    def forwarded(self, reason: str) -> float:
+        """Return how many turns went to Postgres for this reason."""
+        return self.stack.counter("tidegate_proxy_forwarded_total", reason=reason)
+
+    def proxy_memory(self) -> int:
+        """Return the proxy's resident bytes."""
+        memory: int = psutil.Process(self.stack.processes["proxy-0"]).memory_info().rss
+        return memory
+
+    def is_hit(self, run: Callable[[], object]) -> bool:
+        """Run something, and tell whether it was answered from the cache."""
+        before = self.hits()
+        run()
+        return self.hits() > before
+
+    def wait_cached(self, run: Callable[[], object], what: str = "a hit") -> None:
+        """Repeat a read until it is answered from the cache."""
+        wait_until(lambda: self.is_hit(run), what, _CACHING_SECONDS)
+
+
+@contextmanager
+def proxied_postgres(
+    *options: str, version: str = NEWEST, sql: str = "", environ: dict[str, str] | None = None, **settings: str | int
+) -> Iterator[ProxiedPostgres]:
+    """Start Postgres, run SQL in it, and start the stack in front of it.
+
+    Args:
+        options: Of `tidegate up`.
+        version: Postgres's major version.
+        sql: Run before the stack starts.
+        environ: Environment variables for `tidegate up`.
+        settings: Of Postgres.
+    """
+    with PostgresServer(version, **(DURABLE | settings)) as server:
+        if sql:
+            server.execute(sql)
+        with running_stack(server.url(), *options, environ=environ) as stack:
+            yield ProxiedPostgres(server, stack)
