@@ -12,7 +12,9 @@ from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
 
-_TEXTS = 20_000  # texts with their literals; some 1 KiB each
+_TEXTS_BYTES = 64 * 1024 * 1024  # of remembered texts with their literals, by estimate
+_TEXT_OVERHEAD_BYTES = 700  # a Template with its Lexed, key and dictionary cell
+_LITERAL_BYTES = 160  # a Literal and its text: a list of a thousand numbers costs far more than its text
 _TEMPLATES = 5_000
 _MAX_TEXT_BYTES = 64 * 1024  # longer statements are forwarded without a look
 
@@ -44,6 +46,7 @@ class Templates:
 
     def __init__(self) -> None:
         self._catalog: Catalog | None = None
+        self._texts_bytes = 0
         self._by_text: OrderedDict[tuple[bytes, NameSpace], Template] = OrderedDict()
         self._by_template: OrderedDict[tuple[str, tuple[str, ...], NameSpace], Template] = OrderedDict()
 
@@ -56,6 +59,7 @@ class Templates:
         """Analyse against another catalog from now on."""
         self._catalog = catalog
         self._by_text.clear()
+        self._texts_bytes = 0
         self._by_template.clear()
 
     def find(self, text: bytes, name_space: NameSpace) -> Template | None:
@@ -68,8 +72,10 @@ class Templates:
             return None
         template = self._analyse(text, name_space, self._catalog)
         self._by_text[text, name_space] = template
-        if len(self._by_text) > _TEXTS:
-            self._by_text.popitem(last=False)
+        self._texts_bytes += _cost(text, template)
+        while self._texts_bytes > _TEXTS_BYTES:
+            (oldest, _), forgotten = self._by_text.popitem(last=False)
+            self._texts_bytes -= _cost(oldest, forgotten)
         return template
 
     def _analyse(self, text: bytes, name_space: NameSpace, catalog: Catalog) -> Template:
@@ -85,4 +91,11 @@ class Templates:
             self._by_template[identity] = known
             if len(self._by_template) > _TEMPLATES:
                 self._by_template.popitem(last=False)
+        else:
+            self._by_template.move_to_end(identity)
         return Template(lexed, known.analysis, known.l2)
+
+
+def _cost(text: bytes, template: Template) -> int:
+    """Return the bytes that a remembered text takes, by estimate."""
+    return _TEXT_OVERHEAD_BYTES + len(text) + _LITERAL_BYTES * len(template.lexed.literals)
