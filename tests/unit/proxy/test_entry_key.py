@@ -1,0 +1,69 @@
+"""The key of an answer: whatever can change the answer changes the key."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from services.proxy.entry_key import entry_key
+from services.proxy.requests import Request
+from services.proxy.sql.template import lex
+
+REQUEST = Request(
+    text=b"unused",
+    parameter_types=(23,),
+    parameter_formats=(0,),
+    values=(b"7", None),
+    result_formats=(),
+    described=True,
+    parses=True,
+    sets_unnamed=True,
+    unnamed=None,
+    simple=False,
+    depends_on_unnamed=False,
+)
+
+
+def key(request: Request = REQUEST, text: str = "SELECT 1, 'a'", fingerprint: str = "f", state: bytes = b"s") -> bytes:
+    return entry_key(request, lex(text), fingerprint, state)
+
+
+DIFFERENT = {
+    "as it is": key(),
+    "state": key(state=b"t"),
+    "fingerprint": key(fingerprint="g"),
+    "boundary of state and fingerprint": key(state=b"", fingerprint="sf"),
+    "literal": key(text="SELECT 1, 'b'"),
+    "kind of literal": key(text="SELECT '1', 'a'"),
+    "number of literals": key(text="SELECT 1"),
+    "boundary of literals": key(text="SELECT 11, 'a'"),
+    "template": key(text="SELECT DISTINCT 1, 'a'"),
+    "types": key(replace(REQUEST, parameter_types=(20,))),
+    "undeclared types": key(replace(REQUEST, parameter_types=())),
+    "parameter formats": key(replace(REQUEST, parameter_formats=(1,))),
+    "result formats": key(replace(REQUEST, result_formats=(1,))),
+    "value": key(replace(REQUEST, values=(b"8", None))),
+    "NULL and nothing": key(replace(REQUEST, values=(b"7", b""))),
+    "NULL and a value that looks like its mark": key(replace(REQUEST, values=(b"7", b"\xff\xff\xff\xff"))),
+    "number of values": key(replace(REQUEST, values=(b"7",))),
+    "boundary of values": key(replace(REQUEST, values=(b"", b"7"))),
+    "order of values": key(replace(REQUEST, values=(None, b"7"))),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(DIFFERENT, 2)))
+def test_whatever_changes_the_answer_changes_the_key(one: str, other: str) -> None:
+    assert DIFFERENT[one] != DIFFERENT[other]
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        replace(REQUEST, described=False),
+        replace(REQUEST, parses=False, sets_unnamed=False, depends_on_unnamed=True),
+        replace(REQUEST, simple=True),
+        replace(REQUEST, text=b"other text of the same template"),
+    ],
+)
+def test_how_it_is_asked_does_not(same: Request) -> None:
+    assert key(same) == key()
