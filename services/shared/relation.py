@@ -8,6 +8,7 @@ come to the same text, so the code stands here once.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -21,6 +22,12 @@ class ShapeColumn(NamedTuple):
     type_oid: int
 
 
+@lru_cache(maxsize=10_000)
+def _shape_id(relation: int, columns: tuple[ShapeColumn, ...]) -> str:
+    """Shapes are few and their ids are wanted for every tag."""
+    return json.dumps([relation, columns], separators=(",", ":"), ensure_ascii=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A relation and the columns that a template holds equal to values; none: the whole relation."""
@@ -31,7 +38,7 @@ class Shape:
     @property
     def id(self) -> str:
         """The shape as compact JSON: its name in Redis, and enough to match row changes with."""
-        return json.dumps([self.relation, self.columns], separators=(",", ":"), ensure_ascii=True)
+        return _shape_id(self.relation, self.columns)
 
     @classmethod
     def parse(cls, shape_id: str | bytes) -> "Shape":
