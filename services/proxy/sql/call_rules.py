@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from services.proxy.sql.builtin_types import MOMENT_TYPES, PLAIN_TYPES, REG_TYPES
 from services.proxy.sql.casts import casts
-from services.proxy.sql.functions import ALLOWED, GIVES_MOMENT, IMMUTABLE, SPECIAL_FORMS
+from services.proxy.sql.functions import ALLOWED, GIVES_MOMENT, IMMUTABLE, SESSION_FUNCTIONS, SPECIAL_FORMS
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.snapshot import CATALOG_SCHEMA
 from services.proxy.sql.statement import Statement
@@ -74,6 +74,8 @@ def _function(statement: Statement, token: Token) -> Reason | None:
     if name in ALLOWED:
         steady = functions.immutable if name in IMMUTABLE else functions.steady
         return None if name in steady else Reason.VOLATILE_FUNCTION
+    if name in SESSION_FUNCTIONS:
+        return Reason.SESSION_FUNCTION
     if name.startswith("lo_") or name in ("loread", "lowrite"):
         return Reason.LARGE_OBJECT
     if name in functions.user:

@@ -25,7 +25,7 @@ async def catalog_stamp(connection: "asyncpg.Connection", publication: str) -> s
         asyncpg.PostgresError: The catalogs cannot be read.
     """
     async with _catalogs_alone(connection):
-        return str(await connection.fetchval(catalog_queries.STAMP, publication))
+        return str(await connection.fetchval(catalog_queries.stamp_query(publication)))
 
 
 async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Catalog:
@@ -37,7 +37,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         asyncpg.PostgresError: The catalogs cannot be read.
     """
     async with _catalogs_alone(connection):
-        parts = await connection.fetch(catalog_queries.PARTS, publication)
+        parts = await connection.fetch(catalog_queries.parts_query(publication))
         relations = await connection.fetch(catalog_queries.RELATIONS, publication)
         columns = await connection.fetch(catalog_queries.COLUMNS)
         keys = await connection.fetch(catalog_queries.KEYS)
@@ -45,7 +45,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         operators = await connection.fetch(catalog_queries.OPERATORS)
         types = await connection.fetchval(catalog_queries.BUILTIN_TYPES)
         user_casts = await connection.fetchval(catalog_queries.USER_CASTS)
-        stamp = await connection.fetchval(catalog_queries.STAMP, publication)
+        stamp = await connection.fetchval(catalog_queries.stamp_query(publication))
         version = await connection.fetchval(catalog_queries.VERSION)
     part_of = {int(row["relation"]): str(row["part"]) for row in parts}
     found = _relations(relations, columns, keys)

@@ -7,8 +7,6 @@ in place. Temporary relations are left out: sessions that have any are not cache
 change the stamp all the time.
 """
 
-_OURS = "c.oid >= 16384 AND c.relpersistence <> 't'"  # 16384 is FirstNormalObjectId
-
 # Per-relation sources: catalog, its relation column, what tells two rows of the relation apart, further condition.
 _RELATION_SOURCES: tuple[tuple[str, str, str, str], ...] = (
     ("pg_attribute", "attrelid", "x.attnum", "c.relkind IN ('r','p','v','m','f')"),
@@ -24,7 +22,7 @@ _RELATION_SOURCES: tuple[tuple[str, str, str, str], ...] = (
     ("pg_publication_rel", "prrelid", "x.oid", ""),
 )
 
-# Sources of the global part: catalog, key, condition. (Publications by name: parameter $1.)
+# Sources of the global part: catalog, key, condition.
 _GLOBAL_SOURCES: tuple[tuple[str, str, str], ...] = (
     ("pg_proc", "x.oid", "x.oid >= 16384"),
     ("pg_operator", "x.oid", "x.oid >= 16384"),
@@ -36,68 +34,79 @@ _GLOBAL_SOURCES: tuple[tuple[str, str, str], ...] = (
         "x.oid >= 16384 AND (x.typtype IN ('d','e','r','m') OR (x.typtype = 'b' AND x.typcategory <> 'A'))",
     ),
     ("pg_enum", "x.oid", "true"),
-    ("pg_publication", "x.oid", "x.pubname = $1"),
-    ("pg_auth_members", "pg_catalog.concat_ws(':', x.roleid, x.member, x.grantor)", "true"),
-    ("pg_db_role_setting", "pg_catalog.concat_ws(':', x.setdatabase, x.setrole)", "true"),
+    ("pg_publication", "x.oid", "x.pubname = {publication}"),
+    ("pg_auth_members", "pg_catalog.hash_record(ROW(x.roleid, x.member, x.grantor))", "true"),
+    ("pg_db_role_setting", "pg_catalog.hash_record(ROW(x.setdatabase, x.setrole))", "true"),
 )
 
 
-def _version(*parts: str) -> str:
-    return f"pg_catalog.hashtextextended(pg_catalog.concat_ws(':', {', '.join(parts)}), 0)"
+def _version(number: int, key: str) -> str:
+    """SQL of a hash of one catalog row's version: which source, which row, which transaction wrote it."""
+    return (
+        f"pg_catalog.hashint8extended(({key})::pg_catalog.int8 << 8 | {number}, "
+        "x.xmin::pg_catalog.text::pg_catalog.int8)"
+    )
 
 
 def _relation_source(number: int, catalog: str, relation: str, key: str, condition: str) -> str:
-    more = f" AND {condition}" if condition else ""
-    return (
-        f"SELECT c.oid, {_version(str(number), key, 'x.xmin::pg_catalog.text')} FROM pg_catalog.pg_class c "
-        f"JOIN pg_catalog.{catalog} x ON x.{relation} = c.oid WHERE {_OURS}{more}"
-    )
+    more = f" WHERE {condition}" if condition else ""
+    version = _version(number, key)
+    return f"SELECT c.oid, {version} FROM ours AS c JOIN pg_catalog.{catalog} x ON x.{relation} = c.oid{more}"
 
 
 def _global_source(number: int, catalog: str, key: str, condition: str) -> str:
-    mark = f"'g{number}'"
-    return (
-        f"SELECT {GLOBAL}::pg_catalog.oid, {_version(mark, key, 'x.xmin::pg_catalog.text')} "
-        f"FROM pg_catalog.{catalog} x WHERE {condition}"
-    )
+    version = _version(number, key)
+    return f"SELECT {GLOBAL}::pg_catalog.oid, {version} FROM pg_catalog.{catalog} x WHERE {condition}"
 
 
 GLOBAL, NAME_SPACES = 0, 1  # stand in the place of a relation's OID
 
-_CLASSES = (
-    "SELECT c.oid, " + _version("'c'", "c.xmin::pg_catalog.text") + " FROM pg_catalog.pg_class c "
-    f"WHERE {_OURS} AND c.relkind <> 't' AND c.relnamespace <> 99"  # 99 is pg_toast
-)
 _SCHEMAS = (
-    f"SELECT {NAME_SPACES}::pg_catalog.oid, {_version('x.oid', 'x.xmin::pg_catalog.text')} "
-    "FROM pg_catalog.pg_namespace x WHERE x.nspname !~ '^pg_(toast_)?temp_' AND x.nspname <> 'pg_toast'"
+    f"SELECT {NAME_SPACES}::pg_catalog.oid, {_version(100, 'x.oid')} FROM pg_catalog.pg_namespace x "
+    "WHERE x.nspname !~ '^pg_(toast_)?temp_' AND x.nspname <> 'pg_toast'"
 )
 _ROLES = (  # pg_authid, which has an xmin, may be read by superusers only
-    f"SELECT {GLOBAL}::pg_catalog.oid, "
-    + _version("'r'", "x.oid", "x.rolname", "x.rolsuper", "x.rolinherit", "x.rolbypassrls", "x.rolconfig")
-    + " FROM pg_catalog.pg_roles x"
+    f"SELECT {GLOBAL}::pg_catalog.oid, pg_catalog.hashtextextended(pg_catalog.concat_ws(':', x.oid, x.rolname, "
+    "x.rolsuper, x.rolinherit, x.rolbypassrls, x.rolconfig), 0) FROM pg_catalog.pg_roles x"
 )
 
 # XOR does not depend on an order.
-PARTS = (
+_PARTS = (
+    "WITH ours AS MATERIALIZED (SELECT x.oid, x.relkind, x.xmin FROM pg_catalog.pg_class x "
+    "WHERE x.oid >= 16384 AND x.relpersistence <> 't' AND x.relkind <> 't') "  # 16384 is FirstNormalObjectId
     "SELECT source.relation, "
-    "pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(source.version)) AS part "
-    "FROM ("
+    "pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.bit_xor(source.version)) AS part FROM ("
     + " UNION ALL ".join(
         [
-            _CLASSES,
+            f"SELECT x.oid, {_version(101, 'x.oid')} FROM ours AS x",
             *(_relation_source(number, *source) for number, source in enumerate(_RELATION_SOURCES)),
-            *(_global_source(number, *source) for number, source in enumerate(_GLOBAL_SOURCES)),
+            *(_global_source(50 + number, *source) for number, source in enumerate(_GLOBAL_SOURCES)),
             _SCHEMAS,
             _ROLES,
         ]
     )
     + ") AS source(relation, version) GROUP BY source.relation"
 )
-STAMP = (
+_STAMP = (
     "SELECT pg_catalog.md5(pg_catalog.string_agg("
-    f"pg_catalog.concat_ws('=', p.relation, p.part), ',' ORDER BY p.relation)) FROM ({PARTS}) AS p"
+    f"pg_catalog.concat_ws('=', p.relation, p.part), ',' ORDER BY p.relation)) FROM ({_PARTS}) AS p"
 )
+
+
+def parts_query(publication: str) -> str:
+    """Return the statement that gives (relation, part). Without parameters, so that its plan is made once."""
+    return _PARTS.replace("{publication}", _quoted(publication))
+
+
+def stamp_query(publication: str) -> str:
+    """Return the statement that gives one text for all parts."""
+    return _STAMP.replace("{publication}", _quoted(publication))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
 
 VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4"
 

@@ -20,7 +20,7 @@ from services.proxy.sql.functions import (
     SPECIAL_FORMS,
 )
 from services.proxy.sql.occurrences import scanned_relations
-from services.proxy.sql.snapshot import CATALOG_SCHEMA, Relation
+from services.proxy.sql.snapshot import CATALOG_SCHEMA, FIRST_USER_OID, Relation
 from services.proxy.sql.statement import Statement
 from services.proxy.sql.tokens import Token, TokenKind, at
 
@@ -190,7 +190,7 @@ def _is_tame(relation: Relation | None) -> bool:
     """Whether reading a relation runs no code of this database: tables without policies, Postgres' own."""
     if relation is None:
         return False
-    if relation.schema in (CATALOG_SCHEMA, "information_schema"):
+    if relation.oid < FIRST_USER_OID:
         return True
     return relation.kind in "rpS" and not relation.row_security and not relation.rules
 

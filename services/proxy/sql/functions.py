@@ -60,6 +60,14 @@ SPECIAL_FORMS = frozenset(
     ("array", "cast", "coalesce", "exists", "greatest", "grouping", "least", "nullif", "row", "trim", "values")
 )
 
+# Tell the time or something of the session: refused like the words CURRENT_DATE and CURRENT_USER.
+SESSION_FUNCTIONS = frozenset(
+    """
+    age clock_timestamp current_database current_schema current_schemas current_setting getpgusername inet_client_addr
+    inet_client_port now pg_backend_pid pg_client_encoding statement_timestamp timeofday transaction_timestamp
+    """.split()
+)
+
 # Volatile, but they write no row and change no setting. Statements that use them are forwarded, and count as reads.
 HARMLESS_VOLATILE = frozenset(
     """

@@ -49,7 +49,7 @@ PLAIN: tuple[type[exp.Expr], ...] = (
 
 # Operators and calls: which ones is decided by the tokens (symbols, and names before a parenthesis).
 _BY_TOKENS: tuple[type[exp.Expr], ...] = (exp.Func, exp.Binary, exp.Unary)
-_NEVER: tuple[type[exp.Expr], ...] = (exp.Dot, exp.UDTF, exp.Unnest, exp.Operator, exp.PropertyEQ, exp.Kwarg)
+_NEVER: tuple[type[exp.Expr], ...] = (exp.UDTF, exp.Unnest, exp.Operator, exp.PropertyEQ, exp.Kwarg)
 
 QUERIES: tuple[type[exp.Expr], ...] = (exp.Select, exp.Union, exp.Intersect, exp.Except)
 WRITES: tuple[type[exp.Expr], ...] = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
@@ -62,4 +62,6 @@ def is_allowed(node: exp.Expr) -> bool:
         return all(name in parts for name, value in node.args.items() if value not in (None, False, []))
     if isinstance(node, PLAIN):
         return True
+    if isinstance(node, exp.Dot):  # pg_catalog.upper(x), x::pg_catalog.int8; never (x).name
+        return isinstance(node.parent, exp.DataType) or isinstance(node.expression, exp.Func)
     return isinstance(node, _BY_TOKENS) and not isinstance(node, _NEVER)

@@ -10,6 +10,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 CATALOG_SCHEMA = "pg_catalog"
+FIRST_USER_OID = 16384  # FirstNormalObjectId: what has a smaller one came with Postgres
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """One statement as the rules see it: tokens, tree, relations, catalog and name space, all immutable. Pure."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from services.proxy.sql.template import Lexed, fill_placeholders
 from services.proxy.sql.tokens import Token, tokenise
 
 _DIALECT = "postgres"
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it cannot parse; to us that is a verdict
+_PARSED_KEYWORDS = ("SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE")
 _NUMBERS = (LiteralKind.INTEGER, LiteralKind.DECIMAL, LiteralKind.RADIX)
 
 
@@ -73,6 +76,8 @@ def read_statement(lexed: Lexed, catalog: Catalog, name_space: NameSpace) -> Sta
 
 def _parse(lexed: Lexed) -> exp.Expr | None:
     """Parse the template with simple literals in the places of the real ones."""
+    if lexed.keyword not in _PARSED_KEYWORDS or lexed.statement_count != 1:
+        return None
     texts = ["1" if literal.kind in _NUMBERS else "'s'" for literal in lexed.literals]
     try:
         trees = sqlglot.parse(fill_placeholders(lexed.template, texts), dialect=_DIALECT)

@@ -1,0 +1,101 @@
+"""The lists of functions, types and words against what each version of Postgres says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.proxy.sql.builtin_types import MOMENT_TYPES, PLAIN_TYPES, REG_TYPES, TAG_FAMILIES, TAG_TYPE_OIDS
+from services.proxy.sql.call_rules import BEFORE_PARENTHESIS
+from services.proxy.sql.functions import (
+    ALLOWED,
+    GIVES_MOMENT,
+    HARMLESS_VOLATILE,
+    IMMUTABLE,
+    RUNS_QUERIES,
+    SPECIAL_FORMS,
+    STABLE_IN_SESSION,
+)
+from tests.servers.postgres import PostgresServer
+
+# Functions that came later than the oldest version, or left: unknown to some server, and refused there.
+_NEWER_THAN_14 = frozenset(
+    """
+    any_value array_reverse casefold crc32 crc32c date_add date_subtract erf erfc gamma json_agg_strict
+    json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict jsonb_agg_strict
+    jsonb_object_agg_strict jsonb_object_agg_unique jsonb_object_agg_unique_strict lgamma range_agg
+    range_intersect_agg regexp_count regexp_instr regexp_like regexp_substr to_oct
+    """.split()
+)
+
+
+@pytest.fixture(scope="module", params=["14", "15", "18"])
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    with PostgresServer(request.param) as started:
+        yield started
+
+
+def rows(server: PostgresServer, sql: str) -> list[tuple[str, str]]:
+    return [(str(left), str(right)) for left, right in server.execute(sql)]
+
+
+def test_every_allowed_function_is_as_steady_as_its_list_says(server: PostgresServer) -> None:
+    found = rows(
+        server,
+        "SELECT proname, provolatile FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace "
+        "AND oid < 16384 AND prokind <> 'p'",
+    )
+    assert {name for name, volatility in found if name in IMMUTABLE and volatility != "i"} == set()
+    volatile = {name for name, volatility in found if name in STABLE_IN_SESSION and volatility == "v"}
+    # Of `time with time zone` only; the server's own word (`Functions.steady`) refuses it there.
+    assert volatile == ({"timezone"} if server.version == "14" else set())
+    assert set(ALLOWED) - {name for name, _ in found} <= _NEWER_THAN_14
+
+
+def test_no_allowed_function_gives_sets_or_reads_names_or_moments_of_text(server: PostgresServer) -> None:
+    """Unknown literals become what an argument wants: none may be read as the name of a catalog object."""
+    found = rows(
+        server,
+        "SELECT p.proname, t.typname FROM pg_proc p CROSS JOIN unnest(p.proargtypes || p.prorettype) AS a(type) "
+        "JOIN pg_type t ON t.oid = a.type WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < 16384",
+    )
+    forbidden = REG_TYPES | {"aclitem", "cstring", "internal", "refcursor", "pg_node_tree"}
+    assert {name for name, type_name in found if name in ALLOWED and type_name in forbidden} == set()
+    sets = server.execute("SELECT DISTINCT proname FROM pg_proc WHERE proretset AND pronamespace = 11 AND oid < 16384")
+    assert {name for (name,) in sets} & set(ALLOWED) == set()
+
+
+def test_no_allowed_function_is_a_cast_by_its_name(server: PostgresServer) -> None:
+    """`date(x)` casts, whatever x is: a function of a type's name could read a text as a moment or a name."""
+    types = {name for (name,) in server.execute("SELECT typname FROM pg_type WHERE typnamespace = 11 AND oid < 16384")}
+    assert types & set(ALLOWED) == set()
+
+
+def test_what_gives_a_moment_gives_nothing_else(server: PostgresServer) -> None:
+    found = rows(
+        server,
+        "SELECT p.proname, t.typname FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype "
+        "WHERE p.pronamespace = 11 AND p.oid < 16384",
+    )
+    moments = MOMENT_TYPES | {"interval", "timetz"}
+    assert {name for name, type_name in found if name in GIVES_MOMENT and type_name not in moments} == set()
+
+
+def test_harmless_functions_are_not_known_to_run_queries() -> None:
+    assert not (ALLOWED | HARMLESS_VOLATILE) & RUNS_QUERIES
+
+
+def test_words_before_a_parenthesis_call_nothing(server: PostgresServer) -> None:
+    """A keyword that is also a built-in function would let that function through unread."""
+    functions = {name for (name,) in server.execute("SELECT proname FROM pg_proc WHERE pronamespace = 11")}
+    assert functions & (BEFORE_PARENTHESIS | SPECIAL_FORMS) <= {"like"}  # like(text, text) is the operator's function
+
+
+def test_the_plain_types_are_types(server: PostgresServer) -> None:
+    found = {name for (name,) in server.execute("SELECT typname FROM pg_type WHERE typnamespace = 11")}
+    assert found >= PLAIN_TYPES
+
+
+def test_the_types_of_tags_have_these_oids(server: PostgresServer) -> None:
+    found = {str(name): int(oid) for name, oid in server.execute("SELECT typname, oid FROM pg_type")}
+    assert {name: found[name] for name in TAG_TYPE_OIDS} == TAG_TYPE_OIDS
+    assert set(TAG_TYPE_OIDS.values()) == set(TAG_FAMILIES)

@@ -1,0 +1,154 @@
+"""What a forwarded statement may do: the widest guess unless less is proven."""
+
+import pytest
+
+from services.proxy.sql.effect import StatementEffect
+from services.proxy.sql.template import lex
+from services.proxy.sql.verdict import NameSpace, analyse
+from tests.unit.sql.small_catalog import ITEMS, ORDERS, TRIGGERED, USERS, column, small_catalog, table
+
+PUBLIC = NameSpace(("pg_catalog", "public"))
+CATALOG = small_catalog(
+    table(20_300, "coded", user_code=True),
+    table(20_301, "domained", column("id", "int4"), column("v", "positive", user_type=True)),
+    table(20_302, "secured", row_security=True),
+    table(20_303, "kin", inherits=True),
+)
+NOTHING: frozenset[int] = frozenset()
+
+
+def effect(text: str) -> StatementEffect:
+    return analyse(lex(text), CATALOG, PUBLIC).effect
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT now(), random(), clock_timestamp()",
+        "SELECT * FROM users FOR UPDATE",
+        "SELECT count(*) FROM pg_class WHERE pg_table_is_visible(oid)",
+        "SELECT current_user, version",
+        "VALUES (1), (2)",
+        "TABLE users",
+        "SELECT 'users'::regclass",
+        "SHOW search_path",
+        "",
+    ],
+)
+def test_reads_write_nothing(text: str) -> None:
+    assert effect(text) == StatementEffect(NOTHING, changes_session=False, changes_schema=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "relation"),
+    [
+        ("INSERT INTO users VALUES (1, 'x')", USERS),
+        ("INSERT INTO public.orders (id, user_id) SELECT id, id FROM users RETURNING id", ORDERS),
+        ("INSERT INTO users (id) VALUES (nextval('s')) ON CONFLICT (id) DO UPDATE SET name = upper('x')", USERS),
+        ("UPDATE users SET name = 'x' WHERE id = 1", USERS),
+        ("UPDATE ONLY users u SET name = o.status FROM orders o WHERE o.user_id = u.id", USERS),
+        ("DELETE FROM items WHERE order_id IN (SELECT id FROM orders)", ITEMS),
+        ("DELETE FROM items USING orders WHERE true", ITEMS),
+    ],
+)
+def test_plain_writes_write_their_table(text: str, relation: object) -> None:
+    assert relation in (USERS, ORDERS, ITEMS)
+    oid = getattr(relation, "oid", 0)
+    assert effect(text) == StatementEffect(frozenset((oid,)), changes_session=False, changes_schema=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"UPDATE {TRIGGERED.name} SET v = 'x'",
+        "DELETE FROM orders WHERE id = 1",  # cascades
+        "UPDATE orders SET id = 1",
+        "INSERT INTO coded VALUES (1)",
+        "INSERT INTO domained VALUES (1)",
+    ],
+)
+def test_a_write_with_side_effects_may_write_anything(text: str) -> None:
+    assert effect(text).writes is None
+    assert effect(text).changes_session
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT my_function(1)",
+        "SELECT public.upper('x')",
+        "SELECT x.my_function FROM users x",
+        "SELECT set_config('a.b', 'c', false)",
+        "SELECT nextval('s')",
+        "SELECT lo_get(1)",
+        "SELECT table_to_xml('users', true, true, '')",
+        "SELECT * FROM a_view",
+        "SELECT * FROM secured",
+        "SELECT * FROM nowhere",
+        "SELECT id && id FROM users",
+        "SELECT 'x'::positive",
+        "SELECT * INTO x FROM users",
+        "WITH d AS (DELETE FROM users RETURNING *) SELECT * FROM d",
+        "WITH x AS (SELECT 1) DELETE FROM users",
+        "UPDATE users SET name = my_function(name)",
+        "UPDATE users SET name = v FROM a_view",
+        "DELETE FROM items USING a_view",
+        "INSERT INTO users SELECT * FROM a_view",
+        "INSERT INTO secured VALUES (1)",
+        "DELETE FROM nowhere",
+        "SELECT 1; SELECT 2",
+        "CREATE TABLE x (a int)",
+        "ALTER TABLE users ADD x int",
+        "GRANT SELECT ON users TO somebody",
+        "TRUNCATE users",
+        "COPY users FROM STDIN",
+        "CALL p()",
+        "DO 'x'",
+        "EXECUTE s",
+        "FETCH c",
+        "DECLARE c CURSOR FOR SELECT my_function(1)",
+        "MERGE INTO users USING orders ON true WHEN MATCHED THEN DELETE",
+        "EXPLAIN ANALYZE DELETE FROM users",
+        "REFRESH MATERIALIZED VIEW m",
+        "VACUUM FULL users",
+        "PREPARE TRANSACTION 'x'",
+        "COMMIT PREPARED 'x'",
+        "COMMIT AND CHAIN",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        "gibberish",
+    ],
+)
+def test_what_is_not_proven_may_do_everything(text: str) -> None:
+    assert effect(text) == StatementEffect(None, changes_session=True, changes_schema=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SET x = 1", "RESET ALL", "DISCARD ALL", "PREPARE s AS SELECT 1", "DEALLOCATE s", "LISTEN c", "UNLISTEN *"],
+)
+def test_session_statements(text: str) -> None:
+    assert effect(text) == StatementEffect(NOTHING, changes_session=True, changes_schema=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "begin"),
+        ("START TRANSACTION", "begin"),
+        ("COMMIT", "commit"),
+        ("END", "commit"),
+        ("ROLLBACK", "rollback"),
+        ("ABORT", "rollback"),
+        ("SAVEPOINT s", "savepoint"),
+        ("RELEASE s", "savepoint"),
+        ("ROLLBACK TO SAVEPOINT s", "savepoint"),
+    ],
+)
+def test_transaction_steps(text: str, step: str) -> None:
+    found = effect(text)
+    assert (found.writes, found.changes_session, found.changes_schema, found.transaction) == (
+        NOTHING,
+        False,
+        False,
+        step,
+    )

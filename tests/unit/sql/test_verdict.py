@@ -1,0 +1,214 @@
+"""Verdicts against a catalog made by hand: which statements are cached, and by which name the others are refused."""
+
+import pytest
+
+from services.proxy.sql.reasons import ADVICE, Reason
+from services.proxy.sql.snapshot import Catalog, Functions
+from services.proxy.sql.template import lex
+from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
+from tests.unit.sql.small_catalog import ITEMS, ORDERS, OTHER_USERS, USERS, column, small_catalog, table
+
+PUBLIC = NameSpace(("pg_catalog", "public"))
+CATALOG = small_catalog(
+    table(20_100, "unlogged", persistence="u"),
+    table(20_101, "secured", row_security=True),
+    table(20_102, "unpublished", publication_entry=None),
+    table(20_103, "kin", inherits=True),
+    table(20_104, "keyless", key=()),
+    table(20_105, "typed", column("id", "int4"), column("v", "vector", user_type=True), column("w")),
+    table(20_106, "zoned", column("id", "int4"), column("v", "timetz"), column("w")),
+    table(20_107, "foreign_one", kind="f"),
+    table(20_108, "materialized_one", kind="m"),
+    table(20_109, "counter", kind="S"),
+    table(20_110, "an_index", kind="i"),
+    table(20_111, "parted", kind="p"),
+    table(20_112, "ruled", rules=True),
+)
+
+
+def judge(text: str, catalog: Catalog = CATALOG, name_space: NameSpace = PUBLIC) -> Analysis:
+    return analyse(lex(text), catalog, name_space)
+
+
+@pytest.mark.parametrize(
+    ("text", "relations"),
+    [
+        ("SELECT * FROM users", {USERS.oid}),
+        ("SELECT name AS n FROM public.users GROUP BY name HAVING count(*) > 1 ORDER BY 1 LIMIT 3", {USERS.oid}),
+        ("SELECT * FROM users u JOIN orders o ON o.user_id = u.id LEFT JOIN items i ON i.order_id = o.id",
+         {USERS.oid, ORDERS.oid, ITEMS.oid}),
+        ("SELECT * FROM users, orders WHERE user_id = users.id", {USERS.oid, ORDERS.oid}),
+        ("SELECT * FROM users WHERE EXISTS (SELECT 1 FROM orders WHERE user_id = users.id)", {USERS.oid, ORDERS.oid}),
+        ("SELECT (SELECT max(id) FROM orders) FROM users", {USERS.oid, ORDERS.oid}),
+        ("SELECT id FROM users UNION ALL (SELECT user_id FROM orders) EXCEPT SELECT 1 FROM items",
+         {USERS.oid, ORDERS.oid, ITEMS.oid}),
+        ("WITH u AS (SELECT * FROM users) SELECT * FROM u JOIN orders ON true", {USERS.oid, ORDERS.oid}),
+        ("WITH users AS (SELECT * FROM users) SELECT * FROM users", {USERS.oid}),
+        ("WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM users", None),  # the b inside a is no CTE
+        ("WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n + 1 FROM t) SELECT * FROM t, users", {USERS.oid}),
+        ("SELECT * FROM other.users", {OTHER_USERS.oid}),
+        ("SELECT * FROM ONLY users", {USERS.oid}),
+        ("SELECT x.n FROM (SELECT name AS n FROM users) x", {USERS.oid}),
+        ("SELECT x.count FROM (SELECT count(*) FROM users) x", {USERS.oid}),
+        ("SELECT * FROM users JOIN (orders JOIN items ON true) ON true", {USERS.oid, ORDERS.oid, ITEMS.oid}),
+        ("SELECT extract(year FROM created), substring(name FROM 1 FOR 2) FROM users", {USERS.oid}),
+        ("SELECT name IS DISTINCT FROM 'x', name IS NOT DISTINCT FROM 'y' FROM users", {USERS.oid}),
+        ("SELECT created::date, '2024-01-01'::timestamptz, $1::date FROM users", {USERS.oid}),
+        ("SELECT date_trunc('month', created)::date FROM users", {USERS.oid}),
+        ("SELECT cast(id AS numeric(10, 2)), id::varchar(3), '{1}'::int[] FROM users", {USERS.oid}),
+        ("SELECT pg_catalog.upper(name) FROM users", {USERS.oid}),
+        ("SELECT w FROM typed", {20_105}),
+        ("SELECT max(id) FROM users", {USERS.oid}),  # somebody's max() takes a type that is not used
+    ],
+)  # fmt: skip
+def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> None:
+    analysis = judge(text)
+    if relations is None:
+        assert analysis.reason == Reason.UNKNOWN_RELATION
+        return
+    assert analysis.reason == ""
+    assert analysis.cacheable
+    assert set(analysis.relations) == relations
+    assert analysis.effect.writes == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", Reason.EMPTY),
+        ("INSERT INTO users VALUES (1)", Reason.NOT_A_SELECT),
+        ("VALUES (1)", Reason.NOT_A_SELECT),
+        ("SELECT 1; SELECT 2", Reason.MULTIPLE_STATEMENTS),
+        ("SELECT FROM WHERE", Reason.PARSE_ERROR),
+        ("SELECT 'a' 'b' FROM users", Reason.PARSE_ERROR),
+        ('SELECT U&"x" FROM users', Reason.LEX_ERROR),
+        (f"SELECT {'x' * 64} FROM users", Reason.LEX_ERROR),
+        ("SELECT 1", Reason.NO_RELATION),
+        ("SELECT * FROM nowhere", Reason.UNKNOWN_RELATION),
+        ("SELECT * FROM nowhere.users", Reason.UNKNOWN_RELATION),
+        ('SELECT * FROM "Users"', Reason.UNKNOWN_RELATION),
+        ("SELECT * FROM pg_class", Reason.SYSTEM_CATALOG),
+        ("SELECT * FROM users, pg_catalog.pg_class", Reason.SYSTEM_CATALOG),
+        ("SELECT * FROM unlogged", Reason.TEMPORARY_OR_UNLOGGED),
+        ("SELECT * FROM foreign_one", Reason.FOREIGN_TABLE),
+        ("SELECT * FROM a_view", Reason.VIEW),
+        ("SELECT * FROM materialized_one", Reason.MATERIALIZED_VIEW),
+        ("SELECT last_value FROM counter", Reason.SEQUENCE),
+        ("SELECT * FROM an_index", Reason.NOT_A_TABLE),
+        ("SELECT * FROM parted", Reason.PARTITIONED_OR_INHERITED),
+        ("SELECT * FROM kin", Reason.PARTITIONED_OR_INHERITED),
+        ("SELECT * FROM unpublished", Reason.NOT_PUBLISHED),
+        ("SELECT * FROM keyless", Reason.NO_REPLICA_IDENTITY),
+        ("SELECT * FROM secured", Reason.ROW_SECURITY),
+        ("SELECT * FROM ruled", Reason.RULES),
+        ("SELECT nextval('s') FROM users", Reason.VOLATILE_FUNCTION),
+        ("SELECT pg_sleep(1) FROM users", Reason.VOLATILE_FUNCTION),
+        ("SELECT now() FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT age(created) FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT current_setting('x') FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT current_date FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT * FROM users WHERE name = current_user", Reason.SESSION_FUNCTION),
+        ("SELECT user FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT localtimestamp(3) FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT lo_get(1) FROM users", Reason.LARGE_OBJECT),
+        ("SELECT date(name) FROM users", Reason.UNKNOWN_FUNCTION),
+        ("SELECT regproc('x') FROM users", Reason.UNKNOWN_FUNCTION),
+        ("SELECT pg_table_is_visible(1) FROM users", Reason.UNKNOWN_FUNCTION),
+        ('SELECT "timestamp"(name) FROM users', Reason.UNKNOWN_FUNCTION),
+        ("SELECT my_function(id) FROM users", Reason.USER_FUNCTION),
+        ("SELECT public.upper(name) FROM users", Reason.USER_FUNCTION),
+        ("SELECT * FROM my_function(1)", Reason.USER_FUNCTION),
+        ("SELECT * FROM users, unnest(ARRAY[1])", Reason.TABLE_FUNCTION),
+        ("SELECT * FROM users, upper('x')", Reason.TABLE_FUNCTION),
+        ("SELECT id && id FROM users", Reason.USER_OPERATOR),
+        ("SELECT id <=> id FROM users", Reason.UNKNOWN_OPERATOR),
+        ("SELECT id OPERATOR(pg_catalog.=) 1 FROM users", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT * FROM typed", Reason.USER_TYPE),
+        ("SELECT v FROM typed", Reason.USER_TYPE),
+        ("SELECT typed.* FROM typed", Reason.USER_TYPE),
+        ("SELECT id::vector FROM users", Reason.USER_TYPE),
+        ("SELECT id::public.t FROM users", Reason.UNSUPPORTED_SYNTAX),
+        ('SELECT id::"integer" FROM users', Reason.USER_TYPE),
+        ("SELECT mood 'ok' FROM users", Reason.USER_TYPE),
+        ("SELECT v FROM zoned", Reason.UNSUPPORTED_TYPE),
+        ("SELECT '10:00'::timetz FROM users", Reason.UNSUPPORTED_TYPE),
+        ("SELECT time with time zone '10:00' FROM users", Reason.UNSUPPORTED_TYPE),
+        ("SELECT 'users'::regclass FROM users", Reason.REG_TYPE_CAST),
+        ("SELECT regclass 'users' FROM users", Reason.REG_TYPE_CAST),
+        ("SELECT CAST('users' AS regclass) FROM users", Reason.REG_TYPE_CAST),
+        ("SELECT 1::oid::regclass FROM users", Reason.REG_TYPE_CAST),
+        ("SELECT * FROM users FOR UPDATE", Reason.LOCKING_CLAUSE),
+        ("SELECT * FROM users FOR NO KEY UPDATE", Reason.LOCKING_CLAUSE),
+        ("SELECT * FROM (SELECT * FROM users FOR SHARE) x", Reason.LOCKING_CLAUSE),
+        ("WITH d AS (DELETE FROM users RETURNING *) SELECT * FROM d", Reason.DATA_MODIFYING_CTE),
+        ("SELECT * INTO x FROM users", Reason.SELECT_INTO),
+        ("SELECT ctid FROM users", Reason.SYSTEM_COLUMN),
+        ("SELECT users.xmin FROM users", Reason.SYSTEM_COLUMN),
+        ('SELECT "tableoid" FROM users', Reason.SYSTEM_COLUMN),
+        ("SELECT * FROM users TABLESAMPLE system (1)", Reason.TABLESAMPLE),
+        ("SELECT name::date FROM users", Reason.RELATIVE_TIME_INPUT),
+        ("SELECT (name || '')::timestamp FROM users", Reason.RELATIVE_TIME_INPUT),
+        ("SELECT CAST(lower(name) AS date) FROM users", Reason.RELATIVE_TIME_INPUT),
+        ("SELECT x.created::date FROM (SELECT name AS created FROM users) x", Reason.RELATIVE_TIME_INPUT),
+        ("SELECT users.missing FROM users", Reason.UNKNOWN_COLUMN),
+        ("SELECT x.my_function FROM (SELECT 1 FROM users) x", Reason.UNKNOWN_COLUMN),
+        ("SELECT users FROM users", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT count(users.*) FROM users", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT (users).name FROM users", Reason.UNSUPPORTED_SYNTAX),
+        ("TABLE users", Reason.NOT_A_SELECT),
+        ("SELECT * FROM (TABLE users) x", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT N'x' FROM users", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT U&'x' FROM users", Reason.UNSUPPORTED_SYNTAX),
+    ],
+)
+def test_refusals_have_names(text: str, reason: Reason) -> None:
+    analysis = judge(text)
+    assert analysis.reason == reason
+    assert (analysis.cacheable, analysis.relations, analysis.tag_rules, analysis.fingerprint) == (False, (), (), "")
+
+
+def test_nothing_is_known_while_pg_catalog_does_not_come_first() -> None:
+    analysis = judge("SELECT * FROM users", name_space=NameSpace(("public", "pg_catalog")))
+    assert analysis.reason == Reason.SEARCH_PATH
+    assert analysis.effect.writes is None
+
+
+def test_a_cast_between_built_in_types_that_somebody_made_spoils_everything() -> None:
+    assert judge("SELECT * FROM users", small_catalog(user_casts=True)).reason == Reason.USER_CAST
+
+
+def test_words_before_a_parenthesis_may_be_functions_that_somebody_made() -> None:
+    mine = CATALOG.functions
+    functions = Functions(
+        mine.immutable, mine.steady, mine.builtin, mine.user | {"first"}, mine.competing, mine.on_rows
+    )
+    assert judge("SELECT first(id) FROM users", small_catalog(functions=functions)).reason == Reason.USER_FUNCTION
+
+
+def test_an_operator_that_a_word_stands_for_counts() -> None:
+    operators = type(CATALOG.operators)(CATALOG.operators.builtin, frozenset(("~~",)))
+    catalog = small_catalog(operators=operators)
+    assert judge("SELECT * FROM users WHERE name LIKE 'x'", catalog).reason == Reason.USER_OPERATOR
+
+
+def test_the_fingerprint_is_that_of_the_relations() -> None:
+    before = judge("SELECT * FROM users").fingerprint
+    changed = small_catalog(relation_parts={USERS.oid: f"part of {USERS.oid}", ORDERS.oid: "another"})
+    assert judge("SELECT * FROM users", changed).fingerprint == before
+    assert judge("SELECT * FROM orders", changed).fingerprint != judge("SELECT * FROM orders").fingerprint
+    assert judge("SELECT * FROM users", small_catalog(global_part="another")).fingerprint != before
+
+
+def test_what_cannot_be_read_has_the_widest_effect() -> None:
+    analysis = unanalysable()
+    assert not analysis.cacheable
+    assert (analysis.effect.writes, analysis.effect.changes_session, analysis.effect.changes_schema) == (
+        None,
+        True,
+        True,
+    )
+
+
+def test_every_reason_has_advice() -> None:
+    assert set(ADVICE) == set(Reason)
+    assert all(sentence.endswith(".") for sentence in ADVICE.values())
