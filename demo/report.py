@@ -50,10 +50,8 @@ def latency_table(load: Workload, measured: Measurement) -> Table:
         title_style="bold",
         caption_style="",
         caption_justify="left",
-        padding=(0, 1, 0, 0),
     )
     table.add_column("page", no_wrap=True)
-    table.add_column("share", justify="right", style="dim")
     table.add_column("Postgres p50", justify="right", no_wrap=True)
     table.add_column("p99", justify="right", style="dim", no_wrap=True)
     table.add_column("Tidegate p50", justify="right", style="bold green", no_wrap=True)
@@ -62,12 +60,8 @@ def latency_table(load: Workload, measured: Measurement) -> Table:
     for query in QUERIES:
         direct, cached = measured.direct.get(query.name, []), measured.cached.get(query.name, [])
         figures = [percentile(values, share) for values in (direct, cached) for share in (0.5, 0.99)]
-        table.add_row(
-            query.title,
-            f"{query.weight / 10:.3g} %",
-            *map(format_microseconds, figures),
-            f"{figures[0] / figures[2]:.1f}×",
-        )
+        faster = f"{figures[0] / figures[2]:.1f}×" if direct and cached else "–"
+        table.add_row(query.title, *map(format_microseconds, figures), faster)
     return table
 
 

@@ -111,6 +111,7 @@ def test_a_child_that_stopped_or_does_not_listen_is_ended_all_the_same() -> None
         stubborn = await Child.start(_program(deaf, stop_seconds=0.2), lines.append)
         await _until(lambda: lines == ["up", "up"])
         os.kill(frozen.pid, signal.SIGSTOP)
+        await _until(lambda: psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED)
 
         assert await frozen.stop() == -signal.SIGTERM
         assert await stubborn.stop() == -signal.SIGKILL
