@@ -1,4 +1,4 @@
-"""The stream epoch: the history in which LSNs, positions and watermarks are comparable. Consistency contract, section 8.
+"""The stream epoch: the history in which LSNs, positions and watermarks are comparable (contract, section 8).
 
 Every record of the event log carries its stream epoch as text, and the text is its attributes, so that whoever reads a
 single record (an invalidator that starts on an empty Redis, say) knows them all.

@@ -1,8 +1,8 @@
 """Shapes and tags: what an answer depends on, and what a row change may alter.
 
 A *shape* is a relation and the columns that a template holds equal to values; without columns it is the whole relation.
-A *tag* is a shape with values. The proxy computes the tags of an answer, the invalidator those of a row change; both must
-come to the same text, so the code stands here once.
+A *tag* is a shape with values. The proxy computes the tags of an answer, the invalidator those of a row change; both
+must come to the same text, so the code stands here once.
 """
 
 import json
