@@ -44,7 +44,7 @@ def test_the_writes_of_a_block_become_visible_at_its_end(writes: OwnWrites) -> N
     writes.begin(NO_EFFECT)
     writes.begin(WRITES_ORDERS)
     assert not writes.covered((SHOPS,), 10**9)
-    assert writes.visible(9).writes == {SHOPS, ORDERS}
+    assert writes.visible(9).writes == frozenset({SHOPS, ORDERS})
     assert not writes.covered((SHOPS,), 8)
     assert not writes.covered((ORDERS,), 8)
     assert writes.covered((SHOPS, ORDERS), 9)

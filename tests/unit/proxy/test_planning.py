@@ -105,16 +105,16 @@ def test_the_effect_of_a_turn_is_that_of_all_its_statements(templates: Templates
     bind = Bind(b"", b"", (), (b"7",), ())
     plan = planned(templates, insert, bind, Execute(b""), bind, Execute(b""), Sync())
     assert plan.refusal
-    assert plan.effect.writes == {USERS.oid}
+    assert plan.effect.writes == frozenset({USERS.oid})
     into_orders = Parse(b"", b"INSERT INTO orders (id) VALUES ($1)")
     plan = planned(templates, insert, bind, Execute(b""), into_orders, bind, Execute(b""), Sync())
-    assert plan.effect.writes == {USERS.oid, ORDERS.oid}
+    assert plan.effect.writes == frozenset({USERS.oid, ORDERS.oid})
 
 
 def test_the_unnamed_statement_of_an_earlier_turn_runs(templates: Templates) -> None:
     earlier = Prepared(b"INSERT INTO users (id) VALUES ($1)", (), b"raw")
     plan = planned(templates, Bind(b"", b"", (), (b"7",), ()), Execute(b"", 5), Sync(), unnamed=earlier)
-    assert plan.effect.writes == {USERS.oid}
+    assert plan.effect.writes == frozenset({USERS.oid})
 
 
 def test_a_turn_without_a_statement_does_nothing(templates: Templates) -> None:
@@ -123,7 +123,9 @@ def test_a_turn_without_a_statement_does_nothing(templates: Templates) -> None:
 
 
 def test_in_a_block_the_effect_is_known_all_the_same(templates: Templates) -> None:
-    assert planned(templates, Query(b"DELETE FROM users WHERE id = 7"), in_block=True).effect.writes == {USERS.oid}
+    assert planned(templates, Query(b"DELETE FROM users WHERE id = 7"), in_block=True).effect.writes == frozenset(
+        {USERS.oid}
+    )
     assert planned(templates, Query(READ), in_block=True).effect == NO_EFFECT
 
 
