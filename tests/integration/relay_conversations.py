@@ -29,6 +29,8 @@ INSERT INTO items
     SELECT i, 'item ' || i, i * 1.25, '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 hour', '\\x00ff'
     FROM generate_series(1, 100) i;
 CREATE TABLE numbers (n int);
+CREATE TABLE documents (id int PRIMARY KEY, body text);
+INSERT INTO documents VALUES (1, repeat('long ', 20000));
 """
 
 _ABS_INT4 = 1397  # OID of pg_catalog.abs(integer)
