@@ -30,9 +30,10 @@ class ParseAck:
 
 @dataclass(frozen=True, slots=True)
 class CloseAck:
-    """A Close of a statement (a portal's has no name here) whose CloseComplete is due."""
+    """A Close of a statement (a portal's has no name here) whose CloseComplete is due; `swallowed` as above."""
 
     name: bytes | None
+    swallowed: bool = False
 
 
 Ack = ParseAck | CloseAck
@@ -99,7 +100,7 @@ class Exchange:
             return True
         ack = self._acks.popleft()
         self.settled.append(ack)
-        return not (isinstance(ack, ParseAck) and ack.swallowed)
+        return not ack.swallowed
 
 
 class StateQuestion:

@@ -14,7 +14,7 @@ import structlog
 
 from services.proxy.cache.entry import Reply
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.exchange import Ack, Exchange, ParseAck, StateQuestion
+from services.proxy.exchange import Exchange, StateQuestion
 from services.proxy.lookup import Lookup, Miss
 from services.proxy.own_writes import OwnWrites
 from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Plan, plan_turn
@@ -279,10 +279,7 @@ class Session(asyncio.Protocol):
 
     def _forward(self, part: Part, messages: list[FrontendMessage] | None, effect: Effect) -> None:
         """Hand a turn, or a further part of one, to Postgres verbatim."""
-        acks: list[Ack] = []
-        missing = self._statements.missing_upstream(messages if messages is not None else _ANYTHING)
-        if missing is not None:
-            acks.append(ParseAck(b"", missing, swallowed=True))
+        first, acks = self._statements.catch_up(messages or ())
         acks.extend(self._statements.expected(messages or ()))
         if self._exchange is None:
             self._exchange = Exchange(deque(acks), self._miss.recorder if self._miss is not None else None)
@@ -294,7 +291,7 @@ class Session(asyncio.Protocol):
         if effect.session:
             self.forget_state()
         self._stage = _Stage.FORWARDED
-        self._upstream.write(part.raw if missing is None else missing.raw + part.raw)
+        self._upstream.write(first + part.raw if first else part.raw)
 
     def _turn_answered(self, exchange: Exchange) -> None:
         """Postgres has answered a turn: learn from it, keep its answer, and go on."""
@@ -382,6 +379,3 @@ class Session(asyncio.Protocol):
             self._upstream.write(TERMINATE)
         self._upstream.close()
         self._client.close()
-
-
-_ANYTHING: list[FrontendMessage] = []

@@ -15,6 +15,7 @@ from services.proxy.statements import Names
 from services.shared.pgwire.frontend import Bind, Close, Describe, FrontendMessage, Parse, Query, Target
 
 _UNNAMED = b""
+_CLOSE_UNNAMED = Close(Target.STATEMENT, _UNNAMED).encode()
 
 
 class SessionStatements:
@@ -37,26 +38,32 @@ class SessionStatements:
         self._queried = False  # a simple query is part of it
 
     def answered_here(self, unnamed: Prepared | None) -> None:
-        """The cache answered a turn after which the unnamed statement means this."""
-        if unnamed is not self.unnamed:
+        """The cache answered a turn after which the unnamed statement means this; None: nothing any more."""
+        if unnamed is None or unnamed is not self.unnamed:
             self.unnamed = unnamed
-            self._unnamed_upstream = unnamed is None
+            self._unnamed_upstream = False
 
-    def missing_upstream(self, messages: Sequence[FrontendMessage]) -> Prepared | None:
-        """Return the statement that the caller has to parse upstream before these messages, if any.
+    def catch_up(self, messages: Sequence[FrontendMessage]) -> tuple[bytes, list[Ack]]:
+        """Return what the caller has to send upstream before these messages, and what it will be answered with.
+
+        It makes the unnamed statement mean there what it means here: a Parse, or a Close where it means nothing any
+        more.
 
         Args:
             messages: Those of the next part to be forwarded; none when they could not be read, so that they may use
                 any statement.
         """
-        if self._unnamed_upstream or self.unnamed is None:
-            return None
-        if not _needs_unnamed(messages, turn_begun=self._before is not None):
-            return None
+        if self._unnamed_upstream or not _needs_unnamed(messages, turn_begun=self._before is not None):
+            return b"", []
         self._begin()
-        self._expected.append(ParseAck(_UNNAMED, self.unnamed, swallowed=True))
         self._unnamed_upstream = True
-        return self.unnamed
+        ack: Ack
+        if self.unnamed is None:
+            first, ack = _CLOSE_UNNAMED, CloseAck(_UNNAMED, swallowed=True)
+        else:
+            first, ack = self.unnamed.raw, ParseAck(_UNNAMED, self.unnamed, swallowed=True)
+        self._expected.append(ack)
+        return first, [ack]
 
     def expected(self, messages: Sequence[FrontendMessage]) -> list[Ack]:
         """Return the acknowledgements that Postgres will send for these messages, in order."""

@@ -46,11 +46,14 @@ class Session:
 
     def __init__(self) -> None:
         self.statements = SessionStatements(no_names())
+        self.first = b""
 
     def part(self, *messages: FrontendMessage) -> tuple[Prepared | None, list[Ack]]:
         """Forward a part; return what was sent in front of it, and what Postgres acknowledges if all goes well."""
-        missing = self.statements.missing_upstream(messages)
-        return missing, self.statements.expected(messages)
+        first, caught_up = self.statements.catch_up(messages)
+        self.first = first
+        swallowed = [ack.prepared for ack in caught_up if isinstance(ack, ParseAck)]
+        return (swallowed[0] if swallowed else None), [*caught_up, *self.statements.expected(messages)]
 
     def turn(self, *messages: FrontendMessage, acknowledged: int | None = None) -> Prepared | None:
         """Forward a whole turn of which Postgres acknowledges so many messages; None: all. Return what was missing."""
@@ -260,3 +263,12 @@ def test_to_forget_keeps_only_what_postgres_does_not_have(answered: Session) -> 
     answered.turn(A, SYNC)
     answered.statements.forget()
     assert answered.unnamed is None
+
+
+def test_a_simple_query_answered_here_closes_the_unnamed_statement_upstream_before_it_is_used(session: Session) -> None:
+    session.turn(A, SYNC)
+    session.statements.answered_here(None)
+    session.turn(BIND, EXECUTE, SYNC)
+    assert session.first == Close(Target.STATEMENT, b"").encode()
+    session.turn(BIND, EXECUTE, SYNC)
+    assert session.first == b""
