@@ -165,10 +165,11 @@ def _is_moment(statement: Statement, start: int, end: int) -> bool:
         return True
     if operand and operand[0].text in GIVES_MOMENT and at(operand, 1).is_mark("("):
         return not any(token.is_mark(")") for token in operand[:-1]) or _one_call(operand)
-    names = [token for token in operand if token.is_name]
-    if not names or len(operand) != 2 * len(names) - 1:
+    if not operand or not all(token.is_name for token in operand[::2]) or len(operand) % 2 == 0:
         return False
-    return _is_moment_column(statement, names[-1].text)
+    if not all(token.is_mark(".") for token in operand[1::2]):
+        return False
+    return _is_moment_column(statement, operand[-1].text)
 
 
 def _one_call(operand: tuple[Token, ...]) -> bool:
@@ -182,7 +183,7 @@ def _one_call(operand: tuple[Token, ...]) -> bool:
 
 def _is_moment_column(statement: Statement, name: str) -> bool:
     """Whether every column of that name is a date or time, and nothing else goes by that name."""
-    if statement.tree is None:
+    if statement.tree is None or name in ALLOWED | SPECIAL_FORMS:  # a call's result is named like the function
         return False
     given = {alias.alias for alias in statement.tree.find_all(exp.Alias)}
     given.update(column.name for alias in statement.tree.find_all(exp.TableAlias) for column in alias.columns)
