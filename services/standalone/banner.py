@@ -4,11 +4,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from services.shared.runtime.quantities import format_duration
 from services.shared.runtime.upstream import parse_upstream
 from services.standalone.stack import Stack
+
+_NAME_WIDTH = 12  # of the longest name below, and a gap
 
 
 def show(console: Console, stack: Stack, ready_file: Path | None) -> None:
@@ -32,21 +33,17 @@ def show(console: Console, stack: Stack, ready_file: Path | None) -> None:
     console.print()
     console.print(f"  DATABASE_URL={shown}", soft_wrap=True, highlight=False, markup=False, style="bold")
     console.print()
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
     direct = upstream.url if plan.embed_postgres else upstream.masked_url
-    table.add_row("Postgres", f"{escape(direct)}{' (embedded)' if plan.embed_postgres else ''}")
-    table.add_row("Redis", f"{escape(_place(endpoints.redis_url))}{' (embedded)' if plan.embed_redis else ''}")
-    table.add_row("event log", escape(endpoints.event_log))
-    table.add_row("metrics", escape(endpoints.metrics_url))
-    table.add_row(
-        "freshness", f"{plan.cache.consistency}, never staler than {format_duration(plan.cache.max_staleness)}"
-    )
-    table.add_row("processes", ", ".join(f"{name} {pid}" for name, pid in stack.supervisor.processes.items()))
-    if ready_file is not None:
-        table.add_row("ready file", escape(str(ready_file)))
-    console.print(table, highlight=False)
+    facts = {
+        "Postgres": f"{direct}{' (embedded)' if plan.embed_postgres else ''}",
+        "Redis": f"{_place(endpoints.redis_url)}{' (embedded)' if plan.embed_redis else ''}",
+        "event log": endpoints.event_log,
+        "metrics": endpoints.metrics_url,
+        "freshness": f"{plan.cache.consistency}, never staler than {format_duration(plan.cache.max_staleness)}",
+        "processes": ", ".join(f"{name} {pid}" for name, pid in stack.supervisor.processes.items()),
+    } | ({} if ready_file is None else {"ready file": str(ready_file)})
+    for name, value in facts.items():
+        console.print(f"[dim]{name:<{_NAME_WIDTH}}[/]{escape(value)}", soft_wrap=True, highlight=False)
     console.print()
     console.print("[dim]Ctrl-C stops everything.[/]", highlight=False)
 

@@ -1,14 +1,20 @@
-"""Look at a given database before anything is started on it: is all there that Tidegate needs?
+"""Look at what is given before anything is started on it: is all there that Tidegate needs?
 
 Each finding is one plain sentence and what to do about it. The services check again for themselves; here a person waits
 at a terminal and should read the reason, not the restarts of a child.
 """
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.rows import namedtuple_row
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from services.shared.runtime.addresses import split_address
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.upstream import Upstream
@@ -85,6 +91,40 @@ async def check_database(upstream: Upstream, slot: str) -> list[str]:
     if problems:
         raise PreflightError("\n".join(problems))
     return find_warnings(facts)
+
+
+async def check_redis(url: str) -> None:
+    """Check a given Redis.
+
+    Raises:
+        PreflightError: It cannot be reached or used.
+    """
+    client = Redis.from_url(url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS)
+    try:
+        await client.ping()
+    except (RedisError, OSError) as error:
+        raise PreflightError(
+            f"Redis cannot be reached: start it, or correct TIDEGATE_REDIS_URL. ({mask_secrets(str(error))})"
+        ) from error
+    finally:
+        await client.aclose()
+
+
+async def check_brokers(bootstrap: Sequence[str]) -> None:
+    """Check that one of the given Kafka brokers, at least, is there.
+
+    Raises:
+        PreflightError: None is.
+    """
+    for address in bootstrap:
+        host, port = split_address(address)
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return
+    if bootstrap:
+        raise PreflightError(f"No Kafka broker answers at {', '.join(bootstrap)}: start it, or correct --kafka.")
 
 
 def find_problems(facts: Facts) -> list[str]:

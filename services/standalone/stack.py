@@ -22,7 +22,7 @@ from services.standalone.overview import Overview
 from services.standalone.plan import Plan, with_places
 from services.standalone.ports import Reservation, reserve
 from services.standalone.postgres import EmbeddedPostgres
-from services.standalone.preflight import check_database
+from services.standalone.preflight import check_brokers, check_database, check_redis
 from services.standalone.ready_file import Endpoints, ReadyFile
 from services.standalone.supervisor import Receive, Supervisor
 from services.standalone.valkey import EmbeddedValkey
@@ -84,15 +84,13 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
         receive: Takes what the processes print.
 
     Raises:
-        PreflightError: The given database cannot be used.
+        PreflightError: The given database, Redis or Kafka cannot be used.
         StartError: A process does not become ready.
         DataDirectoryError, NoAccountError, NotInstalledError, InitError: The embedded servers cannot be had.
         ListenError: The address of the proxies or of the metrics cannot be listened on.
     """
     async with AsyncExitStack() as cleanup:
-        warnings: list[str] = []
-        if not plan.embed_postgres:
-            warnings = await check_database(plan.cache.upstream, plan.cache.slot)
+        warnings = await _check_what_is_given(plan)
         directory = open_data_directory(options.data_dir, server_account())
         cleanup.callback(directory.close)
         listen = reserve(plan.cache.listen)
@@ -120,6 +118,14 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
         cleanup.callback(ready_file.remove)
         announcement.begin(ready_file, supervisor)
         yield Stack(endpoints, plan, listen, warnings, supervisor)
+
+
+async def _check_what_is_given(plan: Plan) -> list[str]:
+    """Look at the servers that the stack does not bring along. Returns what is worth a warning."""
+    await check_brokers(plan.cache.kafka_bootstrap)
+    if not plan.embed_redis:
+        await check_redis(plan.cache.redis_url.get_secret_value())
+    return [] if plan.embed_postgres else await check_database(plan.cache.upstream, plan.cache.slot)
 
 
 async def _start_servers(

@@ -61,6 +61,18 @@ def test_nobody_at_home() -> None:
     _refused(_up(f"postgresql://app@127.0.0.1:{free_port()}/app"), "Nothing listens at 127.0.0.1:")
 
 
+def test_no_broker_at_home() -> None:
+    _refused(_up("", "--kafka", f"127.0.0.1:{free_port()}"), "No Kafka broker answers at 127.0.0.1:")
+
+
+def test_no_redis_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_REDIS_URL", f"redis://:hunter2@127.0.0.1:{free_port()}/0")
+    ran = _up("")
+
+    _refused(ran, "Redis cannot be reached: start it, or correct TIDEGATE_REDIS_URL.")
+    assert "hunter2" not in ran.stdout + ran.stderr
+
+
 def test_a_server_without_logical_decoding() -> None:
     with PostgresServer(wal_level="replica") as server:
         _refused(_up(server.url()), "ALTER SYSTEM SET wal_level = 'logical', then restart Postgres")

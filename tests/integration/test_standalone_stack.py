@@ -19,6 +19,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import ManagedProcess, wait_until
 
@@ -118,9 +119,13 @@ def test_no_secret_is_among_the_arguments_of_any_process(stack: Up) -> None:
 
 
 def test_a_change_made_directly_in_postgres_is_seen_through_the_proxy(stack: Up) -> None:
+    _see_a_change(stack)
+
+
+def _see_a_change(up: Up) -> None:
     with (
-        psycopg.connect(stack.ready["upstream_url"], autocommit=True) as direct,
-        psycopg.connect(stack.ready["database_url"], autocommit=True) as proxied,
+        psycopg.connect(up.ready["upstream_url"], autocommit=True) as direct,
+        psycopg.connect(up.ready["database_url"], autocommit=True) as proxied,
     ):
         direct.execute("CREATE TABLE things (id int PRIMARY KEY, name text)")
         direct.execute("INSERT INTO things VALUES (1, 'old')")
@@ -239,6 +244,14 @@ def test_no_process_outlives_a_killed_supervisor_and_the_data_directory_can_be_u
             up.wait_ready()
             with psycopg.connect(up.ready["database_url"]) as connection:
                 assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+
+
+def test_the_event_log_may_be_kafka(kafka_server: KafkaServer) -> None:
+    with _up("--listen", "127.0.0.1:0", "--kafka", kafka_server.bootstrap) as up:
+        up.wait_ready()
+
+        assert up.ready["event_log"] == f"kafka://{kafka_server.bootstrap}"
+        _see_a_change(up)
 
 
 def test_a_stop_during_the_start_ends_everything() -> None:
