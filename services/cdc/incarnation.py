@@ -36,6 +36,9 @@ LOG_CHECK_SECONDS = 1.0
 """How often to ask whether the event log is still the one that we write to. On an idle database nothing is written, so
 nobody else would notice that it was deleted."""
 
+CLOSE_SECONDS = 2.0
+"""How long closing the event log may take before it is cancelled."""
+
 _SLOW_SECONDS = 5.0  # a step that takes longer is explained
 
 _log = get_logger(__name__)
@@ -109,9 +112,18 @@ async def _connect(cache: CacheSettings, stack: AsyncExitStack) -> _Connections:
 async def _open_log(cache: CacheSettings, stack: AsyncExitStack) -> EventLogWriter:
     """Open the event log. The one to write to is opened after the slot was taken: by then nobody else writes."""
     writer = open_writer(cache)
-    stack.push_async_callback(writer.close)
+    stack.push_async_callback(_close_log, writer)
     await writer.open()
     return writer
+
+
+async def _close_log(writer: EventLogWriter) -> None:
+    """Close the log, and do not let it keep us: a client can miss that it is cancelled, but not twice."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await writer.close()
+    except TimeoutError:
+        _log.warning("the event log took long to close", timeout_seconds=CLOSE_SECONDS)
 
 
 async def _take_slot(cache: CacheSettings, connections: _Connections, server: Server, *, anew: bool) -> bool:
