@@ -62,6 +62,9 @@ class TurnAssembler:
     def __init__(self) -> None:
         self._data = b""
         self._start = 0  # first byte not handed out yet
+        self._late: list[bytes] = []  # chunks behind `_data`, joined to it once they can complete something
+        self._late_bytes = 0
+        self._wanted = 0  # how many bytes have to be held before it is worth looking again
         self._remaining = 0  # bytes of a too long message that are still to come
         self._remaining_ends_turn = False
         self._remaining_is_copy = False
@@ -73,7 +76,7 @@ class TurnAssembler:
     @property
     def buffered(self) -> int:
         """Bytes held back."""
-        return len(self._data) - self._start
+        return len(self._data) - self._start + self._late_bytes
 
     @property
     def open(self) -> bool:
@@ -87,11 +90,11 @@ class TurnAssembler:
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the client."""
-        if self._start == len(self._data):
-            self._data = data
+        if self._start == len(self._data) and not self._late:
+            self._data, self._start = data, 0
         else:
-            self._data = self._data[self._start :] + data
-        self._start = 0
+            self._late.append(data)
+            self._late_bytes += len(data)
 
     def next_part(self, *, within_turn: bool, copying: bool) -> Part | None:
         """Hand out the next part, or None when more bytes are needed or it must wait.
@@ -103,9 +106,13 @@ class TurnAssembler:
         Raises:
             ProtocolViolation: The bytes are not the protocol.
         """
+        if self.buffered < self._wanted:
+            return None
+        self._gather()
         if self._remaining:
             return self._continue_long()
         if self.buffered < HEADER_BYTES:
+            self._want(HEADER_BYTES)
             return None
         kind = self._data[self._start]
         if kind in _COPY:
@@ -125,6 +132,19 @@ class TurnAssembler:
             return due
         return kind in (_SYNC, _FLUSH)
 
+    def _gather(self) -> None:
+        """Join what came late. Done only when it may complete something: a slow client costs no quadratic copying."""
+        self._wanted = 0
+        if self._late:
+            self._data = b"".join((self._data[self._start :], *self._late))
+            self._start = 0
+            self._late.clear()
+            self._late_bytes = 0
+
+    def _want(self, size: int) -> None:
+        """Nothing can be handed out before so many bytes are held."""
+        self._wanted = size
+
     def _header(self, at: int) -> tuple[int, int]:
         kind, length = HEADER_UNPACK(self._data, at)
         if kind not in _KNOWN:
@@ -141,6 +161,7 @@ class TurnAssembler:
             kind, end = self._header(end)
         available = min(end, len(data))
         if available < end and available - self._start < MAX_TURN_BYTES:
+            self._want(min(end - self._start, MAX_TURN_BYTES))
             return None
         raw = self._take(available)
         self._remaining = end - available
@@ -160,6 +181,7 @@ class TurnAssembler:
             kind, end = self._header(at)
             if end > len(data):
                 if end - self._start <= MAX_TURN_BYTES:
+                    self._want(end - self._start)
                     return None
                 return self._part(at, messages, first, last=False) if messages else self._begin_long(kind, end, first)
             if (kind in _ALONE or kind == _TERMINATE or kind in _COPY) and messages:
@@ -173,6 +195,7 @@ class TurnAssembler:
                 return self._part(at, messages, first, last=True)
             if kind == _FLUSH or at - self._start > MAX_TURN_BYTES:
                 return self._part(at, messages, first, last=False)
+        self._want(at - self._start + HEADER_BYTES)
         return None
 
     def _part(self, end: int, messages: list[Boundary], first: bool, *, last: bool) -> Part:

@@ -75,7 +75,8 @@ def parts_of(pieces: list[bytes]) -> list[Part]:
             parts.append(part)
         assert assembler.buffered <= MAX_TURN_BYTES
     assembler.feed(b"")
-    parts.append(Part(PartKind.TURN, assembler._data[assembler._start :], (), False, False))  # what is still held
+    held = b"".join((assembler._data[assembler._start :], *assembler._late))
+    parts.append(Part(PartKind.TURN, held, (), False, False))
     return parts
 
 
