@@ -14,7 +14,7 @@ _CONFIGURATION = """
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {listen_port}
-auth_type = any
+auth_type = trust
 auth_file = {directory}/users
 pool_mode = session
 max_client_conn = 1000
@@ -55,7 +55,7 @@ class PgBouncer:
 def _program() -> str:
     found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if found is None and os.geteuid() == 0 and Path("/usr/bin/apt-get").exists():
-        subprocess.run(["apt-get", "install", "-y", "-qq", "pgbouncer"], check=False, capture_output=True)
+        subprocess.run(["sh", "-c", "apt-get update -qq && apt-get install -y -qq pgbouncer"], check=False, capture_output=True)
         found = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
     if found is None:
         raise ServerError("pgbouncer is not installed: apt-get install pgbouncer")
