@@ -137,7 +137,7 @@ class Session(asyncio.Protocol):
         """The client has caught up. Called by the loop."""
         self._client_full = False
         self._upstream.resume_reading()
-        self._regulate()
+        self._pump()
 
     def end(self, sqlstate: Sqlstate, message: str) -> None:
         """End the session with an error that the client sees."""
@@ -181,9 +181,12 @@ class Session(asyncio.Protocol):
     # -- turns
 
     def _pump(self) -> None:
-        """Handle what the client has sent, as far as it can be handled now."""
+        """Handle what the client has sent, as far as it can be handled now.
+
+        No turn is begun while the client does not read: a client that asks ahead would pile up its answers here.
+        """
         try:
-            while self._stage is _Stage.IDLE or self._stage is _Stage.FORWARDED:
+            while self._stage is _Stage.FORWARDED or (self._stage is _Stage.IDLE and not self._client_full):
                 copying = self._exchange is not None and self._exchange.copying
                 part = self._assembler.next_part(within_turn=self._stage is _Stage.FORWARDED, copying=copying)
                 if part is None:
