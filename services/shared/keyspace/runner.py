@@ -1,5 +1,6 @@
 """Runs scripts in Redis: by their digest, several at once, loading them when Redis does not know them."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
@@ -26,9 +27,12 @@ class BucketOutOfMemory(BucketUnavailable):
 class ScriptRunner:
     """Runs the scripts of one bucket. Methods raise `BucketUnavailable`."""
 
-    def __init__(self, client: "redis.asyncio.Redis", meta_key: str, names: Sequence[str]) -> None:
+    def __init__(
+        self, client: "redis.asyncio.Redis", meta_key: str, names: Sequence[str], timeout: float | None
+    ) -> None:
         self._client: Any = client  # its commands are not typed
         self._meta_key = meta_key
+        self._timeout = timeout
         self._scripts = {name: load_script(name) for name in names}
 
     async def load(self) -> None:
@@ -38,7 +42,7 @@ class ScriptRunner:
 
     async def command(self, *arguments: Argument) -> Any:
         """Run a command that is no script."""
-        return await _translated(self._client.execute_command(*arguments))
+        return await self._translated(self._client.execute_command(*arguments))
 
     async def run(self, name: str, *arguments: Argument) -> Any:
         """Run one script and return its reply."""
@@ -50,10 +54,10 @@ class ScriptRunner:
         When Redis has forgotten the scripts, all are sent again; those that did run the first time run twice, for which
         every one of them allows.
         """
-        replies = await _translated(self._send(calls))
+        replies = await self._translated(self._send(calls))
         if any(isinstance(reply, NoScriptError) for reply in replies):
             await self.load()
-            replies = await _translated(self._send(calls))
+            replies = await self._translated(self._send(calls))
         for reply in replies:
             if isinstance(reply, OutOfMemoryError):
                 raise BucketOutOfMemory(_describe(reply)) from reply
@@ -75,14 +79,14 @@ class ScriptRunner:
     def _evalsha(self, name: str, arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
         return "EVALSHA", self._scripts[name].sha, 1, self._meta_key, *arguments
 
-
-async def _translated(waiting: Awaitable[_Result]) -> _Result:
-    """Turn the client's errors into ours."""
-    try:
-        return await waiting
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError
-        raise BucketUnavailable(_describe(error)) from error
+    async def _translated(self, waiting: Awaitable[_Result]) -> _Result:
+        """Wait no longer than the time-out, and turn the client's errors into ours."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await waiting
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise BucketUnavailable(_describe(error)) from error
 
 
 def _describe(error: Exception) -> str:
-    return f"bucket in Redis: {type(error).__name__}: {error}"
+    return f"bucket in Redis: {type(error).__name__}: {str(error) or 'no answer in time'}"

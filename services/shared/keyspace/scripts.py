@@ -6,7 +6,7 @@ positions that were stored together with their effects, and every loss ends in a
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,9 +18,9 @@ from services.shared.keyspace.keys import Keys, format_text
 from services.shared.keyspace.outcome import Outcome, Refusal
 from services.shared.keyspace.replies import EntryHit, ReadMiss, ReadReply, pairs, parse_read
 from services.shared.keyspace.runner import BucketOutOfMemory, BucketUnavailable, ScriptRunner
-from services.shared.keyspace.state import BucketState, Followed, Registry, bucket_epoch_text, parse_registry
+from services.shared.keyspace.state import BucketState, EpochBegin, Registry, bucket_epoch_text, parse_registry
 from services.shared.keyspace.steps import Step
-from services.shared.lsn import NO_LSN, Lsn, sortable
+from services.shared.lsn import sortable
 from services.shared.position import Position
 from services.shared.relation import Shape
 
@@ -51,29 +51,6 @@ _Parsed = TypeVar("_Parsed")
 
 
 @dataclass(frozen=True, slots=True)
-class EpochBegin:
-    """Where a bucket epoch begins.
-
-    Attributes:
-        stream_epoch: Text of the stream epoch.
-        owner: Whose bucket it is.
-        positions: Position per partition that counts as applied, and is the floor.
-        places: Where reading of the log goes on, per partition.
-        reason: Why, for people.
-        highest_commit: Up to here commits count as applied, for fills from a hot standby.
-        followed: Relations known to be followed, beside those kept from the same stream epoch.
-    """
-
-    stream_epoch: str
-    owner: str
-    positions: tuple[Position, ...]
-    places: tuple[str, ...]
-    reason: str
-    highest_commit: Lsn = NO_LSN
-    followed: Mapping[int, Followed] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Sweep:
     """Where a sweep stands: the next cursor (0: once around), and what this part of it removed."""
 
@@ -89,15 +66,22 @@ class Bucket:
     """
 
     def __init__(
-        self, client: "redis.asyncio.Redis", cache: str, partition_count: int, max_entry_age: float = 600.0
+        self,
+        client: "redis.asyncio.Redis",
+        cache: str,
+        partition_count: int,
+        max_entry_age: float = 600.0,
+        timeout: float | None = 5.0,
     ) -> None:
         """Wrap a client, which stays the caller's to close.
 
         Args:
-            client: It must not decode replies; its time-outs are the bucket's.
+            client: It must not decode replies. It had better have no socket time-out: that costs a task a command, and
+                up to Python 3.11 a cancellation now and then.
             cache: Name of the cache.
             partition_count: Partitions of the event log.
             max_entry_age: Seconds after which an entry is gone in any case.
+            timeout: Seconds that Redis may take for one call; None for ever.
 
         Raises:
             ValueError: The client decodes replies, which are bytes.
@@ -108,7 +92,7 @@ class Bucket:
         self.partition_count = partition_count
         self._format = format_text(partition_count)
         self._age_ms = max(1, int(max_entry_age * 1000))
-        self._runner = ScriptRunner(client, self.keys.meta, _SCRIPTS)
+        self._runner = ScriptRunner(client, self.keys.meta, _SCRIPTS, timeout)
 
     async def load(self) -> None:
         """Load the scripts into Redis; one that is missing later is loaded by itself."""

@@ -110,6 +110,29 @@ class Followed:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochBegin:
+    """Where a bucket epoch begins.
+
+    Attributes:
+        stream_epoch: Text of the stream epoch.
+        owner: Whose bucket it is.
+        positions: Position per partition that counts as applied, and is the floor.
+        places: Where reading of the log goes on, per partition.
+        reason: Why, for people.
+        highest_commit: Up to here commits count as applied, for fills from a hot standby.
+        followed: Relations known to be followed, beside those kept from the same stream epoch.
+    """
+
+    stream_epoch: str
+    owner: str
+    positions: tuple[Position, ...]
+    places: tuple[str, ...]
+    reason: str
+    highest_commit: Lsn = NO_LSN
+    followed: Mapping[int, Followed] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """The bucket, its shapes and its followed relations, read at one moment.
 

@@ -1,0 +1,33 @@
+"""How many tags a relation may evict: beyond that the relation is evicted as a whole. Pure.
+
+Every tag is remembered for as long as an entry may live. A relation that changes so fast has few hits to lose.
+"""
+
+TAGS_PER_SECOND = 5_000
+
+
+class TagBudget:
+    """Counts tags by relation, second by second."""
+
+    def __init__(self, tags_per_second: int = TAGS_PER_SECOND) -> None:
+        self._tags_per_second = tags_per_second
+        self._second = 0
+        self._spent: dict[int, int] = {}
+
+    def spend(self, relation: int, tags: int, now: float) -> bool:
+        """Take tags from a relation's budget.
+
+        Args:
+            relation: The relation.
+            tags: How many.
+            now: Seconds of a monotonic clock.
+
+        Returns:
+            False when there are not as many left in this second.
+        """
+        if int(now) != self._second:
+            self._second = int(now)
+            self._spent.clear()
+        spent = self._spent.get(relation, 0) + tags
+        self._spent[relation] = spent
+        return spent <= self._tags_per_second

@@ -1,0 +1,41 @@
+"""The shapes that row changes are matched with, by relation. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.shared.keyspace.state import Registry
+from services.shared.relation import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredShapes:
+    """All shapes of one registry version.
+
+    Attributes:
+        version: The version; an eviction that was planned with another one is refused.
+        by_relation: The shapes with columns. The one without is every relation's, registered or not.
+    """
+
+    version: str
+    by_relation: Mapping[int, tuple[Shape, ...]]
+
+    def of(self, relation: int) -> tuple[Shape, ...]:
+        """Return a relation's shapes with columns."""
+        return self.by_relation.get(relation, ())
+
+
+NO_SHAPES = RegisteredShapes("", {})
+
+
+def registered_shapes(registry: Registry) -> RegisteredShapes:
+    """Sort a registry's shapes by relation.
+
+    Raises:
+        ValueError: One of them is no shape.
+    """
+    by_relation: dict[int, tuple[Shape, ...]] = {}
+    for shape_id in sorted(registry.shapes):
+        shape = Shape.parse(shape_id)
+        if shape.columns:
+            by_relation[shape.relation] = (*by_relation.get(shape.relation, ()), shape)
+    return RegisteredShapes(registry.version, by_relation)
