@@ -45,7 +45,6 @@ class ClientConnection(asyncio.Protocol):
             loopback: The port is reachable from this host only.
         """
         self._database = database
-        self._loopback = loopback
         self._client: asyncio.Transport | None = None
         self._upstream: UpstreamConnection | None = None
         self._startup: StartupBuffer | None = StartupBuffer()
