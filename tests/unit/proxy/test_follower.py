@@ -292,8 +292,19 @@ def test_a_registry_that_another_worker_added_to_is_read(worker: Worker) -> None
 
 def test_a_registration_in_another_epoch_is_not_believed(worker: Worker) -> None:
     worker.bucket.epoch = worker.bucket.epoch.replace("#1", "#2")
+    worker.bucket.shapes[KEY_SHAPE.id] = (at(0),)
     worker.register(KEY_SHAPE)
     assert worker.follower.shapes == {}
+
+
+def test_a_probe_that_was_answered_before_the_bucket_was_read_anew_proves_nothing(worker: Worker) -> None:
+    worker.follower.drop("by hand")
+    worker.prove(300)
+    worker.bucket.watermarks = [Lsn(401)]
+    assert worker.step() == ""
+    assert not worker.freshness.is_fresh()
+    worker.prove(400)
+    assert worker.freshness.is_fresh()
 
 
 # -- what is followed

@@ -162,6 +162,10 @@ def test_the_oldest_goes_first_but_what_was_hit_gets_a_second_chance() -> None:
     assert [one.live for one in kept] == [True, False, True, True]
     assert l1.get(b"new") is not None
     assert l1.bytes_used == 4 * size
+    kept[0].hits += 1
+    for number in range(20, 24):
+        l1.insert(entry(bytes([number]), rows=rows))
+    assert kept[0].live
     for number in range(10, 14):  # without another hit it goes like all the others
         l1.insert(entry(bytes([number]), rows=rows))
     assert not kept[0].live

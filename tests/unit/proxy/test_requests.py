@@ -95,6 +95,7 @@ NOT_OF_THE_FORM: dict[str, list[FrontendMessage]] = {
     "sync": [Sync()],
     "row limit": [PARSE, BIND, Execute(b"", 1), Sync()],
     "named portal": [PARSE, Bind(b"p", b"", (), (b"7",), ()), Execute(b"p"), Sync()],
+    "another portal bound": [PARSE, Bind(b"p", b"", (), (b"7",), ()), EXECUTE, Sync()],
     "another portal executed": [PARSE, BIND, Execute(b"p"), Sync()],
     "another portal described": [PARSE, BIND, Describe(Target.PORTAL, b"p"), EXECUTE, Sync()],
     "statement described": [PARSE, Describe(Target.STATEMENT, b""), BIND, EXECUTE, Sync()],
