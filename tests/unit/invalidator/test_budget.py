@@ -1,0 +1,12 @@
+"""How many tags a relation may evict in a second."""
+
+from services.invalidator.budget import TagBudget
+
+
+def test_is_counted_by_relation_and_second() -> None:
+    budget = TagBudget(tags_per_second=10)
+    assert budget.spend(1, 6, now=5.0)
+    assert budget.spend(2, 10, now=5.1)
+    assert not budget.spend(1, 5, now=5.9)
+    assert budget.spend(1, 10, now=6.0)
+    assert not budget.spend(1, 1, now=6.5)

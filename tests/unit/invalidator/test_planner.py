@@ -1,0 +1,122 @@
+"""What a row change evicts, for each replica identity and each way of not knowing a value."""
+
+import pytest
+
+from schemas.changes import RowChange
+from services.invalidator.planner import MAX_TAGS_PER_RECORD, Plan, plan_changes, plan_wide
+from services.shared.keyspace.tags import shape_tag
+from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
+from tests.unit.invalidator.event_samples import ORDERS, changes, delete, hashed, insert, update
+
+INT4, TEXT, FLOAT8 = 23, 25, 701
+BY_ID = Shape(ORDERS, (ShapeColumn("id", INT4),))
+BY_CUSTOMER = Shape(ORDERS, (ShapeColumn("customer", INT4),))
+BY_BOTH = Shape(ORDERS, (ShapeColumn("id", INT4), ShapeColumn("customer", INT4)))
+BY_NOTE = Shape(ORDERS, (ShapeColumn("note", TEXT),))
+BY_WEIGHT = Shape(ORDERS, (ShapeColumn("weight", FLOAT8),))
+
+ALL = relation_tag(ORDERS)
+
+
+def order(identity: int) -> str:
+    return value_tag(BY_ID, [str(identity).encode()])
+
+
+def customer(number: int) -> str:
+    return value_tag(BY_CUSTOMER, [str(number).encode()])
+
+
+ANY_CUSTOMER = shape_tag(BY_CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    ("row", "tags"),
+    [
+        pytest.param(insert({"id": "1", "customer": "7"}), {order(1), customer(7)}, id="insert"),
+        pytest.param(delete({"id": "1", "customer": "7"}), {order(1), customer(7)}, id="delete, full"),
+        pytest.param(delete({"id": "1"}), {order(1), ANY_CUSTOMER}, id="delete, key"),
+        pytest.param(delete(None), {shape_tag(BY_ID), ANY_CUSTOMER}, id="delete, nothing"),
+        pytest.param(
+            update({"id": "1", "customer": "8"}, old={"id": "1", "customer": "7"}),
+            {order(1), customer(7), customer(8)},
+            id="update, full",
+        ),
+        pytest.param(
+            update({"id": "1", "customer": "8"}), {order(1), customer(8), ANY_CUSTOMER}, id="update, key unchanged"
+        ),
+        pytest.param(
+            update({"id": "2", "customer": "8"}, old={"id": "1"}),
+            {order(1), order(2), customer(8), ANY_CUSTOMER},
+            id="update of the key",
+        ),
+        pytest.param(insert({"id": "1", "customer": None}), {order(1)}, id="NULL equals nothing"),
+        pytest.param(
+            update({"id": "1", "customer": None}, old={"id": "1", "customer": "7"}),
+            {order(1), customer(7)},
+            id="becomes NULL",
+        ),
+        pytest.param(insert({"id": "1"}), {order(1), ANY_CUSTOMER}, id="a column that is not there"),
+        pytest.param(insert({"id": "x", "customer": "7"}), {shape_tag(BY_ID), customer(7)}, id="no canonical form"),
+    ],
+)
+def test_the_row_before_and_the_row_after(row: RowChange, tags: set[str]) -> None:
+    plan = plan_changes(changes(row), (BY_ID, BY_CUSTOMER))
+    assert set(plan.tags) == {ALL} | tags
+    assert not plan.wide
+
+
+def test_without_shapes_only_the_relation() -> None:
+    assert plan_changes(changes(insert({"id": "1"})), ()) == Plan((ALL,))
+
+
+def test_several_rows_share_tags() -> None:
+    rows = [insert({"id": "1", "customer": "7"}), insert({"id": "2", "customer": "7"})]
+    plan = plan_changes(changes(*rows), (BY_ID, BY_CUSTOMER))
+    assert plan.tags == (ALL, order(1), customer(7), order(2))
+
+
+class TestShapesOfSeveralColumns:
+    def test_are_matched_as_a_whole(self) -> None:
+        plan = plan_changes(changes(insert({"id": "1", "customer": "7"})), (BY_BOTH,))
+        assert plan.tags == (ALL, value_tag(BY_BOTH, [b"1", b"7"]))
+
+    def test_widen_when_one_of_them_is_unknown(self) -> None:
+        plan = plan_changes(changes(delete({"id": "1"})), (BY_BOTH,))
+        assert plan.tags == (ALL, shape_tag(BY_BOTH))
+
+    @pytest.mark.parametrize("row", [{"id": None}, {"id": None, "customer": "7"}, {"id": "x", "customer": None}])
+    def test_match_nothing_when_one_of_them_is_null(self, row: dict[str, str | None]) -> None:
+        assert plan_changes(changes(delete({**row})), (BY_BOTH,)).tags == (ALL,)
+
+
+class TestLongValues:
+    def test_that_did_not_change_are_taken_from_the_old_row(self) -> None:
+        row = update({"id": "1"}, old={"id": "1", "note": "long"}, unchanged=("note",))
+        assert plan_changes(changes(row), (BY_NOTE,)).tags == (ALL, value_tag(BY_NOTE, [b"long"]))
+
+    def test_that_did_not_change_and_are_nowhere_widen(self) -> None:
+        row = update({"id": "1"}, unchanged=("note",))
+        assert plan_changes(changes(row), (BY_NOTE,)).tags == (ALL, shape_tag(BY_NOTE))
+
+    def test_that_are_hashed_match_by_their_hash(self) -> None:
+        plan = plan_changes(changes(insert({"note": hashed(1_000)})), (BY_NOTE,))
+        assert plan.tags == (ALL, value_tag(BY_NOTE, [b"sha256:" + b"ab" * 32]))
+
+    def test_that_are_short_and_hidden_widen(self) -> None:
+        plan = plan_changes(changes(insert({"note": hashed(5), "id": hashed(5)})), (BY_NOTE, BY_ID))
+        assert set(plan.tags) == {ALL, shape_tag(BY_NOTE), shape_tag(BY_ID)}
+
+
+def test_types_without_a_canonical_form_widen() -> None:
+    assert plan_changes(changes(insert({"weight": "1.5"})), (BY_WEIGHT,)).tags == (ALL, shape_tag(BY_WEIGHT))
+
+
+def test_a_table_without_a_key_widens_every_update() -> None:
+    plan = plan_changes(changes(update({"id": "1"}), key=()), (BY_ID,))
+    assert set(plan.tags) == {ALL, order(1), shape_tag(BY_ID)}
+
+
+def test_too_many_tags_become_the_whole_relation() -> None:
+    rows = [insert({"id": str(number)}) for number in range(MAX_TAGS_PER_RECORD)]
+    assert plan_changes(changes(*rows), (BY_ID,)) == plan_wide(ORDERS) == Plan((ALL,), wide=True)
+    assert not plan_changes(changes(*rows[1:]), (BY_ID,)).wide
