@@ -59,6 +59,10 @@ class ProxiedPostgres:
         """Begin a session through the proxy that speaks the protocol by hand."""
         return WireClient(self.url()).start()
 
+    def direct_wire(self) -> WireClient:
+        """Begin such a session without the proxy."""
+        return WireClient(self.direct_url).start()
+
     def hits(self) -> float:
         """Return how many answers came from the cache."""
         return sum(self.stack.counter(name) for name in _HITS)
