@@ -3,8 +3,6 @@
 import time
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from services.invalidator.budget import TagBudget
 from services.invalidator.consumer import Consumer
@@ -16,6 +14,7 @@ from services.invalidator.upkeep import Upkeep, check_memory_policy
 from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogError, LogUnsuitable
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
+from services.shared.redis_client import connect
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.logging import cache_context, get_logger
@@ -53,23 +52,12 @@ async def run_invalidator(
     """
     statistics = statistics or InvalidatorStatistics()
     statistics.register(telemetry)
-    client = connect(cache)
+    client = connect(cache.redis_url.get_secret_value(), REDIS_TIMEOUT_SECONDS, None)  # the bucket has a time-out
     try:
         with cache_context(cache.name):
             await _run_for_ever(cache, client, statistics)
     finally:
         await client.aclose()
-
-
-def connect(cache: CacheSettings) -> "redis.asyncio.Redis":
-    """Return a client that repeats nothing by itself: scripts may run twice, but whoever sent them decides that."""
-    return redis.asyncio.Redis.from_url(
-        cache.redis_url.get_secret_value(),
-        protocol=2,
-        socket_timeout=None,  # the bucket has a time-out of its own
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 async def _run_for_ever(cache: CacheSettings, client: "redis.asyncio.Redis", statistics: InvalidatorStatistics) -> None:

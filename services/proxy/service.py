@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
@@ -16,6 +15,7 @@ from services.proxy.metrics import register_metrics
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.pgwire.sqlstate import Sqlstate
+from services.shared.redis_client import connect
 from services.shared.runtime.lifecycle import Refusal, run_together
 from services.shared.runtime.logging import cache_context
 from services.shared.runtime.settings import CacheSettings, Settings
@@ -23,7 +23,7 @@ from services.shared.runtime.telemetry import Telemetry
 
 _BACKLOG = 1024  # clients that may wait to be accepted, as a pool that starts up opens all at once
 _REDIS_CONNECT_SECONDS = 1.0
-_REDIS_ANSWER_SECONDS = 2.0  # above the time that the feed's reader blocks; what a client waits for has its own bound
+_REDIS_ANSWER_SECONDS = 2.0  # for what no client waits for; a client's query has its own bound
 
 _log = structlog.get_logger()
 
@@ -68,10 +68,13 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_por
 @asynccontextmanager
 async def _cached_database(settings: CacheSettings) -> AsyncIterator[CachedDatabase]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
-    commands = _redis(settings)
-    feed_reader = _redis(settings)
+    redis_url = settings.redis_url.get_secret_value()
+    commands = connect(redis_url, _REDIS_CONNECT_SECONDS, None)
+    feed_reader = connect(redis_url, _REDIS_CONNECT_SECONDS, None)
     try:
-        bucket = Bucket(commands, settings.name, settings.partitions, settings.max_entry_age)
+        bucket = Bucket(
+            commands, settings.name, settings.partitions, settings.max_entry_age, timeout=_REDIS_ANSWER_SECONDS
+        )
         yield CachedDatabase(settings, bucket, Feed(feed_reader, settings.name, settings.partitions))
     finally:
         for client in (commands, feed_reader):
@@ -79,16 +82,6 @@ async def _cached_database(settings: CacheSettings) -> AsyncIterator[CachedDatab
                 await client.aclose()
             except (RedisError, OSError) as error:
                 _log.debug("a redis connection did not close", error=repr(error))
-
-
-def _redis(settings: CacheSettings) -> "redis.asyncio.Redis":
-    return redis.asyncio.Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        decode_responses=False,
-        socket_connect_timeout=_REDIS_CONNECT_SECONDS,
-        socket_timeout=_REDIS_ANSWER_SECONDS,
-        socket_keepalive=True,
-    )
 
 
 async def _listen(

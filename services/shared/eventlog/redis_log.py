@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable, LogUnsuitable
+from services.shared.redis_client import connect
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 """An entry of a stream as the client gives it: its id and its fields."""
@@ -93,17 +91,6 @@ def follow(partition: int, place: str, entries: Sequence[Entry]) -> list[LogReco
         place = record.next_place
         records.append(record)
     return records
-
-
-def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
-    """Make a client that repeats nothing by itself: an XADD that got through would be refused the second time."""
-    return redis.asyncio.Redis.from_url(
-        redis_url,
-        protocol=2,  # one form of replies, whatever the client's default is
-        socket_timeout=reply_timeout,
-        socket_connect_timeout=connect_timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 @contextmanager

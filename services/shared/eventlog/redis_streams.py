@@ -22,9 +22,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
-from services.shared.eventlog.redis_log import Entry, RedisLog, connect, follow, translated
+from services.shared.eventlog.redis_log import Entry, RedisLog, follow, translated
 from services.shared.lsn import Lsn
 from services.shared.position import Position, parse_stream_id
+from services.shared.redis_client import connect
 
 COMMAND_TIMEOUT = 5.0  # seconds; longer than an fsync on a busy disk, much shorter than a person's patience
 DEFAULT_MAX_LENGTH = 200_000
