@@ -174,6 +174,8 @@ CONVERSATIONS: dict[str, list[Step]] = {
         turn(*_run("SELECT price FROM items WHERE id = $1", b"3"), Sync()),
         turn(Bind(b"", b"", (), (b"5",), ()), Describe(Target.PORTAL, b""), Execute(b""), Sync()),
         turn(Describe(Target.STATEMENT, b""), Sync()),
+        turn(_query("SELECT name FROM items WHERE id = 5"), _query("SELECT name FROM items WHERE id = 5")),
+        turn(Bind(b"", b"", (), (b"5",), ()), Execute(b""), Sync()),
         turn(*_run("SELECT name FROM items WHERE id = $1", b"3"), Sync()),
         turn(Parse(b"", b"SELECT broken FROM items"), Sync()),
         turn(Bind(b"", b"", (), (b"3",), ()), Execute(b""), Sync()),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import psycopg
 import pytest
 
-from services.shared.pgwire.frontend import Query
+from services.shared.pgwire.frontend import Bind, Execute, Parse, Query, Sync
 from services.shared.pgwire.startup import SSL_REQUEST_CODE, VERSION_3_2
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
 from tests.integration.relay_conversations import CONVERSATIONS, SQL, Step
@@ -234,6 +234,23 @@ def test_a_client_that_never_reads_does_not_grow_the_proxy(proxied: ProxiedPostg
 def test_ten_thousand_queries_sent_ahead_do_not_grow_the_proxy(proxied: ProxiedPostgres) -> None:
     with proxied.wire() as client:
         assert _grown_by_turns_ahead(proxied, client, Query(b"SELECT repeat('x', 20000)").encode(), 10_000) < 48 * _MIB
+
+
+def test_hits_asked_ahead_do_not_grow_the_proxy(proxied: ProxiedPostgres) -> None:
+    """Thirty bytes ask for a hundred thousand: one read from the socket holds thousands of such turns."""
+    turn = Bind(b"", b"s", (), (), ()).encode() + Execute(b"").encode() + Sync().encode()
+    with proxied.wire() as client:
+        client.turns(Parse(b"s", b"SELECT body FROM documents WHERE id = 1"), Sync())
+
+        def run() -> None:
+            client.send(turn)
+            client.read_until("Z")
+
+        proxied.wait_cached(run)
+        hits = proxied.hits()
+
+        assert _grown_by_turns_ahead(proxied, client, turn, 2_000) < 48 * _MIB
+        assert proxied.hits() - hits > 1_000
 
 
 def _grown_by_turns_ahead(proxied: ProxiedPostgres, client: WireClient, turn: bytes, turns: int) -> int:
