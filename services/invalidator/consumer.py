@@ -30,7 +30,7 @@ from services.shared.lsn import NO_LSN, Lsn
 from services.shared.position import START, Position
 from services.shared.runtime.logging import get_logger
 
-_READ_WAIT_SECONDS = 0.5  # a silent log is left this often, to see whether an epoch was asked for
+_READ_WAIT_SECONDS = 0.5  # a silent log is left this often, to look at the bucket
 _BATCH_STEPS = 64  # in flight at once: enough to hide the round trip, few enough to plan anew
 _TAIL_RECORDS = 2_000  # what is followed is described again every minute; the rest of the tail need not be complete
 
@@ -116,7 +116,20 @@ class Consumer:
         except LogGap as gap:
             await self._meet_log_gap(gap)
             return
-        await self._take(records)
+        if records:
+            await self._take(records)
+        else:
+            await self._compare()
+
+    async def _compare(self) -> None:
+        """See to a bucket that changed while the log was silent: no step would ever meet with a refusal."""
+        state = await self._bucket.state()
+        behind = any(
+            theirs < track.chain.position for theirs, track in zip(state.positions, self._tracks, strict=False)
+        )
+        if state.bucket_epoch != self.epoch or behind:
+            self._statistics.rewinds += 1
+            await self._adopt()
 
     async def _take(self, records: Sequence[LogRecord]) -> None:
         """Apply records, until the bucket has to be adopted anew; what is left is read again from its place."""

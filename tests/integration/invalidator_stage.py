@@ -1,7 +1,7 @@
 """A stage for invalidators: one Redis with a log written by hand, invalidators that start and stop, a proxy's view."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import redis.asyncio
@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from services.invalidator.service import run_invalidator
 from services.invalidator.statistics import InvalidatorStatistics
-from services.shared.eventlog.redis_streams import RedisStreamWriter
+from services.shared.eventlog.factory import open_writer
+from services.shared.eventlog.log import EventLogWriter
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketState, BucketUnavailable, EntryHit, Refusal, StoredEntry
 from services.shared.keyspace.tags import occurrence_tags
@@ -41,17 +42,12 @@ class Invalidator:
 class Stage:
     """What a test of the invalidator needs."""
 
-    def __init__(self, server: RedisServer, client: "redis.asyncio.Redis", writer: RedisStreamWriter) -> None:
-        self.server = server
+    def __init__(self, client: "redis.asyncio.Redis", writer: EventLogWriter, settings: CacheSettings) -> None:
         self.client = client
-        self.author = LogAuthor(writer)
-        self.bucket = Bucket(client, CACHE, 1)
-        self.feed = Feed(client, CACHE, 1)
-        self.settings = CacheSettings(
-            name=CACHE,
-            database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
-            redis_url=SecretStr(server.url),
-        )
+        self.author = LogAuthor(writer, settings.partitions)
+        self.bucket = Bucket(client, CACHE, settings.partitions)
+        self.feed = Feed(client, CACHE, settings.partitions)
+        self.settings = settings
         self.invalidators: list[Invalidator] = []
 
     def start(self) -> Invalidator:
@@ -66,6 +62,12 @@ class Stage:
         await self.author.follow()
         await self.author.watermark()
 
+    async def new_writer(self) -> None:
+        """Write on to what there is now: a writer that failed stays so."""
+        await self.author.writer.close()
+        self.author.writer = open_writer(self.settings)
+        await self.author.writer.open()
+
     async def covered(self, w: Lsn | None = None) -> BucketState:
         """Write a watermark (or take the given one), and wait until the bucket has it."""
         awaited = await self.author.watermark() if w is None else w
@@ -78,10 +80,10 @@ class Stage:
         await until(has_it)
         return await self.bucket.state()
 
-    async def fill(self, name: str, *tags: str, shapes: Sequence[Shape] = ()) -> Refusal:
+    async def fill(self, name: str, *tags: str, shapes: Sequence[Shape] = (), relation: int = ORDERS) -> Refusal:
         """Store an answer asked for just now."""
         state = await self.bucket.state()
-        entry = StoredEntry(state.positions, tags, (ORDERS,), tuple(shape.id for shape in shapes), name.encode())
+        entry = StoredEntry(state.positions, tags, (relation,), tuple(shape.id for shape in shapes), name.encode())
         return await self.bucket.fill(state.bucket_epoch, state.positions, name.encode(), entry)
 
     async def fill_value(self, name: str, shape: Shape, value: int) -> None:
@@ -102,16 +104,58 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(server: RedisServer) -> AsyncIterator[Stage]:
+async def staged(server: RedisServer, partitions: int = 1, event_log: str = "redis") -> AsyncIterator[Stage]:
     """Set a stage on a server, and clear it afterwards."""
+    settings = CacheSettings(
+        name=CACHE,
+        database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
+        redis_url=SecretStr(server.url),
+        event_log=event_log,
+        partitions=partitions,
+    )
     client = redis.asyncio.Redis.from_url(server.url)
-    writer = RedisStreamWriter(server.url, f"tidegate:{{{CACHE}}}:", 1)
+    writer = open_writer(settings)
     await writer.open()
-    stage = Stage(server, client, writer)
+    stage = Stage(client, writer, settings)
     try:
         yield stage
     finally:
         for invalidator in stage.invalidators:
             await invalidator.stop()
-        await writer.close()
+        await stage.author.writer.close()
         await client.aclose()
+
+
+def play(
+    server: RedisServer, scenario: Callable[[Stage], Awaitable[None]], partitions: int = 1, event_log: str = "redis"
+) -> None:
+    """Run a scenario on a stage of its own."""
+
+    async def run() -> None:
+        async with asyncio.timeout(30), staged(server, partitions, event_log) as stage:
+            await scenario(stage)
+
+    asyncio.run(run())
+
+
+ALL = frozenset(("order 1", "order 2", "customer 7", "customer 8", "everything"))
+
+
+async def fill_everything(stage: Stage) -> None:
+    """Store answers of every sort about the orders."""
+    await stage.fill_value("order 1", BY_ID, 1)
+    await stage.fill_value("order 2", BY_ID, 2)
+    await stage.fill_value("customer 7", BY_CUSTOMER, 7)
+    await stage.fill_value("customer 8", BY_CUSTOMER, 8)
+    await stage.fill_all("everything")
+    assert await stage.hits(*ALL) == ALL
+
+
+async def is_true(value: bool) -> bool:
+    """A condition for `until` that needs no waiting by itself."""
+    return value
+
+
+async def has_other_epoch(stage: Stage, epoch: str) -> bool:
+    """Tell whether the bucket is in another epoch than this one."""
+    return (await stage.bucket.state()).bucket_epoch not in ("", epoch)

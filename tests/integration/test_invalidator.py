@@ -1,48 +1,28 @@
-"""The invalidator on a real log and a real bucket: what it evicts, and that nothing it loses leaves a stale answer."""
+"""The invalidator on a real log and a real bucket: what it evicts, how it restarts, and that twins get along."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.invalidator.reasons import EpochReason
-from services.shared.eventlog.redis_streams import RedisStreamWriter
+from services.invalidator.budget import TagBudget
+from services.invalidator.consumer import Consumer
+from services.invalidator.events import owner_of
+from services.invalidator.evictor import Evictor
+from services.invalidator.reasons import EpochReason, OtherOwnerError
+from services.invalidator.statistics import InvalidatorStatistics
+from services.shared.eventlog.factory import open_reader
 from services.shared.keyspace.feed import FeedKind
+from services.shared.keyspace.outcome import Outcome
 from services.shared.keyspace.scripts import Refusal
-from services.shared.position import START, Position
+from services.shared.keyspace.state import EpochBegin
+from services.shared.position import START
 from services.shared.relation import relation_tag
-from services.shared.runtime.lifecycle import Refusal as ServiceRefusal
 from tests.integration.bucket_driver import until
-from tests.integration.invalidator_stage import BY_CUSTOMER, BY_ID, Stage, staged
-from tests.integration.log_author import CACHE, ORDERS, LogAuthor, delete, insert, update
-from tests.servers.redis import FLAVOURS, RedisServer
-
-
-@pytest.fixture(params=FLAVOURS)
-def own_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """A server that the test may kill."""
-    with RedisServer(request.param) as server:
-        yield server
-
-
-def play(server: RedisServer, scenario: Callable[[Stage], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(30), staged(server) as stage:
-            await scenario(stage)
-
-    asyncio.run(run())
-
-
-ALL = ("order 1", "order 2", "customer 7", "customer 8", "everything")
-
-
-async def fill_everything(stage: Stage) -> None:
-    await stage.fill_value("order 1", BY_ID, 1)
-    await stage.fill_value("order 2", BY_ID, 2)
-    await stage.fill_value("customer 7", BY_CUSTOMER, 7)
-    await stage.fill_value("customer 8", BY_CUSTOMER, 8)
-    await stage.fill_all("everything")
-    assert await stage.hits(*ALL) == set(ALL)
+from tests.integration.invalidator_stage import ALL, BY_CUSTOMER, Stage, fill_everything, has_other_epoch, play
+from tests.integration.log_author import CACHE, ITEMS, ORDERS, LogAuthor, delete, insert, update
+from tests.servers.kafka import KafkaServer
+from tests.servers.redis import RedisServer
 
 
 class TestEvicts:
@@ -65,7 +45,7 @@ class TestEvicts:
             (lambda author: author.change(delete(1)), {"order 2"}),
             (lambda author: author.wide("truncate"), set()),
             (lambda author: author.wide("ddl"), set()),
-            (lambda author: author.change(insert(3, 7), relation=ORDERS + 1), set(ALL)),
+            (lambda author: author.change(insert(3, 7), relation=ORDERS + 1), ALL),
         ],
     )
     def test_what_a_change_touches(
@@ -147,7 +127,7 @@ class TestRestart:
             await first.stop()
             await stage.author.change(insert(1, 7))
             w = await stage.author.watermark()
-            assert await stage.hits(*ALL) == set(ALL)  # right: the watermark has not moved
+            assert await stage.hits(*ALL) == ALL  # right: the watermark has not moved
             second = stage.start()
             after = await stage.covered(w)
             assert after.bucket_epoch == before.bucket_epoch
@@ -202,303 +182,118 @@ def test_twins_do_not_disturb_each_other(redis_server: RedisServer) -> None:
     play(redis_server, scenario)
 
 
-class TestLoss:
-    def test_of_everything_begins_anew(self, redis_server: RedisServer) -> None:
-        """With the log in the same Redis that is gone as well, and the CDC service begins an epoch in a new one."""
-
+class TestPartitions:
+    def test_are_followed_side_by_side(self, redis_server: RedisServer) -> None:
         async def scenario(stage: Stage) -> None:
             await stage.begin()
-            invalidator = stage.start()
-            before = await stage.covered()
-            await stage.fill_all("everything")
-            await stage.client.flushall()
-            assert await stage.hits("everything") == set()
-            writer = RedisStreamWriter(redis_server.url, f"tidegate:{{{CACHE}}}:", 1)
-            await writer.open()
-            stage.author.writer = writer
-            await stage.begin()
-            after = await stage.covered()
-            assert after.bucket_epoch != before.bucket_epoch
-            await stage.fill_all("everything")
-            assert await stage.hits("everything") == {"everything"}
-            assert invalidator.statistics.epochs[EpochReason.NO_BUCKET] == 2
-            await writer.close()
-
-        play(redis_server, scenario)
-
-    def test_of_the_bucket_alone_begins_at_the_last_watermark(self, redis_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
+            await stage.author.follow(ITEMS)
             stage.start()
-            before = await stage.covered()
-            await stage.fill_all("everything")
-            keys = [key async for key in stage.client.scan_iter(match=f"{stage.bucket.keys.prefix}*")]
-            await stage.client.delete(*keys)
-            await stage.author.change(insert(1, 1))
-            after = await stage.covered()
-            assert after.bucket_epoch != before.bucket_epoch
-            assert await stage.hits("everything") == set()
-            await stage.fill_all("everything")
-
-        play(redis_server, scenario)
-
-    def test_of_a_suffix_is_caught_up(self, own_server: RedisServer) -> None:
-        """The bucket goes back to an old snapshot, the log (as if it were elsewhere) does not."""
-
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            invalidator = stage.start()
-            before = await stage.covered()
+            await stage.covered()
             await fill_everything(stage)
-            prefix = stage.bucket.keys.prefix
-            kept = {key: await stage.client.dump(key) async for key in stage.client.scan_iter(match=f"{prefix}*")}
-            await stage.author.change(insert(1, 7))
+            assert not await stage.fill("items", relation_tag(ITEMS), relation=ITEMS)
+            await stage.author.change(insert(1, 1), relation=ITEMS)
             await stage.covered()
-            assert await stage.hits(*ALL) == {"order 2", "customer 8"}
-            pipeline = stage.client.pipeline(transaction=True)
-            for key in [key async for key in stage.client.scan_iter(match=f"{prefix}*")]:
-                pipeline.delete(key)
-            for key, value in kept.items():
-                pipeline.restore(key, 0, value or b"")
-            await pipeline.execute()
-            assert await stage.hits(*ALL) == set(ALL)  # right: position and watermark went back as well
-            after = await stage.covered()
-            assert after.bucket_epoch == before.bucket_epoch
-            assert await stage.hits(*ALL) == {"order 2", "customer 8"}
-            assert invalidator.statistics.rewinds == 1
-
-        play(own_server, scenario)
-
-    def test_of_a_suffix_of_bucket_and_log_together_is_caught_up(self, own_server: RedisServer) -> None:
-        """A real snapshot; the CDC service, whose records are gone, resumes from what it had confirmed."""
-
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            stage.start()
-            before = await stage.covered()
-            confirmed = stage.author.lsn
-            await fill_everything(stage)
-            await stage.client.save()
-            await stage.author.change(insert(1, 7))
+            assert await stage.hits(*ALL, "items") == ALL
+            await stage.author.wide()
             await stage.covered()
-            own_server.kill()
-            own_server.start()
-            await stage.client.connection_pool.disconnect()
-            assert await stage.hits(*ALL) == set(ALL)
-            writer = RedisStreamWriter(own_server.url, f"tidegate:{{{CACHE}}}:", 1)
-            await writer.open()
-            stage.author.writer = writer
-            await stage.author.resume(confirmed)
-            await stage.author.change(insert(1, 7))
-            after = await stage.covered()
-            assert after.bucket_epoch == before.bucket_epoch
-            assert await stage.hits(*ALL) == {"order 2", "customer 8"}
-            await writer.close()
+            assert await stage.hits(*ALL, "items") == set()
 
-        play(own_server, scenario)
+        play(redis_server, scenario, partitions=2)
 
-    @pytest.mark.parametrize("which", ["tag_evictions", "relation_evictions"])
-    def test_of_a_record_of_evictions_begins_an_epoch(self, redis_server: RedisServer, which: str) -> None:
+    def test_begin_a_stream_epoch_one_after_the_other(self, redis_server: RedisServer) -> None:
+        """The first epoch record begins the bucket epoch; the others are records like any other in it."""
+
         async def scenario(stage: Stage) -> None:
             await stage.begin()
             invalidator = stage.start()
-            before = await stage.covered()
-            await stage.fill_all("everything")
-            keys = stage.bucket.keys
-            await stage.client.delete(keys.tag_evictions(0) if which == "tag_evictions" else keys.relation_evictions)
-            assert await stage.hits("everything") == set()
-            await until(lambda: _has_other_epoch(stage, before.bucket_epoch))
             await stage.covered()
-            assert invalidator.statistics.epochs[EpochReason.EVICTIONS_LOST] == 1
-            await stage.fill_all("everything")
-
-        play(redis_server, scenario)
-
-
-async def _has_other_epoch(stage: Stage, epoch: str) -> bool:
-    return (await stage.bucket.state()).bucket_epoch not in ("", epoch)
-
-
-class TestGap:
-    def test_in_the_chain_begins_an_epoch(self, redis_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            invalidator = stage.start()
-            before = await stage.covered()
-            await stage.fill_all("everything")
-            stage.author.skip()
+            await stage.author.change(insert(1, 1), relation=ITEMS)
+            await stage.author.begin_epoch(canary="c2")
+            await stage.author.follow(ITEMS)
             after = await stage.covered()
-            assert after.bucket_epoch != before.bucket_epoch
-            assert after.stream_epoch == before.stream_epoch
-            assert invalidator.statistics.epochs == {EpochReason.NO_BUCKET: 1, EpochReason.CHAIN_GAP: 1}
-            assert await stage.hits("everything") == set()
-            await stage.fill_all("everything")  # the watermark behind the gap was applied, the relation is followed
+            assert after.stream_epoch == stage.author.epoch
+            assert invalidator.statistics.epochs == {EpochReason.NO_BUCKET: 1, EpochReason.STREAM_EPOCH: 1}
+            assert not await stage.fill("items", relation_tag(ITEMS), relation=ITEMS)
 
-        play(redis_server, scenario)
+        play(redis_server, scenario, partitions=2)
 
-    @pytest.mark.parametrize(("beyond", "survives"), [(0, True), (1, False)])
-    def test_between_incarnations_is_judged_by_what_was_settled(
-        self, redis_server: RedisServer, beyond: int, survives: bool
-    ) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            stage.start()
-            before = await stage.covered()
-            await stage.author.resume(before.settled[0] + beyond)
-            after = await stage.covered()
-            assert (after.bucket_epoch == before.bucket_epoch) is survives
-
-        play(redis_server, scenario)
-
-    def test_in_the_log_begins_an_epoch(self, redis_server: RedisServer) -> None:
+    def test_resume_each_for_itself(self, redis_server: RedisServer) -> None:
         async def scenario(stage: Stage) -> None:
             await stage.begin()
             running = stage.start()
             before = await stage.covered()
             await running.stop()
-            for number in range(10):
-                await stage.author.change(insert(number, 1))
-            await stage.author.watermark()
-            await stage.client.xtrim(f"tidegate:{{{CACHE}}}:log:0", maxlen=2, approximate=False)
+            await stage.author.resume(before.settled[0])
+            await stage.author.follow(ITEMS)
             again = stage.start()
             after = await stage.covered()
-            assert after.bucket_epoch != before.bucket_epoch
-            assert again.statistics.epochs == {EpochReason.LOG_GAP: 1}
-
-        play(redis_server, scenario)
-
-    def test_of_an_unreadable_record_begins_an_epoch(self, redis_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            invalidator = stage.start()
-            before = await stage.covered()
-            k = before.positions[0].k + 1
-            stage.author.skip()
-            position = Position(before.positions[0].incarnation, k)
-            await stage.author.writer.append(0, position, b"", b'{"kind":"from the future"}')
-            after = await stage.covered()
-            assert after.bucket_epoch != before.bucket_epoch
-            assert invalidator.statistics.undecodable == 1
-
-        play(redis_server, scenario)
-
-
-class TestStreamEpoch:
-    def test_that_is_new_begins_a_bucket_epoch(self, redis_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            invalidator = stage.start()
-            await stage.covered()
-            await stage.fill_value("order 1", BY_ID, 1)
-            await stage.author.begin_epoch(canary="c2")
-            await stage.author.follow()
-            after = await stage.covered()
-            assert after.stream_epoch == stage.author.epoch
-            assert await stage.hits("order 1") == set()
-            assert (await stage.bucket.registry()).shapes == {}
-            assert invalidator.statistics.epochs == {EpochReason.NO_BUCKET: 1, EpochReason.STREAM_EPOCH: 1}
-
-        play(redis_server, scenario)
-
-    def test_with_lower_positions_after_a_failover_is_followed(self, redis_server: RedisServer) -> None:
-        """The log was made anew for it: ids of a stream cannot go down."""
-
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            stage.start()
-            before = await stage.covered()
-            stage.author.lsn = 0x100
-            await stage.author.begin_epoch(timeline=2)
-            await stage.author.follow()
-            w = await stage.author.watermark()
-            await until(lambda: _has_other_epoch(stage, before.bucket_epoch))
-            after = await stage.covered(w)
-            assert after.stream_epoch == stage.author.epoch
-            assert after.positions < before.positions
-            await stage.fill_all("everything")
-
-        play(redis_server, scenario)
-
-    def test_that_was_left_is_ignored(self, redis_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            invalidator = stage.start()
-            await stage.covered()
-            old, zombie = stage.author.epoch, LogAuthor(stage.author.writer)
-            zombie.lsn = 0x100_0000
-            await stage.author.begin_epoch(canary="c2")
-            before = await stage.covered()
-            zombie.epoch = old
-            await zombie.resume(0)
-            await zombie.change(insert(1, 1))
-            stage.author.lsn = 0x200_0000
-            await stage.author.resume(before.settled[0])
-            after = await stage.covered()
-            assert invalidator.statistics.ignored >= 1
             assert after.bucket_epoch == before.bucket_epoch
+            assert again.statistics.records == 5  # a resumption and a watermark in each, and the description
 
-        play(redis_server, scenario)
-
-
-class TestRedis:
-    def test_that_is_away_is_waited_for(self, own_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            invalidator = stage.start()
-            before = await stage.covered()
-            await stage.client.save()
-            own_server.kill()
-            await until(lambda: _is_true(bool(invalidator.statistics.trouble)))
-            own_server.start()
-            await stage.client.connection_pool.disconnect()
-            await until(lambda: _is_true(not invalidator.statistics.trouble))
-            writer = RedisStreamWriter(own_server.url, f"tidegate:{{{CACHE}}}:", 1)
-            await writer.open()
-            stage.author.writer = writer
-            after = await stage.covered()
-            assert after.bucket_epoch == before.bucket_epoch
-            await writer.close()
-
-        play(own_server, scenario)
-
-    def test_that_may_delete_what_must_stay_is_refused(self, own_server: RedisServer) -> None:
-        async def scenario(stage: Stage) -> None:
-            await stage.client.config_set("maxmemory-policy", "allkeys-lru")
-            with pytest.raises(ServiceRefusal, match="volatile-lru"):
-                await stage.start().task
-
-        play(own_server, scenario)
-
-    def test_without_memory_still_evicts(self, own_server: RedisServer) -> None:
-        """As with a log elsewhere: what the CDC service can still append is another matter."""
-
-        async def scenario(stage: Stage) -> None:
-            await stage.begin()
-            running = stage.start()
-            await stage.covered()
-            await stage.fill_all("everything")
-            await running.stop()
-            await stage.author.change(insert(1, 1))
-            w = await stage.author.watermark()
-            await stage.client.config_set("maxmemory-policy", "noeviction")
-            await stage.client.config_set("maxmemory", 1)
-            stage.start()
-            await stage.covered(w)
-            assert await stage.hits("everything") == set()
-
-        play(own_server, scenario)
+        play(redis_server, scenario, partitions=2)
 
 
-async def _is_true(value: bool) -> bool:
-    return value
+def test_the_event_log_may_be_kafka(redis_server: RedisServer, kafka_server: KafkaServer) -> None:
+    """It survives the bucket, which then begins at the log's last watermark."""
 
-
-def test_nothing_is_begun_without_a_log(redis_server: RedisServer) -> None:
     async def scenario(stage: Stage) -> None:
-        invalidator = stage.start()
-        await until(lambda: _is_true("no stream epoch" in invalidator.statistics.trouble))
-        assert (await stage.bucket.state()).positions == (START,)
         await stage.begin()
-        await stage.covered()
+        invalidator = stage.start()
+        before = await stage.covered()
+        await fill_everything(stage)
+        await stage.author.change(insert(1, 7))
+        w = (await stage.covered()).watermark
+        assert await stage.hits(*ALL) == {"order 2", "customer 8"}
+        redis_server.flush()
+        await until(lambda: has_other_epoch(stage, before.bucket_epoch))
+        after = await stage.covered(w)  # nothing new was written
+        assert after.stream_epoch == before.stream_epoch
+        await fill_everything(stage)
+        assert sum(invalidator.statistics.epochs.values()) == 2
 
-    play(redis_server, scenario)
+    play(redis_server, scenario, event_log=f"kafka://{kafka_server.bootstrap}")
+
+
+class TestOwner:
+    """With a log elsewhere, two databases may have come to one name in one Redis."""
+
+    def test_of_another_database_stops_and_says_so(self, valkey: RedisServer) -> None:
+        async def scenario(stage: Stage) -> None:
+            await stage.begin()
+            theirs = "999/5/00000001/c9/tidegate_shop/other-log"
+            foreign = EpochBegin(theirs, "999/5", (START,), ("0",), "theirs")
+            assert await stage.bucket.new_epoch(await stage.bucket.state(), foreign) is Outcome.APPLIED
+            before = await stage.bucket.state()
+            with pytest.raises(OtherOwnerError, match="give this cache another name"):
+                await _consume(stage)
+            assert await stage.bucket.state() == before
+
+        play(valkey, scenario)
+
+    def test_of_the_same_database_with_an_older_log_is_ours(self, valkey: RedisServer) -> None:
+        async def scenario(stage: Stage) -> None:
+            await stage.begin()
+            owner = owner_of(stage.author.epoch)
+            older = stage.author.epoch.rpartition("/")[0] + "/older-log"
+            foreign = EpochBegin(older, owner, (START,), ("0",), "ours")
+            assert await stage.bucket.new_epoch(await stage.bucket.state(), foreign) is Outcome.APPLIED
+            consuming = asyncio.create_task(_consume(stage))
+            state = await stage.covered()
+            assert state.stream_epoch == stage.author.epoch
+            consuming.cancel()
+            await asyncio.wait({consuming})
+
+        play(valkey, scenario)
+
+
+async def _consume(stage: Stage) -> None:
+    """Follow the log as if it were elsewhere."""
+    reader = open_reader(stage.settings)
+    await reader.open()
+    statistics = InvalidatorStatistics()
+    evictor = Evictor(stage.bucket, statistics, TagBudget())
+    consumer = Consumer(reader, stage.bucket, evictor, statistics, cache=CACHE, log_beside_bucket=False)
+    try:
+        await consumer.run()
+    finally:
+        await reader.close()
