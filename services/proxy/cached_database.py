@@ -19,6 +19,7 @@ from services.proxy.sql.snapshot import Catalog
 from services.proxy.statements import no_names
 from services.proxy.statistics import ProxyStatistics
 from services.proxy.templates import Templates
+from services.proxy.unconfirmed import Kept, Unconfirmed
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
 from services.shared.pgwire.sqlstate import Sqlstate
@@ -66,10 +67,10 @@ class CachedDatabase:
         self.prober = Prober(
             connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
         )
-        self.catalog_watch = CatalogWatch(
-            connect, settings.publication, settings.catalog_poll, self._adopt, self.l1.forget_replies
-        )
+        self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self)
         self._registration = asyncio.Lock()
+        self._registering: asyncio.Task[None] | None = None
+        self._unconfirmed = Unconfirmed()
 
     @property
     def reads_own_writes(self) -> bool:
@@ -112,7 +113,7 @@ class CachedDatabase:
         assert plan.request is not None
         analysis = plan.template.analysis
         tags, shapes = answer_tags(analysis, plan.template.lexed, plan.request)
-        refusal = self._insert(plan.key, answer, q0, epoch, tags, analysis.relations, shapes)
+        refusal, entry = self._insert(plan.key, answer, q0, epoch, tags, analysis.relations, shapes)
         if refusal:
             self.statistics.refused[refusal] += 1
             if refusal == "shape_not_registered":
@@ -120,7 +121,7 @@ class CachedDatabase:
             return
         self.statistics.kept += 1
         stored = StoredEntry(q0, tags, analysis.relations, shapes, answer.encode())
-        self.store.put(epoch, q0, plan.key, stored)
+        self._unconfirmed.add(Kept(entry, epoch, stored))
 
     def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:
         """Take a valid L2 entry into L1, at the bucket's positions in the reply; None when this worker knows better."""
@@ -129,10 +130,10 @@ class CachedDatabase:
             answer = Answer.decode(stored.body)
         except ValueError:
             return None
-        refusal = self._insert(
+        refusal, entry = self._insert(
             plan.key, answer, found.positions, found.bucket_epoch, stored.tags, stored.relations, stored.shapes
         )
-        return None if refusal else self.l1.get(plan.key)
+        return None if refusal else entry
 
     def _insert(
         self,
@@ -143,29 +144,45 @@ class CachedDatabase:
         tags: tuple[str, ...],
         relations: tuple[int, ...],
         shapes: tuple[str, ...],
-    ) -> str:
+    ) -> tuple[str, Entry]:
+        entry = Entry(key, answer, at, tags, relations, shapes, boot_clock() + self.settings.max_entry_age)
         if not self.follower.epoch or self.follower.epoch != epoch:
-            return "other_epoch"
-        refusal = self.follower.refusal_of_shapes(shapes, at)
-        if refusal:
-            return refusal
-        expires_at = boot_clock() + self.settings.max_entry_age
-        return self.l1.insert(Entry(key, answer, at, tags, relations, shapes, expires_at))
+            return "other_epoch", entry
+        return self.follower.refusal_of_shapes(shapes, at) or self.l1.insert(entry), entry
 
-    async def _adopt(self, catalog: Catalog) -> None:
-        """Analyse against a new catalog: ready-made replies may rest on the old one, entries carry it in their key."""
+    def catalog_reading_begins(self) -> None:
+        """See `CatalogUser`."""
+        self._unconfirmed.reading_begins()
+
+    def catalog_unchanged(self) -> None:
+        """The answers that were kept before the reading began rest on the catalog as it is: share them."""
+        for kept in self._unconfirmed.confirmed():
+            if kept.entry.live and kept.stored is not None:
+                self.store.put(kept.epoch, kept.stored.q0, kept.entry.key, kept.stored)
+
+    async def catalog_changed(self, catalog: Catalog) -> None:
+        """Analyse against a new catalog.
+
+        Ready-made replies may rest on the old one. Entries carry it in their key, but for those that were kept since
+        the last look: their statements may have meant something else already.
+        """
         previous = self.templates.catalog
         self.templates.use(catalog)
         self.l1.forget_replies()
+        for kept in self._unconfirmed.doubtful():
+            self.l1.discard(kept.entry)
         if previous is not None and previous.name_spaces != catalog.name_spaces:
             for session in self.sessions:
                 session.forget_state()  # its search path may mean other schemas now
         await self._register(_shapes_of(catalog))
 
+    def catalog_lost(self) -> None:
+        """Let the hot path answer nothing any more; the slow path refuses by itself."""
+        self.l1.forget_replies()
+
     def _register_soon(self, shapes: list[Shape]) -> None:
         if not self._registration.locked():
-            task = asyncio.ensure_future(self._register(shapes))
-            task.add_done_callback(lambda done: done.exception())
+            self._registering = asyncio.get_running_loop().create_task(self._register(shapes))
 
     async def _register(self, shapes: list[Shape]) -> None:
         async with self._registration:

@@ -5,7 +5,7 @@ A session that itself ran DDL asks for a reading and is forwarded until one that
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import asyncpg
 import structlog
@@ -15,7 +15,25 @@ from services.proxy.sql.catalog import catalog_stamp, load_catalog
 from services.proxy.sql.snapshot import Catalog
 from services.shared.runtime.backoff import Backoff
 
+_SPACING_SECONDS = 0.05  # between two readings at the least, however many sessions ask
+
 _log = structlog.get_logger()
+
+
+class CatalogUser(Protocol):
+    """Who rests on the catalog."""
+
+    def catalog_reading_begins(self) -> None:
+        """What was done before this moment was done on a catalog that this reading may confirm."""
+
+    def catalog_unchanged(self) -> None:
+        """The reading found the catalog as it was."""
+
+    async def catalog_changed(self, catalog: Catalog) -> None:
+        """The reading found another catalog."""
+
+    def catalog_lost(self) -> None:
+        """The catalog cannot be read any more."""
 
 
 class CatalogWatch:
@@ -26,29 +44,21 @@ class CatalogWatch:
         current: False while the catalog cannot be read: then nothing new is cached.
     """
 
-    def __init__(
-        self,
-        connect: ConnectControl,
-        publication: str,
-        interval: float,
-        adopt: Callable[[Catalog], Awaitable[None]],
-        lost: Callable[[], None],
-    ) -> None:
+    def __init__(self, connect: ConnectControl, publication: str, interval: float, user: CatalogUser) -> None:
         """Prepare.
 
         Args:
             connect: Opens the connection.
             publication: Whose entries count.
             interval: Seconds between two looks at the stamp.
-            adopt: Takes each new catalog.
-            lost: Called when the catalog cannot be read any more.
+            user: Who is told.
         """
         self._connect = connect
         self._publication = publication
         self._interval = interval
-        self._adopt = adopt
-        self._lost = lost
+        self._user = user
         self._asked = asyncio.Event()
+        self._first = asyncio.Event()
         self._started = 0
         self.completed = 0
         self.current = False
@@ -57,6 +67,14 @@ class CatalogWatch:
         """Read at once; returns the number of the first reading that begins after this moment."""
         self._asked.set()
         return self._started + 1
+
+    async def wait_for_first(self, seconds: float) -> None:
+        """Return once the catalog has been read, or after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._first.wait()
+        except TimeoutError:
+            _log.warning("the catalog could not be read so far; nothing is cached until it is")
 
     async def run(self) -> None:
         """Watch for ever. Cancel-safe: yes."""
@@ -70,7 +88,7 @@ class CatalogWatch:
                 _log.debug("catalog connection failed", error=repr(error))
             finally:
                 self.current = False
-                self._lost()
+                self._user.catalog_lost()
                 if connection is not None:
                     connection.terminate()
             await backoff.wait()
@@ -81,14 +99,19 @@ class CatalogWatch:
             self._asked.clear()
             self._started += 1
             reading = self._started
+            self._user.catalog_reading_begins()
             found = await catalog_stamp(connection, self._publication)
             if found != stamp:
                 catalog = await load_catalog(connection, self._publication)
-                await self._adopt(catalog)
+                await self._user.catalog_changed(catalog)
                 stamp = found
+            else:
+                self._user.catalog_unchanged()
             self.completed = reading
             self.current = True
+            self._first.set()
             backoff.reset()
+            await asyncio.sleep(_SPACING_SECONDS)
             try:
                 async with asyncio.timeout(self._interval):
                     await self._asked.wait()

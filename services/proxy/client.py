@@ -197,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
         assert self._client is not None
         assert self._upstream is not None
         self._stop_waiting()
-        session = Session(self._database, self._client, self._upstream, self._refusal)
+        session = Session(self._database, self._client, self._upstream, self._relay, self._refusal)
         self._upstream.listener = session
         self._database.sessions.add(session)
         self._client.set_protocol(session)

@@ -109,12 +109,14 @@ class StateQuestion:
     Attributes:
         done: The answer has come to its end.
         row: The answer's only value; None when Postgres refused the question.
+        fatal: Postgres said why it ends the connection; that the client does see.
     """
 
-    __slots__ = ("_pieces", "done", "row")
+    __slots__ = ("_pieces", "done", "fatal", "row")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
+        self.fatal = False
         self.done = False
         self.row: bytes | None = None
 
@@ -126,6 +128,9 @@ class StateQuestion:
             self.done = True
             row = b"".join(self._pieces)
             self.row = row[_SINGLE_VALUE_AT:] if len(row) > _SINGLE_VALUE_AT else None
+        if kind == _ERROR and _FATAL in data[start:end]:
+            self.fatal = True
+            return True
         return kind in _ASYNCHRONOUS
 
     def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:

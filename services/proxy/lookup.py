@@ -199,25 +199,32 @@ class Lookup:
         return True
 
     async def _ask_store(self, plan: Plan, state: SessionState | None, answered: Answered) -> None:
+        try:
+            reply, refusal = await self._from_store(plan, state)
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: a session must not wait for ever
+            _log.error("an answer from redis could not be used", error=repr(error))
+            reply, refusal = None, Reason.NOT_CACHED
+        self._task = None
+        # Somebody may have sent the same query while Redis was asked.
+        if reply is not None or refusal or not self._join(plan, answered):
+            answered(reply, refusal or Reason.NOT_CACHED)
+
+    async def _from_store(self, plan: Plan, state: SessionState | None) -> tuple[Reply | None, str]:
+        """Return a reply, or a reason why what Redis has may not be served, or neither where it has nothing."""
         database = self._database
         found = await database.store.get(plan.key)
-        self._task = None
         entry = database.adopt_stored(plan, found) if found is not None else None
         reply = self._reply(plan, entry) if entry is not None else None
         if reply is None:
-            # Somebody may have sent the same query while Redis was asked.
-            if not self._join(plan, answered):
-                answered(None, Reason.NOT_CACHED)
-            return
+            return None, ""
         # The gate is looked at after the wait, and nothing is awaited between it and the write.
         refusal = self.serve_refusal(plan, state)
         if refusal:
-            answered(None, refusal)
-            return
+            return None, refusal
         if plan.template is not None:
             plan.template.l2.hits += 1
         database.statistics.hits_l2 += 1
-        answered(reply, "")
+        return reply, ""
 
     @staticmethod
     def _reply(plan: Plan, entry: Entry | None) -> Reply | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.proxy.entry_key import entry_key
 from services.proxy.prepared import Prepared
 from services.proxy.reasons import Reason
-from services.proxy.requests import Request, executed_texts
+from services.proxy.requests import Request, bound_before, executed_texts
 from services.proxy.session_state import SessionState
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.verdict import NameSpace
@@ -89,12 +89,16 @@ def plan_turn(
     # Without a state the names cannot be resolved: analyse in an empty name space, where every relation is unknown.
     name_space = NameSpace(state.schemas, "UTF8") if state is not None else NameSpace((), "UTF8")
     if request is not None:
+        if request.prepared_before is not None and _means_otherwise(request.prepared_before, templates, name_space):
+            return Plan(Reason.PREPARED_BEFORE, ANY_EFFECT)
         template = templates.find(request.text, name_space)
         effect = _effect(template, request.text)
         return _plan_read(request, template, effect, state)
     texts = executed_texts(messages, names, unnamed)
     if texts is None:
         return Plan(Reason.PROTOCOL_FORM, ANY_EFFECT)
+    if any(_means_otherwise(prepared, templates, name_space) for prepared in bound_before(messages, names, unnamed)):
+        return Plan(Reason.PREPARED_BEFORE, ANY_EFFECT)
     effect = NO_EFFECT
     for text in texts:
         effect = effect.union(_effect(templates.find(text, name_space), text))
@@ -114,6 +118,16 @@ def _plan_read(request: Request, template: Template | None, effect: Effect, stat
         return Plan("relative_time_input", effect)
     key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key)
     return Plan("", effect, request, template, key)
+
+
+def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameSpace) -> bool:
+    """Tell whether a statement was prepared when its names meant other relations than now, or it is not known.
+
+    Postgres resolves names once: a table that appears earlier on the search path later on changes nothing for a
+    statement that is prepared already.
+    """
+    template = templates.find(prepared.text, name_space)
+    return template is None or prepared.meaning != template.analysis.names
 
 
 def _effect(template: Template | None, text: bytes) -> Effect:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     NO_STATEMENT = "no_statement"
     UNREADABLE = "unreadable"
     NOT_ANALYSED = "statement_not_analysed"
+    PREPARED_BEFORE = "prepared_before"
     IN_TRANSACTION = "in_transaction"
     STATE_UNKNOWN = "session_state_unknown"
     STANDBY = "standby"
@@ -48,6 +49,7 @@ ADVICE: dict[Reason, str] = {
     Reason.NO_STATEMENT: "The turn runs nothing: it prepares, describes or closes.",
     Reason.UNREADABLE: "The turn's messages are malformed or longer than 256 KiB; Postgres decides.",
     Reason.NOT_ANALYSED: "The statement is longer than 64 KiB, or the catalog has not been read yet.",
+    Reason.PREPARED_BEFORE: "The statement was prepared when its names meant other tables, or before that was known.",
     Reason.IN_TRANSACTION: "Inside a transaction block everything goes to Postgres.",
     Reason.STATE_UNKNOWN: "The session's settings could not be read; the proxy asks again within five seconds.",
     Reason.STANDBY: "The session is connected to a standby.",

@@ -7,7 +7,7 @@ on the unnamed portal. Everything else is forwarded. Pure.
 from dataclasses import dataclass
 
 from services.proxy.cache.entry import Answer
-from services.proxy.prepared import Prepared
+from services.proxy.prepared import Meaning, Prepared, unknown_meaning
 from services.proxy.statements import Names
 from services.proxy.turns import Part
 from services.shared.pgwire.backend import BindComplete, ParseComplete, ReadyForQuery
@@ -50,6 +50,7 @@ class Request:
         unnamed: What it means then; None: nothing.
         simple: The simple protocol.
         depends_on_unnamed: The unnamed statement of an earlier turn is meant, so equal bytes may ask something else.
+        prepared_before: The statement that an earlier turn prepared, if one did.
     """
 
     text: bytes
@@ -63,6 +64,7 @@ class Request:
     unnamed: Prepared | None
     simple: bool
     depends_on_unnamed: bool
+    prepared_before: Prepared | None = None
 
     def parameter_format(self, index: int) -> int:
         """Return the format code of a parameter, counted from 0."""
@@ -92,8 +94,17 @@ def decode_part(part: Part) -> list[FrontendMessage] | None:
         return None
 
 
-def read_request(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> Request | None:
-    """Return what a whole turn asks, or None when it is not of a form that a cache can answer."""
+def read_request(
+    messages: list[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning = unknown_meaning
+) -> Request | None:
+    """Return what a whole turn asks, or None when it is not of a form that a cache can answer.
+
+    Args:
+        messages: The turn's.
+        names: What statement names mean.
+        unnamed: What the unnamed statement means.
+        meaning: What the names in a statement mean now.
+    """
     match messages:
         case [Query(sql)]:
             return Request(
@@ -110,7 +121,7 @@ def read_request(messages: list[FrontendMessage], names: Names, unnamed: Prepare
                 depends_on_unnamed=False,
             )
         case [Parse(statement=b"") as parse, Bind() as bind, *rest] if bind.statement == _UNNAMED:
-            prepared = Prepared(parse.sql, parse.parameter_types, parse.encode())
+            prepared = Prepared(parse.sql, parse.parameter_types, parse.encode(), meaning(parse.sql))
             return _bound(bind, rest, prepared, parses=True)
         case [Bind(statement=b"") as bind, *rest] if unnamed is not None:
             return _bound(bind, rest, unnamed, parses=False)
@@ -143,6 +154,7 @@ def _bound(bind: Bind, rest: list[FrontendMessage], prepared: Prepared, *, parse
         unnamed=prepared if parses else None,
         simple=False,
         depends_on_unnamed=bind.statement == _UNNAMED and not parses,
+        prepared_before=None if parses else prepared,
     )
 
 
@@ -174,6 +186,14 @@ def executed_texts(messages: list[FrontendMessage], names: Names, unnamed: Prepa
             case _:
                 return None
     return texts
+
+
+def bound_before(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> list[Prepared]:
+    """Return the statements of earlier turns that these messages bind, as far as they are known."""
+    parsed = {message.statement for message in messages if isinstance(message, Parse)}
+    bound = (message.statement for message in messages if isinstance(message, Bind))
+    found = (unnamed if name == _UNNAMED else names.get(name) for name in bound if name not in parsed)
+    return [prepared for prepared in found if prepared is not None]
 
 
 def _known_text(statement: bytes, names: Names, unnamed: Prepared | None) -> bytes | None:

@@ -22,6 +22,7 @@ from services.shared.runtime.settings import CacheSettings, Settings
 from services.shared.runtime.telemetry import Telemetry
 
 _BACKLOG = 1024  # clients that may wait to be accepted, as a pool that starts up opens all at once
+_FIRST_READING_SECONDS = 5.0  # clients wait so long at most: what is prepared before that reading is never cached
 _REDIS_CONNECT_SECONDS = 1.0
 _REDIS_ANSWER_SECONDS = 2.0  # for what no client waits for; a client's query has its own bound
 
@@ -55,13 +56,16 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_por
             await refuse_open_door(settings.upstream, settings.listen)
         async with _cached_database(settings) as database:
             register_metrics(telemetry, database)
-            server = await _listen(database, host, port, loopback=loopback, shares_port=shares_port)
-            address = server.sockets[0].getsockname()
-            _log.info("listening", host=address[0], port=address[1], consistency=str(settings.consistency))
+            running = asyncio.get_running_loop().create_task(database.run())
             try:
+                await database.catalog_watch.wait_for_first(_FIRST_READING_SECONDS)
+                server = await _listen(database, host, port, loopback=loopback, shares_port=shares_port)
+                address = server.sockets[0].getsockname()
+                _log.info("listening", host=address[0], port=address[1], consistency=str(settings.consistency))
                 async with server:
-                    await database.run()
+                    await running
             finally:
+                running.cancel()
                 _end_sessions(database)
 
 

@@ -23,6 +23,7 @@ from services.proxy.relay import BackendRelay
 from services.proxy.requests import decode_part, read_request
 from services.proxy.session_state import SessionState, parse_state, state_request
 from services.proxy.session_statements import SessionStatements
+from services.proxy.sql.verdict import NameSpace
 from services.proxy.turns import Part, PartKind, TurnAssembler
 from services.proxy.upstream import UpstreamConnection
 from services.shared.pgwire.codes import TransactionStatus
@@ -54,7 +55,12 @@ class Session(asyncio.Protocol):
     """A session after its start-up: the protocol of the client's connection."""
 
     def __init__(
-        self, database: CachedDatabase, client: asyncio.Transport, upstream: UpstreamConnection, refusal: str
+        self,
+        database: CachedDatabase,
+        client: asyncio.Transport,
+        upstream: UpstreamConnection,
+        relay: BackendRelay,
+        refusal: str,
     ) -> None:
         """Take over a client that Postgres has let in.
 
@@ -62,6 +68,7 @@ class Session(asyncio.Protocol):
             database: The cache.
             client: The client's connection.
             upstream: The session's connection to Postgres.
+            relay: What cuts that connection's bytes; it may hold the beginning of a message.
             refusal: Why nothing of this session is cached; empty when it may be.
         """
         self._database = database
@@ -70,7 +77,7 @@ class Session(asyncio.Protocol):
         self._refusal = refusal
         self._freshness = database.freshness
         self._statistics = database.statistics
-        self._relay = BackendRelay()
+        self._relay = relay
         self._assembler = TurnAssembler()
         self._statements = SessionStatements(database.names)
         self._writes = OwnWrites(tracked=database.reads_own_writes)
@@ -79,6 +86,7 @@ class Session(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._question: StateQuestion | None = None
         self._state: SessionState | None = None
+        self._state_epoch = ""  # the bucket epoch that was followed when the state was read
         self._state_retry_at = 0.0
         self._held: Part | None = None  # the turn that waits for the state
         self._greeting = b""  # the first ReadyForQuery, held back until the state is known
@@ -87,6 +95,7 @@ class Session(asyncio.Protocol):
         self._stage = _Stage.IDLE
         self._status = _OUTSIDE_BLOCK
         self._replies = _NO_REPLIES
+        self._told_why = False  # Postgres said why it ends the connection
         self._client_full = False
         self._upstream_full = False
         self._reading = True
@@ -157,6 +166,7 @@ class Session(asyncio.Protocol):
             return
         if passed:
             self._client.write(passed)
+        self._told_why |= sink.fatal
         if self._unasked.setting_changed:
             self._unasked.setting_changed = False
             self.forget_state()
@@ -167,8 +177,7 @@ class Session(asyncio.Protocol):
 
     def upstream_lost(self, error: Exception | None) -> None:
         """Postgres ended the connection; when it did not say why, the proxy does."""
-        sink = self._exchange or self._unasked
-        if sink.fatal:
+        if self._told_why:
             self._close()
         else:
             self.end(Sqlstate.CONNECTION_FAILURE, "tidegate: the connection to Postgres was lost")
@@ -215,11 +224,7 @@ class Session(asyncio.Protocol):
             self._statistics.forwarded[self._refusal] += 1
             self._forward(part, None, NO_EFFECT)
             return
-        if (
-            self._state is None
-            and self._status == _OUTSIDE_BLOCK
-            and clock_gettime(CLOCK_BOOTTIME) > self._state_retry_at
-        ):
+        if self._wants_state():
             self._held = part
             self._ask_state()
             return
@@ -233,7 +238,10 @@ class Session(asyncio.Protocol):
         refusal = self._lookup.serve_refusal(plan, self._state)
         reply = None if refusal else self._lookup.from_l1(plan)
         if reply is not None:
-            self._serve(part, plan, reply)
+            self._serve(reply)
+            # Not after a wait: the catalog that the plan was made with may be another one by then.
+            if self._state is not None:
+                self._lookup.remember(plan, part.raw, reply, self._statements.names.context(self._state.key))
         else:
             self._ask_others(part, messages, plan, refusal)
 
@@ -241,11 +249,18 @@ class Session(asyncio.Protocol):
         statements = self._statements
         request = None
         if messages is not None and part.first and part.last and self._status == _OUTSIDE_BLOCK:
-            request = read_request(messages, statements.names, statements.unnamed)
+            request = read_request(messages, statements.names, statements.unnamed, self._meaning)
         plan = plan_turn(messages, request, statements.names, statements.unnamed, self._state, self._database.templates)
         if self._status != _OUTSIDE_BLOCK:
             return Plan(Reason.IN_TRANSACTION, plan.effect)
         return plan
+
+    def _meaning(self, text: bytes) -> tuple[int, ...] | None:
+        """Tell what the names in a statement mean in this session now; None while that is not known."""
+        if self._state is None:
+            return None
+        template = self._database.templates.find(text, NameSpace(self._state.schemas))
+        return template.analysis.names if template is not None else None
 
     def _ask_others(self, part: Part, messages: list[FrontendMessage] | None, plan: Plan, refusal: str) -> None:
         """Look elsewhere than in L1: in queries that are under way, then in Redis, then in Postgres."""
@@ -255,7 +270,7 @@ class Session(asyncio.Protocol):
                 return
             self._stage = _Stage.IDLE
             if reply is not None:
-                self._serve(part, plan, reply)
+                self._serve(reply)
             else:
                 self._forward_miss(part, messages, plan, refusal)
             self._pump()
@@ -265,13 +280,11 @@ class Session(asyncio.Protocol):
             self._stage = _Stage.IDLE
             self._forward_miss(part, messages, plan, refusal or Reason.NOT_CACHED)
 
-    def _serve(self, part: Part, plan: Plan, reply: Reply) -> None:
-        """Answer a turn from the cache, and remember the reply for the same bytes in the same session state."""
+    def _serve(self, reply: Reply) -> None:
+        """Answer a turn from the cache."""
         self._client.write(reply.payload)
         if reply.sets_unnamed:
             self._statements.answered_here(reply.unnamed)
-        if self._state is not None:
-            self._lookup.remember(plan, part.raw, reply, self._statements.names.context(self._state.key))
 
     def _forward_miss(self, part: Part, messages: list[FrontendMessage] | None, plan: Plan, refusal: str) -> None:
         """Forward a cacheable read, and capture its answer if that may be kept."""
@@ -283,7 +296,7 @@ class Session(asyncio.Protocol):
     def _forward(self, part: Part, messages: list[FrontendMessage] | None, effect: Effect) -> None:
         """Hand a turn, or a further part of one, to Postgres verbatim."""
         first, acks = self._statements.catch_up(messages or ())
-        acks.extend(self._statements.expected(messages or ()))
+        acks.extend(self._statements.expected(messages or (), self._meaning))
         if self._exchange is None:
             self._exchange = Exchange(deque(acks), self._miss.recorder if self._miss is not None else None)
             self._effect = effect
@@ -315,6 +328,16 @@ class Session(asyncio.Protocol):
 
     # -- the session's state
 
+    def _wants_state(self) -> bool:
+        """Tell whether the state has to be asked for before a turn is decided.
+
+        It is unknown, or it shows another history than the one that has been followed since: a session that was there
+        before a new epoch has an old canary in its state.
+        """
+        if self._status != _OUTSIDE_BLOCK or clock_gettime(CLOCK_BOOTTIME) <= self._state_retry_at:
+            return False
+        return self._state is None or self._state_epoch != self._database.follower.epoch
+
     def _ask_state(self) -> None:
         self._stage = _Stage.ASKING_STATE
         self._question = StateQuestion()
@@ -323,6 +346,7 @@ class Session(asyncio.Protocol):
     def _state_answered(self, question: StateQuestion) -> None:
         self._question = None
         self._stage = _Stage.IDLE
+        self._state_epoch = self._database.follower.epoch
         try:
             self._state = parse_state(question.row) if question.row is not None else None
         except ValueError as error:

@@ -10,7 +10,7 @@ the rest of the turn, so its further parts may be read with these meanings. What
 from collections.abc import Sequence
 
 from services.proxy.exchange import Ack, CloseAck, ParseAck
-from services.proxy.prepared import Prepared
+from services.proxy.prepared import Meaning, Prepared, unknown_meaning
 from services.proxy.statements import Names
 from services.shared.pgwire.frontend import Bind, Close, Describe, FrontendMessage, Parse, Query, Target
 
@@ -65,14 +65,20 @@ class SessionStatements:
         self._expected.append(ack)
         return first, [ack]
 
-    def expected(self, messages: Sequence[FrontendMessage]) -> list[Ack]:
-        """Return the acknowledgements that Postgres will send for these messages, in order."""
+    def expected(self, messages: Sequence[FrontendMessage], meaning: Meaning = unknown_meaning) -> list[Ack]:
+        """Return the acknowledgements that Postgres will send for these messages, in order.
+
+        Args:
+            messages: Those of a part that is about to be forwarded.
+            meaning: What the names in the statements that it prepares mean now.
+        """
         self._begin()
         acks: list[Ack] = []
         for message in messages:
             match message:
                 case Parse(statement, sql, parameter_types):
-                    acks.append(ParseAck(statement, Prepared(sql, parameter_types, message.encode())))
+                    prepared = Prepared(sql, parameter_types, message.encode(), meaning(sql))
+                    acks.append(ParseAck(statement, prepared))
                     self._apply(acks[-1])
                 case Close(target, name):
                     acks.append(CloseAck(name if target is Target.STATEMENT else None))

@@ -329,3 +329,37 @@ def test_the_same_text_with_other_parameter_types_is_another_statement(cached: P
             as_text = connection.pgconn.exec_params(sql, [b"7"], [text_oid])
             as_number = connection.pgconn.exec_params(sql, [b"7"], [int_oid])
             assert (as_text.get_value(0, 0), as_number.get_value(0, 0)) == (b"0", b"1000")
+
+
+def test_a_statement_that_was_prepared_before_a_name_changed_keeps_its_meaning_to_itself(
+    cached: ProxiedPostgres,
+) -> None:
+    """Postgres does not look a name up again when a table of that name appears earlier on the search path."""
+    cached.server.execute(
+        "CREATE SCHEMA earlier; CREATE TABLE kept (id int PRIMARY KEY, v text); INSERT INTO kept VALUES (1, 'old')"
+    )
+    read = "SELECT v FROM kept WHERE id = 1"
+    options = "-c search_path=earlier,public"
+    with cached.connect(options=options) as prepared, cached.connect(options=options) as other:
+        cached.wait_cached(lambda: other.execute(read, prepare=False))  # the proxy knows the table from here on
+        pq = prepared.pgconn
+        pq.prepare(b"kept", read.encode())
+
+        def run() -> bytes | None:
+            return pq.exec_prepared(b"kept", []).get_value(0, 0)
+
+        cached.wait_cached(run)
+        cached.server.execute("CREATE TABLE earlier.kept (id int PRIMARY KEY, v text)")
+        cached.server.execute("INSERT INTO earlier.kept VALUES (1, 'new')")
+
+        def seen_by_other() -> bool:
+            assert run() == b"old"
+            return other.execute(read, prepare=False).fetchone() == ("new",)
+
+        wait_until(seen_by_other, "the new table", _POLL_SECONDS)
+        cached.wait_cached(lambda: other.execute("SELECT v FROM earlier.kept WHERE id = 1", prepare=False))
+        for _ in range(10):
+            assert run() == b"old"
+            assert other.execute(read, prepare=False).fetchone() == ("new",)
+        cached.server.execute("UPDATE public.kept SET v = 'newer'")
+        wait_until(lambda: run() == b"newer", "the change of the old table")

@@ -96,6 +96,12 @@ class L1:
         self.bytes_used += size
         self._make_room()
 
+    def discard(self, entry: Entry) -> None:
+        """Remove one entry, if it is still here."""
+        if self._entries.get(entry.key) is entry:
+            self._remove(entry)
+            self.displaced += 1
+
     def evict(
         self,
         partition: int,

@@ -81,6 +81,9 @@ _BY_KEYWORD: dict[str, StatementEffect] = {
 _TRANSACTION_KEYWORDS = frozenset(("COMMIT", "END", "ROLLBACK", "ABORT"))
 _READING_KEYWORDS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
 _WRITING_KEYWORDS = frozenset(("INSERT", "UPDATE", "DELETE"))
+_TIDYING_WORDS = ("close", "deallocate", "discard", "listen", "reset", "show", "unlisten")
+_UNLOCK_ALL = "pg_advisory_unlock_all"
+_SEMICOLON = Token(TokenKind.MARK, ";")
 _NO_READ = ("into", "insert", "update", "delete", "merge")
 
 
@@ -90,7 +93,7 @@ def statement_effect(statement: Statement) -> StatementEffect:
     if lexed.statement_count == 0:
         return READS
     if lexed.statement_count > 1:
-        return WIDEST
+        return _SESSION if _only_tidies_up(statement) else WIDEST
     if lexed.keyword in _READING_KEYWORDS:
         return READS if _only_reads(statement) else WIDEST
     if lexed.keyword in _WRITING_KEYWORDS:
@@ -98,6 +101,30 @@ def statement_effect(statement: Statement) -> StatementEffect:
     if lexed.keyword == "PREPARE":
         return WIDEST if statement.tokens[1:2] and statement.tokens[1].is_word("transaction") else _SESSION
     return _by_keyword(statement)
+
+
+def _only_tidies_up(statement: Statement) -> bool:
+    """Whether several statements only give back what a session holds, as pools do between two users of a connection.
+
+    Were this taken for a write of anything, nothing that is read behind it would be served from the cache.
+    """
+    single: list[Token] = []
+    for token in (*statement.tokens, _SEMICOLON):
+        if not token.is_mark(";"):
+            single.append(token)
+            continue
+        if single and not single[0].is_word(*_TIDYING_WORDS) and not _unlocks(statement, single):
+            return False
+        single = []
+    return True
+
+
+def _unlocks(statement: Statement, single: Sequence[Token]) -> bool:
+    if [token.text for token in single] != ["select", _UNLOCK_ALL, "(", ")"]:
+        return False
+    functions = statement.catalog.functions
+    own = _UNLOCK_ALL in functions.competing or _UNLOCK_ALL not in functions.builtin
+    return not own and statement.name_space.schemas[:1] == (CATALOG_SCHEMA,)
 
 
 def _by_keyword(statement: Statement) -> StatementEffect:

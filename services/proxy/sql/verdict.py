@@ -38,6 +38,8 @@ class Analysis:
         tag_rules: One per occurrence of a relation.
         fingerprint: Changes with every schema change that touches the statement; part of the entry's key.
         effect: What forwarding it may do.
+        names: OIDs of the relations that its identifiers may mean here, sorted. A statement that was prepared when they
+            meant others goes on to mean those: Postgres does not look names up again (see `planning`).
     """
 
     cacheable: bool
@@ -46,6 +48,7 @@ class Analysis:
     tag_rules: tuple[TagRule, ...]
     fingerprint: str
     effect: StatementEffect
+    names: tuple[int, ...] = ()
 
 
 def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
@@ -57,7 +60,7 @@ def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
     effect = statement_effect(statement)
     refusal = first_refusal(statement)
     if refusal is not None:
-        return _refused(refusal, effect)
+        return _refused(refusal, effect, _meant(statement))
     return _cacheable(statement, effect)
 
 
@@ -66,11 +69,24 @@ def unanalysable() -> Analysis:
     return _refused(Reason.LEX_ERROR, WIDEST)
 
 
-def _refused(reason: Reason, effect: StatementEffect) -> Analysis:
-    return Analysis(False, reason.value, (), (), "", effect)
+def _refused(reason: Reason, effect: StatementEffect, names: tuple[int, ...] = ()) -> Analysis:
+    return Analysis(False, reason.value, (), (), "", effect, names)
+
+
+def _meant(statement: Statement) -> tuple[int, ...]:
+    """Return every relation that an identifier of the statement may mean, whatever it stands for in truth."""
+    tokens, path = statement.tokens, statement.name_space.schemas
+    found: set[int] = set()
+    for index, token in enumerate(tokens):
+        if token.is_name:
+            qualified = index >= 2 and tokens[index - 1].is_mark(".") and tokens[index - 2].is_name
+            relation = statement.catalog.resolve(tokens[index - 2].text if qualified else "", token.text, path)
+            if relation is not None:
+                found.add(relation.oid)
+    return tuple(sorted(found))
 
 
 def _cacheable(statement: Statement, effect: StatementEffect) -> Analysis:
     rules = tag_rules(statement)
     relations = tuple(dict.fromkeys(rule.shape.relation for rule in rules))
-    return Analysis(True, "", relations, rules, statement.catalog.fingerprint(relations), effect)
+    return Analysis(True, "", relations, rules, statement.catalog.fingerprint(relations), effect, _meant(statement))

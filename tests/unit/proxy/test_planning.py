@@ -112,7 +112,7 @@ def test_the_effect_of_a_turn_is_that_of_all_its_statements(templates: Templates
 
 
 def test_the_unnamed_statement_of_an_earlier_turn_runs(templates: Templates) -> None:
-    earlier = Prepared(b"INSERT INTO users (id) VALUES ($1)", (), b"raw")
+    earlier = Prepared(b"INSERT INTO users (id) VALUES ($1)", (), b"raw", (USERS.oid,))
     plan = planned(templates, Bind(b"", b"", (), (b"7",), ()), Execute(b"", 5), Sync(), unnamed=earlier)
     assert plan.effect.writes == frozenset({USERS.oid})
 
