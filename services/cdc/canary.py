@@ -10,10 +10,10 @@ say which of them no longer are.
 
 import secrets
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from services.cdc.control import ControlConnection
 from services.cdc.errors import SetupError, StatementError
+from services.cdc.following import Followed
 
 _SCHEMA_EXISTS = "SELECT to_regnamespace('tidegate') IS NOT NULL"
 _TABLES_EXIST = "SELECT to_regclass('tidegate.canary') IS NOT NULL AND to_regclass('tidegate.followed') IS NOT NULL"
@@ -39,24 +39,6 @@ _REMEMBER = """
         schema_name = excluded.schema_name, table_name = excluded.table_name
 """
 _USED_BY_OTHERS = "SELECT EXISTS (SELECT FROM tidegate.canary WHERE cache <> $1)"
-
-
-class Followed(NamedTuple):
-    """A relation that the event log calls followed, as it was described last.
-
-    Attributes:
-        relation: Its OID.
-        publication_entry: OID of its row in pg_publication_rel.
-        fingerprint: Of its description; see `Table.fingerprint`.
-        schema: Its schema.
-        table: Its name.
-    """
-
-    relation: int
-    publication_entry: int
-    fingerprint: str
-    schema: str
-    table: str
 
 
 async def prepare_canary(control: ControlConnection) -> None:

@@ -10,15 +10,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from services.cdc.canary import Followed, forget_followed, recall_followed, remember_followed
+from services.cdc.canary import forget_followed, recall_followed, remember_followed
+from services.cdc.catalog import read_tables
 from services.cdc.control import ControlConnection
-from services.cdc.following import FollowingPlan, plan_following
+from services.cdc.following import Followed, FollowingPlan, plan_following
 from services.cdc.publication import add_tables, drop_tables, find_publication
 from services.cdc.publisher import Publisher
 from services.cdc.relay import Relay
 from services.cdc.replication.errors import SlotUnusableError
 from services.cdc.statistics import CdcStatistics
-from services.cdc.tables import Table, read_tables
+from services.cdc.tables import Table
 from services.shared.lsn import Lsn
 from services.shared.runtime.logging import get_logger
 from services.shared.runtime.settings import CacheSettings

@@ -7,10 +7,40 @@ out of the publication for a while, and what happened meanwhile was never sent.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from services.cdc.canary import Followed
-from services.cdc.publication import Publication
 from services.cdc.tables import LeftOut, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Our publication as Postgres shows it.
+
+    Attributes:
+        owned: Whether our role may change it.
+        complete: Whether it publishes every kind of change, each under the table that it happened to (H6, H10).
+    """
+
+    owned: bool
+    complete: bool
+
+
+class Followed(NamedTuple):
+    """A relation that the event log calls followed, as it was described last.
+
+    Attributes:
+        relation: Its OID.
+        publication_entry: OID of its row in pg_publication_rel.
+        fingerprint: Of its description; see `Table.fingerprint`.
+        schema: Its schema.
+        table: Its name.
+    """
+
+    relation: int
+    publication_entry: int
+    fingerprint: str
+    schema: str
+    table: str
 
 
 @dataclass(frozen=True, slots=True)

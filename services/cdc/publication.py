@@ -5,10 +5,10 @@ needs a superuser. Tables are added one by one where one of them refuses, so tha
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from services.cdc.control import ControlConnection
 from services.cdc.errors import StatementError
+from services.cdc.following import Publication
 from services.cdc.tables import Table
 
 _FIND = """
@@ -16,19 +16,6 @@ _FIND = """
            pubinsert AND pubupdate AND pubdelete AND pubtruncate AND NOT pubviaroot
     FROM pg_publication WHERE pubname = $1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """Our publication as Postgres shows it.
-
-    Attributes:
-        owned: Whether our role may change it.
-        complete: Whether it publishes every kind of change, each under the table that it happened to (H6, H10).
-    """
-
-    owned: bool
-    complete: bool
 
 
 async def find_publication(control: ControlConnection, name: str) -> Publication | None:

@@ -13,8 +13,8 @@ from schemas.relation_schema import Column, RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
 from services.cdc.appender import Appender
-from services.cdc.canary import Followed
 from services.cdc.change_events import ChangeEvents
+from services.cdc.following import Followed
 from services.cdc.statistics import CdcStatistics
 from services.cdc.tables import Table
 from services.cdc.transactions import Transaction

@@ -1,5 +1,8 @@
 """Is Postgres set up for us, and are we where we think we are? What is missing is said with what mends it."""
 
+import asyncio
+import time
+
 from services.cdc.canary import prepare_canary, remove_canary
 from services.cdc.control import SERVER_QUERY, ControlConnection, Server
 from services.cdc.errors import ConnectionLostError, SetupError, StatementError
@@ -8,6 +11,11 @@ from services.cdc.replication.slot import drop_slot, find_slot
 from services.cdc.replication.stream import ReplicationConnection
 
 OLDEST_VERSION = 14
+
+RELEASE_SECONDS = 2.0
+"""How long a slot may be in use after its service has ended: Postgres has to notice that."""
+
+_RELEASE_POLL_SECONDS = 0.02
 
 _FACTS = """
     SELECT pg_is_in_recovery(), current_setting('wal_level'), current_setting('server_encoding'), r.rolname,
@@ -73,12 +81,16 @@ async def remove_all(control: ControlConnection, cache: str, slot: str, publicat
     """Take slot, publication and canary out of the database.
 
     Raises:
-        SetupError: The slot is in use, or is not ours.
+        SetupError: The slot is in use, and stays so, or is not ours.
     """
-    state = await find_slot(control, slot)
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while (state := await find_slot(control, slot)) is not None and state.active_pid is not None:
+        if time.monotonic() >= deadline:
+            raise SetupError(f"replication slot {slot} is in use: it is left in place")
+        await asyncio.sleep(_RELEASE_POLL_SECONDS)
     if state is not None:
-        if not state.ours or state.active_pid is not None:
-            raise SetupError(f"replication slot {slot} is in use, or not ours: it is left in place")
+        if not state.ours:
+            raise SetupError(f"replication slot {slot} is not ours: it is left in place")
         await drop_slot(control, slot)
     await drop_publication(control, publication)
     await remove_canary(control, cache)

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.cdc.canary import Followed
-from services.cdc.following import FollowingPlan, plan_following
-from services.cdc.publication import Publication, quote
+from services.cdc.following import Followed, FollowingPlan, Publication, plan_following
+from services.cdc.publication import quote
 from services.cdc.tables import LeftOut, Table
 
 PUBLICATION = Publication(owned=True, complete=True)

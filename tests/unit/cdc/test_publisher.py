@@ -15,8 +15,8 @@ from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
 from services.cdc.appender import Appender
-from services.cdc.canary import Followed
 from services.cdc.change_events import RECORD_BYTES, commit_time
+from services.cdc.following import Followed
 from services.cdc.pgoutput.messages import Column, Insert, Relation, ReplicaIdentity
 from services.cdc.progress import ProgressLedger
 from services.cdc.publisher import Publisher
