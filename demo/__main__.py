@@ -11,19 +11,22 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from demo import report, shop
 from demo.measure import Workload, measure
+from demo.programs import ProgramError, Programs
 from demo.queries import BY_NAME
 from demo.shop import ShopSize
 from services.shared.runtime.lifecycle import EXIT_REFUSED, Refusal, run_until_stopped
 from services.shared.runtime.logging import configure_logging
 from services.shared.runtime.setting_sources import PREFIX
 from services.shared.runtime.upstream import Upstream
-from services.standalone.command import STOP_SECONDS
+from services.standalone.command import STOP_SECONDS, stop_with_the_terminal
+from services.standalone.http import FetchError
 from services.standalone.output import Output
 from services.standalone.plan import Plan, make_plan
 from services.standalone.postgres import installation
@@ -31,6 +34,7 @@ from services.standalone.stack import Stack, StackOptions, running_stack
 
 _LOG = Path(__file__).parent.parent / ".cache" / "demo.log"
 _EXIT_WRONG_ANSWER = 1
+_STACK_WENT_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FetchError)
 
 
 class Progress:
@@ -75,6 +79,7 @@ class Demo:
 
     async def run(self) -> None:
         """Start, fill, measure, report, and stay until stopped."""
+        stop_with_the_terminal()
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         options = StackOptions(database="shop", prepare=self._fill, environ=environ)
         with _LOG.open("w") as log:
@@ -82,15 +87,21 @@ class Demo:
             self._progress.begin("starting Postgres and Valkey")
             try:
                 async with running_stack(self._plan, options, Output(log, as_json=False).receive) as stack:
-                    measured = await measure(stack.endpoints, self._load, self._progress.begin)
-                    self._progress.end()
-                    report.show(self._console, self._load, measured)
-                    self.wrong_answers = measured.wrong_answers + len(measured.direct_verdict.wrong)
+                    await self._measure(stack, Programs(log))
                     if not self._leave:
                         self._invite(stack)
                         await asyncio.Event().wait()
+            except _STACK_WENT_AWAY as error:
+                raise ProgramError(f"The stack failed during the demonstration: {error}") from error
             finally:
                 self._progress.abandon()
+
+    async def _measure(self, stack: Stack, programs: Programs) -> None:
+        postgres = stack.supervisor.processes["postgres"]
+        measured = await measure(stack.endpoints, postgres, self._load, programs, self._progress.begin)
+        self._progress.end()
+        report.show(self._console, self._load, measured)
+        self.wrong_answers = measured.wrong_answers + len(measured.direct_verdict.wrong)
 
     async def _fill(self, upstream: Upstream) -> None:
         def on_step(step: shop.Step) -> None:
@@ -130,8 +141,9 @@ def main(  # noqa: PLR0917 - the parameters are the options of the command line
     ] = False,
     scale: Annotated[float, typer.Option(help="Size of the shop; 1 is 1.4 million rows.", min=0.001)] = 1.0,
     seconds: Annotated[float, typer.Option(help="How long to read, once direct and once through Tidegate.")] = 8.0,
-    connections: Annotated[int, typer.Option(help="How many visitors read at once.", min=1)] = 4,
-    changes: Annotated[float, typer.Option(help="Changes a second, directly in Postgres.", min=0.1)] = 10.0,
+    visitors: Annotated[int, typer.Option(help="How many read at once, each in a process of its own.", min=1)] = 4,
+    reads: Annotated[float, typer.Option(help="Reads a second, all visitors together.", min=1)] = 800.0,
+    changes: Annotated[float, typer.Option(help="Changes a second, directly in Postgres.", min=0.1)] = 5.0,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT of the proxy; another port when it is taken.")] = None,
     workers: Annotated[int, typer.Option(help="Proxy processes.", min=1)] = 1,
     max_staleness: Annotated[str, typer.Option(help="How old an answer may be.")] = "1s",
@@ -146,7 +158,7 @@ def main(  # noqa: PLR0917 - the parameters are the options of the command line
     }
     _LOG.parent.mkdir(exist_ok=True)
     plan = make_plan({}, overrides)
-    load = Workload(ShopSize.scaled(scale), seconds, connections, changes, plan.cache.max_staleness)
+    load = Workload(ShopSize.scaled(scale), seconds, visitors, reads, changes, plan.cache.max_staleness)
     demo = Demo(plan, load, console, leave=leave)
     try:
         run_until_stopped(demo.run, STOP_SECONDS)

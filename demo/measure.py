@@ -1,24 +1,21 @@
 """Measure: readers on Postgres, then on Tidegate, while the writer changes rows; then, in peace, compare everything.
 
-Readers and writer are programs of their own (`demo.reader`, `demo.writer`), so that they share no event loop with the
-supervisor or with each other. Orders go to their standard input (a URL holds a password), results come as JSON.
+Readers and writer are programs of their own, so that they share no event loop with the supervisor or with each other.
 """
 
 import asyncio
-import json
 import random
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.audit import Read, Verdict, Version, digest_of, judge
+from demo.audit import Verdict, digest_of, judge
+from demo.processor import CpuMeter
+from demo.programs import ProgramError, Programs
 from demo.queries import BY_NAME, QUERIES, Instance
 from demo.reader import ReaderOrder, ReaderResult
 from demo.shop import ShopSize
@@ -26,14 +23,11 @@ from demo.writer import WriterOrder
 from services.standalone.http import fetch
 from services.standalone.ready_file import Endpoints
 
-_REPOSITORY = Path(__file__).parent.parent
 _WARM_UP_SECONDS = 1.0
-_LARGEST_RESULT = 256 * 1024 * 1024  # bytes of JSON from a reader
 _SAMPLES_IDLE = 100
 _SAMPLE_PAUSE_SECONDS = (0.005, 0.035)  # uneven, so that no rhythm of Tidegate's is met
 _UNSEEN_SECONDS = 10.0  # after which a change is called lost
-_COMPARED_PAGES = 250  # of each query, at the end
-_COMPARING_CONNECTIONS = 4
+_COMPARED_PAGES = 200  # of each query, at the end
 _METRICS_SECONDS = 5.0
 
 
@@ -44,7 +38,8 @@ class Workload:
     Attributes:
         size: How big it is.
         seconds: How long visitors read, once from Postgres and once through Tidegate.
-        connections: How many of them read at once.
+        visitors: How many of them read at once.
+        reads_per_second: How many pages they read, all together.
         changes_per_second: How often the writer changes something.
         max_staleness_seconds: How old an answer may be.
         seed: Another seed, other visitors and changes.
@@ -52,7 +47,8 @@ class Workload:
 
     size: ShopSize
     seconds: float
-    connections: int
+    visitors: int
+    reads_per_second: float
     changes_per_second: float
     max_staleness_seconds: float
     seed: int = 1
@@ -73,21 +69,36 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Every popular page read through Tidegate and from Postgres while nobody writes."""
+    """Every popular page read through Tidegate, there again, and from Postgres, while nobody writes.
+
+    Attributes:
+        pages: How many pages were read.
+        hits: How many of those answers came from the cache.
+        different: The pages whose three answers were not the same.
+        hit_microseconds: The latency of the second read through Tidegate, by query: a hit's.
+        direct_microseconds: The latency of the read from Postgres, by query.
+    """
 
     pages: int
     hits: int
     different: tuple[str, ...]
+    hit_microseconds: dict[str, list[int]]
+    direct_microseconds: dict[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Everything that was measured. Latencies in microseconds by query, commit-to-seen in seconds."""
+    """Everything that was measured.
+
+    Latencies are in microseconds by query, commit-to-seen in seconds, Postgres's work in cores that it kept busy.
+    """
 
     direct: dict[str, list[int]]
     cached: dict[str, list[int]]
     counters: Counters
     changes: int
+    direct_postgres_cores: float
+    cached_postgres_cores: float
     direct_verdict: Verdict
     cached_verdict: Verdict
     seen_under_load: list[float]
@@ -100,26 +111,36 @@ class Measurement:
         return len(self.cached_verdict.wrong) + len(self.comparison.different)
 
 
-async def measure(endpoints: Endpoints, load: Workload, on_step: Callable[[str], None]) -> Measurement:
+async def measure(
+    endpoints: Endpoints, postgres: int, load: Workload, programs: Programs, on_step: Callable[[str], None]
+) -> Measurement:
     """Run the whole measurement on a stack that is ready.
 
     Args:
         endpoints: Where it is.
+        postgres: Process id of its Postgres.
         load: How the shop is used.
+        programs: Runs readers and writer.
         on_step: Called with the title of each step as it begins.
 
     Raises:
-        RuntimeError: A reader or the writer failed, or a change was never seen.
+        ProgramError: A reader or the writer failed, or a change was never seen.
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FetchError: A part of the stack went away meanwhile.
     """
-    async with _writer(endpoints.upstream_url, load) as writer:
+    order = WriterOrder(endpoints.upstream_url, asdict(load.size), load.changes_per_second, load.seed)
+    async with programs.write(order) as writer:
         on_step("reading from Postgres, while rows change")
-        direct = await _read(endpoints.upstream_url, load)
+        direct_meter = CpuMeter(postgres)
+        direct = await _read(programs, endpoints.upstream_url, load)
+        direct_cores = direct_meter.cores()
         on_step("reading through Tidegate, while rows change")
         before = await _counters(endpoints.metrics_url)
+        cached_meter = CpuMeter(postgres)
         samples = int(load.seconds * 5)
         cached, seen_under_load = await asyncio.gather(
-            _read(endpoints.database_url, load), commit_to_seen(endpoints, load.size, samples)
+            _read(programs, endpoints.database_url, load), commit_to_seen(endpoints, load.size, samples)
         )
+        cached_cores = cached_meter.cores()
         counters = (await _counters(endpoints.metrics_url)).since(before)
         changes, ledger = await writer.finish()
     last_write = time.monotonic()
@@ -132,6 +153,8 @@ async def measure(endpoints: Endpoints, load: Workload, on_step: Callable[[str],
         cached=cached.microseconds,
         counters=counters,
         changes=changes,
+        direct_postgres_cores=direct_cores,
+        cached_postgres_cores=cached_cores,
         direct_verdict=judge(direct.audited, ledger, 0.0),
         cached_verdict=judge(cached.audited, ledger, load.max_staleness_seconds),
         seen_under_load=seen_under_load,
@@ -150,7 +173,7 @@ async def commit_to_seen(endpoints: Endpoints, size: ShopSize, samples: int) -> 
         Seconds from the acknowledgement to the end of the first read that shows the change.
 
     Raises:
-        RuntimeError: A change was not seen at all.
+        ProgramError: A change was not seen at all.
     """
     query = BY_NAME["stock"]
     product = size.products  # the least popular one, which nobody else reads or writes
@@ -166,7 +189,7 @@ async def commit_to_seen(endpoints: Endpoints, size: ShopSize, samples: int) -> 
             committed = time.monotonic()
             while await proxied.fetchval(query.sql, product) != quantity:
                 if time.monotonic() - committed > _UNSEEN_SECONDS:
-                    raise RuntimeError(f"a change was not seen within {_UNSEEN_SECONDS:.0f} s of its commit")
+                    raise ProgramError(f"A change was not seen within {_UNSEEN_SECONDS:.0f} s of its commit")
             delays.append(time.monotonic() - committed)
     finally:
         await asyncio.gather(direct.close(), proxied.close())
@@ -174,91 +197,53 @@ async def commit_to_seen(endpoints: Endpoints, size: ShopSize, samples: int) -> 
 
 
 async def compare(endpoints: Endpoints, size: ShopSize) -> Comparison:
-    """Read all popular pages through the proxy and from Postgres, while nobody writes: they must be equal."""
+    """Read all popular pages twice through the proxy and once from Postgres, while nobody writes: all must be equal."""
     pages = [
         Instance(query.name, number)
         for query in QUERIES
         for number in range(min(query.instances(size), _COMPARED_PAGES))
     ]
     before = await _counters(endpoints.metrics_url)
-    waiting = iter(pages)
-    different: list[str] = []
-
-    async def work() -> None:
-        direct, proxied = await asyncpg.connect(endpoints.upstream_url), await asyncpg.connect(endpoints.database_url)
-        try:
-            for page in waiting:
-                query = BY_NAME[page.query]
-                parameters = query.parameters(size, page.number)
-                answers = [await connection.fetch(query.sql, *parameters) for connection in (proxied, proxied, direct)]
-                if len({digest_of(rows) for rows in answers}) != 1:
-                    different.append(str(page))
-        finally:
-            await asyncio.gather(direct.close(), proxied.close())
-
-    await asyncio.gather(*(work() for _ in range(_COMPARING_CONNECTIONS)))
+    first, _ = await _read_all(endpoints.database_url, size, pages)
+    second, of_hits = await _read_all(endpoints.database_url, size, pages)
+    truth, of_postgres = await _read_all(endpoints.upstream_url, size, pages)
     hits = (await _counters(endpoints.metrics_url)).since(before).hits
-    return Comparison(len(pages), hits, tuple(different))
+    different = [
+        str(page) for page, *answers in zip(pages, first, second, truth, strict=True) if len(set(answers)) != 1
+    ]
+    return Comparison(len(pages), hits, tuple(different), of_hits, of_postgres)
 
 
-async def _read(url: str, load: Workload) -> ReaderResult:
-    order = ReaderOrder(url, asdict(load.size), load.connections, _WARM_UP_SECONDS, load.seconds, load.seed)
-    async with _program("demo.reader", asdict(order)) as process:
-        assert process.stdout is not None, "it was started with a pipe"
-        result = json.loads(await process.stdout.readline() or "null")
-    if result is None:
-        raise RuntimeError("a reader failed; what it said is above")
-    return ReaderResult(result["microseconds"], [Read(**read) for read in result["audited"]])
-
-
-class _Writer:
-    """The writer's process."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def finish(self) -> tuple[int, dict[str, list[Version]]]:
-        """Let it stop. Returns the number of changes and the versions of every audited page."""
-        assert self._process.stdin is not None, "it was started with pipes"
-        assert self._process.stdout is not None, "it was started with pipes"
-        self._process.stdin.close()
-        result = json.loads(await self._process.stdout.readline() or "null")
-        if result is None:
-            raise RuntimeError("the writer failed; what it said is above")
-        ledger = {page: [Version(**version) for version in versions] for page, versions in result["ledger"].items()}
-        return int(result["changes"]), ledger
-
-
-@asynccontextmanager
-async def _writer(url: str, load: Workload) -> AsyncIterator[_Writer]:
-    order = WriterOrder(url, asdict(load.size), load.changes_per_second, load.seed)
-    async with _program("demo.writer", asdict(order)) as process:
-        assert process.stdout is not None, "it was started with a pipe"
-        if await process.stdout.readline() != b"ready\n":
-            raise RuntimeError("the writer failed; what it said is above")
-        yield _Writer(process)
-
-
-@asynccontextmanager
-async def _program(module: str, order: dict[str, object]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run one of the demo's programs; it is ended when it has not ended by itself."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_LARGEST_RESULT,
-        cwd=_REPOSITORY,
-        start_new_session=True,  # Ctrl-C at the terminal is for the demo alone
-    )  # fmt: skip
+async def _read_all(url: str, size: ShopSize, pages: Sequence[Instance]) -> tuple[list[str], dict[str, list[int]]]:
+    """Read pages one after the other. Returns the digests of the answers, and the latencies by query."""
+    digests, microseconds = [], {query.name: list[int]() for query in QUERIES}
+    connection = await asyncpg.connect(url)
     try:
-        assert process.stdin is not None, "it was started with a pipe"
-        process.stdin.write(json.dumps(order).encode() + b"\n")
-        await process.stdin.drain()
-        yield process
+        for page in pages:
+            query = BY_NAME[page.query]
+            parameters = query.parameters(size, page.number)
+            started = time.monotonic_ns()
+            rows = await connection.fetch(query.sql, *parameters)
+            microseconds[page.query].append((time.monotonic_ns() - started) // 1000)
+            digests.append(digest_of(rows))
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await connection.close()
+    return digests, microseconds
+
+
+async def _read(programs: Programs, url: str, load: Workload) -> ReaderResult:
+    """Let all visitors read at once. Returns what they saw together."""
+    pace = load.reads_per_second / load.visitors
+    orders = [
+        ReaderOrder(url, asdict(load.size), _WARM_UP_SECONDS, load.seconds, pace, load.seed * 100 + number)
+        for number in range(load.visitors)
+    ]
+    visits = await asyncio.gather(*(programs.read(order) for order in orders))
+    microseconds = {
+        query.name: [latency for visit in visits for latency in visit.microseconds.get(query.name, [])]
+        for query in QUERIES
+    }
+    return ReaderResult(microseconds, [read for visit in visits for read in visit.audited])
 
 
 async def _counters(metrics_url: str) -> Counters:

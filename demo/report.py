@@ -1,5 +1,6 @@
 """What a person sees at the end: how fast, how fresh, how right."""
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -26,12 +27,13 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def format_microseconds(value: float) -> str:
-    """Write a latency with three digits and its unit."""
-    if value != value:  # NaN: nothing was read
+    """Write a latency with two digits at least, and its unit."""
+    if math.isnan(value):  # nothing was read
         return "–"
-    if value < 1000:
-        return f"{value:.0f} µs"
-    return f"{value / 1000:.3g} ms" if value < 1_000_000 else f"{value / 1_000_000:.3g} s"
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if value >= size:
+            return f"{value / size:.{0 if value >= 10 * size else 1}f} {unit}"
+    return f"{value:.0f} µs"
 
 
 def show(console: Console, load: Workload, measured: Measurement) -> None:
@@ -42,38 +44,40 @@ def show(console: Console, load: Workload, measured: Measurement) -> None:
 
 
 def latency_table(load: Workload, measured: Measurement) -> Table:
-    """Return latencies query by query, direct and through Tidegate."""
+    """Return latencies query by query: of all reads while rows change, and of hits at rest."""
     table = Table(
-        title="The shop, read by visitors while rows change",
-        caption=_throughput(load, measured),
-        box=box.SIMPLE_HEAVY,
+        title=f"{load.visitors} visitors read {load.reads_per_second:,.0f} pages a second, while rows change",
+        caption="cached: through Tidegate, hits and misses together · at rest: nobody writes",
+        box=box.HORIZONTALS,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
         title_style="bold",
-        caption_style="",
-        caption_justify="left",
+        show_edge=False,
     )
     table.add_column("page", no_wrap=True)
-    table.add_column("Postgres p50", justify="right", no_wrap=True)
-    table.add_column("p99", justify="right", style="dim", no_wrap=True)
-    table.add_column("Tidegate p50", justify="right", style="bold green", no_wrap=True)
-    table.add_column("p99", justify="right", style="dim", no_wrap=True)
-    table.add_column("faster", justify="right", style="bold", no_wrap=True)
+    for heading, style in (
+        ("direct\np50", ""),
+        ("\np99", "dim"),
+        ("cached\np50", "bold"),
+        ("\np99", "dim"),
+        ("direct\nat rest", "dim"),
+        ("\na hit", "bold green"),
+        ("\nfaster", "bold green"),
+    ):
+        table.add_column(heading, justify="right", style=style, no_wrap=True)
     for query in QUERIES:
-        direct, cached = measured.direct.get(query.name, []), measured.cached.get(query.name, [])
-        figures = [percentile(values, share) for values in (direct, cached) for share in (0.5, 0.99)]
-        faster = f"{figures[0] / figures[2]:.1f}×" if direct and cached else "–"
-        table.add_row(query.title, *map(format_microseconds, figures), faster)
+        busy = [
+            percentile(latencies.get(query.name, []), share)
+            for latencies in (measured.direct, measured.cached)
+            for share in (0.5, 0.99)
+        ]
+        at_rest, hit = (
+            percentile(latencies.get(query.name, []), 0.5)
+            for latencies in (measured.comparison.direct_microseconds, measured.comparison.hit_microseconds)
+        )
+        faster = "–" if math.isnan(at_rest / hit) else f"{at_rest / hit:,.1f}×"
+        table.add_row(query.title, *map(format_microseconds, (*busy, at_rest, hit)), faster)
     return table
-
-
-def _throughput(load: Workload, measured: Measurement) -> str:
-    direct, cached = (
-        sum(len(values) for values in latencies.values()) / load.seconds
-        for latencies in (measured.direct, measured.cached)
-    )
-    return (
-        f"{load.connections} connections: {direct:,.0f} reads a second from Postgres, "
-        f"{cached:,.0f} through Tidegate (hits and misses together)"
-    )
 
 
 def freshness_table(load: Workload, measured: Measurement) -> Table:
@@ -85,6 +89,11 @@ def freshness_table(load: Workload, measured: Measurement) -> Table:
     asked = counters.hits + counters.misses
     table.add_row("hit ratio", f"[bold]{counters.hits / max(asked, 1):.1%}[/]  of {asked:,} cacheable reads")
     table.add_row("changes", f"{measured.changes:,} directly in Postgres, {counters.evicted:,} answers evicted")
+    table.add_row(
+        "Postgres at work",
+        f"{measured.direct_postgres_cores:.2f} cores without Tidegate, "
+        f"[bold]{measured.cached_postgres_cores:.2f}[/] behind it",
+    )
     for name, delays in (("while busy", measured.seen_under_load), ("when idle", measured.seen_idle)):
         micros = [delay * 1e6 for delay in delays]
         p50, p99 = (format_microseconds(percentile(micros, share)) for share in (0.5, 0.99))

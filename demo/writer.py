@@ -18,6 +18,9 @@ from demo.audit import Version, digest_of
 from demo.queries import BY_NAME, Instance, audited_instances
 from demo.shop import ShopSize
 
+READY = "ready"
+"""What the writer prints when it has noted the first versions and begins to write."""
+
 _HOT_PRODUCTS = 60  # changes fall on what people look at, or they would be no test
 _HOT_ORDERS = 30
 _ITEMS_OF_AN_ORDER = 3
@@ -34,7 +37,7 @@ class WriterOrder:
 
 
 class Shopkeeper:
-    """Makes the changes. Each returns the tables that it touched."""
+    """Makes the changes. Each returns what it touched: `table.column` for an update, `table` for new rows."""
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", size: ShopSize, seed: int) -> None:
         self._connection = connection
@@ -55,14 +58,14 @@ class Shopkeeper:
             "UPDATE products SET price = $2::float8::numeric(10,2), revision = revision + 1 WHERE id = $1",
             self._hot_product(), price,
         )  # fmt: skip
-        return frozenset({"products"})
+        return frozenset({"products.price", "products.revision"})
 
     async def _count_stock(self) -> frozenset[str]:
         await self._connection.execute(
             "UPDATE inventory SET quantity = $2, revision = revision + 1 WHERE product_id = $1",
             self._hot_product(), self._chance.randrange(500),
         )  # fmt: skip
-        return frozenset({"inventory"})
+        return frozenset({"inventory.quantity", "inventory.revision"})
 
     async def _take_review(self) -> frozenset[str]:
         await self._connection.execute(
@@ -91,7 +94,7 @@ class Shopkeeper:
             self._size.orders - self._chance.randrange(min(_HOT_ORDERS, self._size.orders)),
             self._chance.choice(("packed", "shipped", "delivered", "returned")),
         )  # fmt: skip
-        return frozenset({"orders"})
+        return frozenset({"orders.status", "orders.revision"})
 
     def _hot_product(self) -> int:
         return 1 + self._chance.randrange(min(_HOT_PRODUCTS, self._size.products))
@@ -114,13 +117,23 @@ class Books:
         for page in self._pages:
             self.ledger[str(page)] = [Version(await self._answer(page), 0, 0)]
 
-    async def note(self, tables: frozenset[str], sent: int, acknowledged: int) -> None:
+    async def note(self, touched: frozenset[str], sent: int, acknowledged: int) -> None:
         """Note the pages that a change has altered; nobody else writes, so what Postgres says now is its effect."""
         for page in self._pages:
-            if tables & BY_NAME[page.query].tables:
+            if BY_NAME[page.query].depends_on(touched):
                 digest = await self._answer(page)
                 if digest != self.ledger[str(page)][-1].digest:
                     self.ledger[str(page)].append(Version(digest, sent, acknowledged))
+
+    async def close(self) -> None:
+        """Make sure that no change was left out.
+
+        Raises:
+            RuntimeError: A page is not as its last version says: what a query reads is declared wrongly.
+        """
+        for page in self._pages:
+            if await self._answer(page) != self.ledger[str(page)][-1].digest:
+                raise RuntimeError(f"the books are wrong: {page} changed unnoticed")
 
     async def _answer(self, page: Instance) -> str:
         query = BY_NAME[page.query]
@@ -140,11 +153,12 @@ async def write(order: WriterOrder, stopped: asyncio.Event, ready: Callable[[], 
         due = time.monotonic()
         while not stopped.is_set():
             sent = time.monotonic_ns()
-            tables = await shopkeeper.change_something()
-            await books.note(tables, sent, time.monotonic_ns())
+            touched = await shopkeeper.change_something()
+            await books.note(touched, sent, time.monotonic_ns())
             count += 1
             due = max(due + 1 / order.changes_per_second, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
+        await books.close()
     finally:
         await connection.close()
     return books, count
@@ -161,7 +175,7 @@ async def main() -> None:
         loop.call_soon_threadsafe(stopped.set)
 
     waiting = loop.run_in_executor(None, wait_for_the_end)
-    books, count = await write(order, stopped, lambda: print("ready", flush=True))
+    books, count = await write(order, stopped, lambda: print(READY, flush=True))
     await waiting
     ledger = {page: [asdict(version) for version in versions] for page, versions in books.ledger.items()}
     print(json.dumps({"changes": count, "ledger": ledger}), flush=True)

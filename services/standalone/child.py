@@ -1,9 +1,4 @@
-"""One running child process: start it, pass on what it prints, end it.
-
-Every child leads a process group of its own inside the supervisor's session. So Ctrl-C at a terminal reaches the
-supervisor alone, which can stop the children in order; and should the supervisor be killed, the kernel wakes even a
-stopped child (its group is orphaned then: SIGHUP and SIGCONT) so that the death signal reaches it.
-"""
+"""One running child process: start it through the launcher, pass on what it prints, end it."""
 
 import asyncio
 import contextlib

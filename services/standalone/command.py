@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -96,9 +97,16 @@ def up(  # noqa: PLR0913, PLR0917 - the parameters are the options of the comman
 
 async def _up(plan: Plan, options: StackOptions) -> None:
     output = Output(sys.stderr, as_json=plan.process.log_format == "json")
+    stop_with_the_terminal()
     async with running_stack(plan, options, output.receive) as stack:
         banner.show(Console(), stack, options.ready_file)
         await asyncio.Event().wait()
+
+
+def stop_with_the_terminal() -> None:
+    """Stop in order, too, when the terminal is closed; not when the user said so (nohup)."""
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, signal.raise_signal, signal.SIGTERM)
 
 
 def _log_format(process: ProcessSettings) -> Literal["json", "console"]:

@@ -4,6 +4,12 @@ The kernel signals a process when its parent ends, if the process asked for it w
 lost when the user id changes, and Python code between fork and exec is unsafe in a process with threads; so this small
 program stands between: it drops to another user where it must, asks for the signal, and turns into the program, which
 keeps its process id. Only the standard library is used, so that it starts in a few milliseconds.
+
+The program leads a process group of its own, so that Ctrl-C at a terminal reaches the supervisor alone, which stops all
+in order. One that is to be killed when the supervisor dies also gets a session of its own: Linux shares out a busy
+processor by session, and a proxy should not have to share one part with everything else. One that is to be asked stays
+in the supervisor's session: its group is orphaned then, and should it have been stopped, the kernel wakes it (SIGHUP,
+SIGCONT), so that the signal reaches it.
 """
 
 import ctypes
@@ -26,7 +32,10 @@ def become(argv: list[str]) -> None:
     """
     parent, death_signal, user, group = (int(text) for text in argv[:4])
     program = argv[4:]
-    os.setpgid(0, 0)
+    if death_signal == signal.SIGKILL:
+        os.setsid()
+    else:
+        os.setpgid(0, 0)
     if user != -1:
         os.setgroups([])
         os.setgid(group)

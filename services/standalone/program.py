@@ -20,7 +20,8 @@ class Program:
         account: The user to run it as; None: the present one.
         stop_signal: Asks it to end in good order.
         stop_seconds: How long it may take for that before it is killed.
-        death_signal: What the kernel sends it when the supervisor dies without a word.
+        death_signal: What the kernel sends it when the supervisor dies without a word. Anything but SIGKILL only where
+            it leaves something behind that it should clean up.
         inherited_files: Descriptors that stay open in it (the lock of the data directory).
     """
 
@@ -31,7 +32,7 @@ class Program:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
-    death_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
     inherited_files: tuple[int, ...] = ()
 
 

@@ -70,9 +70,7 @@ class Keeper:
             if time.monotonic() - started > _STEADY_SECONDS:
                 backoff.reset()
             delay = backoff.next_delay()
-            _log.warning(
-                "service ended, starts again", service=self.service.name, reason=reason, delay_seconds=round(delay, 3)
-            )
+            _log.warning("process ended, starts again", name=self.service.name, how=reason, in_seconds=round(delay, 3))
             await _wait_for(self._stopping, delay)
 
     async def _run_once(self) -> str:

@@ -184,7 +184,7 @@ def test_a_secret_on_standard_input_is_not_among_the_arguments() -> None:
 
 
 _SUPERVISOR_TO_BE_KILLED = f"""
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from services.standalone.program import Program, Service
 from services.standalone.supervisor import Supervisor
@@ -194,8 +194,13 @@ async def ready():
 
 async def main():
     supervisor = Supervisor(lambda name, line: print(name, line, flush=True), lambda: None)
-    program = Program((sys.executable, "-c", {_SLEEPER!r}), {{"PATH": "/usr/bin:/bin"}}, Path("/"))
-    supervisor.start(Service(name, lambda: program, ready) for name in ("running", "frozen"))
+    argv, environment = (sys.executable, "-c", {_SLEEPER!r}), {{"PATH": "/usr/bin:/bin"}}
+    killed = Program(argv, environment, Path("/"))
+    asked = Program(argv, environment, Path("/"), death_signal=signal.SIGINT)
+    supervisor.start(
+        Service(f"{{name}}-{{n}}", lambda program=program: program, ready)
+        for n in range(2) for name, program in (("killed", killed), ("asked", asked))
+    )
     await supervisor.wait_ready(10)
     print("pids", *supervisor.processes.values(), flush=True)
     await asyncio.Event().wait()
@@ -210,13 +215,14 @@ def test_no_child_outlives_a_killed_supervisor_not_even_a_stopped_one() -> None:
     ) as parent:
         assert parent.stdout is not None
         said: list[str] = []
-        while len(said) < 3:  # both children are up, and we know their numbers
+        while len(said) < 5:  # all children are up, and we know their numbers
             said.append(parent.stdout.readline().strip())
-        running, frozen = (int(word) for word in next(line for line in said if line.startswith("pids")).split()[1:])
-        os.kill(frozen, signal.SIGSTOP)
+        children = [int(word) for word in next(line for line in said if line.startswith("pids")).split()[1:]]
+        for frozen in children[:2]:  # one that will be killed, and one that will be asked
+            os.kill(frozen, signal.SIGSTOP)
         parent.kill()
 
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while _alive(running) or _alive(frozen):
+    while any(_alive(pid) for pid in children):
         assert time.monotonic() < deadline, "a child outlived its supervisor"
         time.sleep(0.01)
