@@ -120,11 +120,9 @@ def _only_tidies_up(statement: Statement) -> bool:
 
 
 def _unlocks(statement: Statement, single: Sequence[Token]) -> bool:
-    if [token.text for token in single] != ["select", _UNLOCK_ALL, "(", ")"]:
+    if _UNLOCK_ALL in statement.catalog.functions.user:
         return False
-    functions = statement.catalog.functions
-    own = _UNLOCK_ALL in functions.competing or _UNLOCK_ALL not in functions.builtin
-    return not own and statement.name_space.schemas[:1] == (CATALOG_SCHEMA,)
+    return [token.text for token in single] == ["select", _UNLOCK_ALL, "(", ")"]
 
 
 def _by_keyword(statement: Statement) -> StatementEffect:

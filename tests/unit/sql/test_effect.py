@@ -152,3 +152,29 @@ def test_transaction_steps(text: str, step: str) -> None:
         False,
         step,
     )
+
+
+_ASYNCPG_RESET = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
+
+
+@pytest.mark.parametrize(
+    "text", [_ASYNCPG_RESET, "CLOSE ALL; UNLISTEN *; RESET ALL", "DISCARD PLANS;; DEALLOCATE ALL", "SHOW a; SHOW b"]
+)
+def test_what_a_pool_sends_between_two_users_writes_nothing(text: str) -> None:
+    assert effect(text) == StatementEffect(NOTHING, changes_session=True, changes_schema=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _ASYNCPG_RESET + "UPDATE users SET name = 'x'",
+        "RESET ALL; COMMIT",
+        "RESET ALL; SET CONSTRAINTS ALL IMMEDIATE",
+        "SELECT mine.pg_advisory_unlock_all(); RESET ALL",
+        "SELECT pg_advisory_unlock_all() FROM triggered; RESET ALL",
+        "SELECT nextval('s'); RESET ALL",
+        '"reset"; RESET ALL',
+    ],
+)
+def test_several_statements_of_which_one_does_more_may_do_anything(text: str) -> None:
+    assert effect(text) == StatementEffect(None, changes_session=True, changes_schema=True)
