@@ -1,0 +1,40 @@
+"""The database that every driver reads, behind the stack with its defaults."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
+
+_SQL = """
+CREATE TABLE kinds (
+    id int PRIMARY KEY, name text, price numeric(10, 2), at timestamptz, day date, code uuid, detail jsonb, body bytea,
+    tags text[], paid bool, weight float8, big bigint
+);
+INSERT INTO kinds SELECT
+    i, 'name ' || i, i * 1.25, '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 hour', '2026-01-01'::date + i,
+    md5(i::text)::uuid, jsonb_build_object('n', i), '\\x00ff', ARRAY['a', 'b' || i], i % 2 = 0, i / 4.0,
+    i * 1000000000000
+    FROM generate_series(1, 5000) i;
+INSERT INTO kinds (id) VALUES (0);
+CREATE TABLE notes (id int PRIMARY KEY, body text);
+"""
+
+
+@pytest.fixture(scope="session")
+def proxied() -> Iterator[ProxiedPostgres]:
+    """Postgres with a table of common types, one of notes that tests write, and the stack."""
+    with proxied_postgres(sql=_SQL) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _fresh(proxied: ProxiedPostgres) -> None:
+    """Begin with no notes and with the first names."""
+    proxied.server.execute("TRUNCATE notes; UPDATE kinds SET name = 'name ' || id WHERE name != 'name ' || id")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_crashed(proxied: ProxiedPostgres, _fresh: None) -> Iterator[None]:
+    yield
+    assert "Traceback" not in proxied.stack.process.log()
