@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from services.cdc.appender import Appender
 from services.cdc.beginning import TAIL_RECORDS, LogEnd, read_log_end, reason_for_new_epoch
 from services.cdc.canary import read_canary, renew_canary
+from services.cdc.cancellation import cancel_until_done, raise_if_cancelled
 from services.cdc.control import ControlConnection, Server
 from services.cdc.follower import Follower
 from services.cdc.progress import ProgressLedger
@@ -36,7 +37,7 @@ LOG_CHECK_SECONDS = 1.0
 """How often to ask whether the event log is still the one that we write to. On an idle database nothing is written, so
 nobody else would notice that it was deleted."""
 
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 """How long closing the event log may take before it is cancelled."""
 
 _SLOW_SECONDS = 5.0  # a step that takes longer is explained
@@ -91,6 +92,7 @@ async def run_incarnation(cache: CacheSettings, statistics: CdcStatistics, *, sl
         slot_is_new = await _take_slot(cache, connections, server, anew=slot_anew)
         writer = await _open_log(cache, stack)
         start = await _decide(cache, connections, writer, server, slot_is_new=slot_is_new)
+        raise_if_cancelled()
         await _relay(cache, connections, writer, start, statistics)
 
 
@@ -118,7 +120,7 @@ async def _open_log(cache: CacheSettings, stack: AsyncExitStack) -> EventLogWrit
 
 
 async def _close_log(writer: EventLogWriter) -> None:
-    """Close the log, and do not let it keep us: a client can miss that it is cancelled, but not twice."""
+    """Close the log, and do not let it keep us: its own task may have missed that it was cancelled."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await writer.close()
@@ -215,9 +217,9 @@ async def _until_one_fails(*endless: Coroutine[None, None, None]) -> None:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         first = next(iter(ended))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_until_done(tasks)
+        for task in tasks:  # what the others raised came of being cancelled
+            task.cancelled() or task.exception()
     first.result()
 
 

@@ -4,9 +4,9 @@ What a person has to mend is refused at the start, with what mends it. Once the 
 for ever and quietly: a database that is restarted, an event log that is away, a slot that somebody else still holds.
 """
 
-import asyncio
 import time
 
+from services.cdc.cancellation import raise_if_cancelled
 from services.cdc.control import ControlConnection
 from services.cdc.errors import ControlError, SetupError
 from services.cdc.gate import SnapshotError
@@ -66,8 +66,7 @@ async def _run_for_ever(cache: CacheSettings, statistics: CdcStatistics) -> None
             if time.monotonic() - began_at >= STEADY_SECONDS:
                 backoff.reset()
             slot_anew = isinstance(failure, SlotUnusableError)
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise asyncio.CancelledError from failure  # something failed while everything was being cancelled
+            raise_if_cancelled()  # it may have failed while everything was being cancelled
             _tell(failure, backoff.attempts)
             statistics.trouble = str(failure)
         finally:

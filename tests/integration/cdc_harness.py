@@ -16,6 +16,7 @@ from schemas.relation_event import RelationWide
 from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
+from services.cdc.cancellation import cancel_until_done
 from services.cdc.service import run_cdc
 from services.cdc.statistics import CdcStatistics
 from services.shared.eventlog.factory import open_reader
@@ -111,9 +112,9 @@ async def watching_log(cache: CacheSettings) -> AsyncIterator[LogView]:
     try:
         yield view
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await cancel_until_done([task])
+        if not task.cancelled():
+            task.result()
 
 
 async def _read(cache: CacheSettings, view: LogView) -> None:
@@ -154,9 +155,9 @@ class RunningCdc:
 
     async def stop(self) -> None:
         """Cancel it."""
-        self.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.task
+        await cancel_until_done([self.task])
+        if not self.task.cancelled():
+            self.task.result()
 
 
 @contextlib.asynccontextmanager
