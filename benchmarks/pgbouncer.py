@@ -55,7 +55,9 @@ class PgBouncer:
 def _program() -> str:
     found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if found is None and os.geteuid() == 0 and Path("/usr/bin/apt-get").exists():
-        subprocess.run(["sh", "-c", "apt-get update -qq && apt-get install -y -qq pgbouncer"], check=False, capture_output=True)
+        subprocess.run(
+            ["sh", "-c", "apt-get update -qq && apt-get install -y -qq pgbouncer"], check=False, capture_output=True
+        )
         found = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
     if found is None:
         raise ServerError("pgbouncer is not installed: apt-get install pgbouncer")
