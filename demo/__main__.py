@@ -19,7 +19,6 @@ from rich.markup import escape
 from demo import report, shop
 from demo.measure import Workload, measure
 from demo.programs import ProgramError, Programs
-from demo.queries import BY_NAME
 from demo.shop import ShopSize
 from services.shared.runtime.lifecycle import EXIT_REFUSED, Refusal, run_until_stopped
 from services.shared.runtime.logging import configure_logging
@@ -114,12 +113,12 @@ class Demo:
         """Say how to play."""
         psql = shutil.which("psql") or str(installation() / "bin" / "psql")
         endpoints, processes = stack.endpoints, stack.supervisor.processes
-        dashboard = BY_NAME["bestsellers"].sql.replace("$1", "'2025-12-24'")
+        stars = "SELECT rating, count(*) FROM reviews GROUP BY rating ORDER BY rating"
         lines = (
             ("[bold green]The stack is still up.[/] Put this into any program, it is Postgres:", ""),
             ("", f"  DATABASE_URL={endpoints.database_url}"),
-            ("[bold]1.[/] Ask for the dashboard twice; the second answer comes from the cache:", ""),
-            ("", f"  {psql} '{endpoints.database_url}' -c '\\timing on' -c \"{dashboard}\" -c \"{dashboard}\""),
+            ("[bold]1.[/] Count all reviews twice; the second answer comes from the cache:", ""),
+            ("", f"  {psql} '{endpoints.database_url}' -c '\\timing on' -c '{stars}' -c '{stars}'"),
             ("[bold]2.[/] Change a price directly in Postgres, and read it through Tidegate at once:", ""),
             ("", f"  {psql} '{endpoints.upstream_url}' -c 'UPDATE products SET price = price + 1 WHERE id = 1' && \\"),
             ("", f"  {psql} '{endpoints.database_url}' -c 'SELECT name, price FROM products WHERE id = 1'"),

@@ -24,7 +24,7 @@ from pathlib import Path
 from services.shared.runtime.lifecycle import Refusal
 from services.standalone.account import Account, may_enter
 
-_PREFIX = "tidegate-"
+_PREFIX = "tidegate-up-"
 _LOCK = "lock"
 _SECRETS = "secrets.json"
 _SECRET_BYTES = 18  # 144 bits

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -179,3 +180,23 @@ def test_listeners_share_a_reserved_port_and_get_every_connection() -> None:
 def test_a_host_that_is_not_ours_is_refused() -> None:
     with pytest.raises(ListenError, match=r"Cannot listen on 192\.0\.2\.1:6432"):
         reserve("192.0.2.1:6432")
+
+
+def test_what_a_killed_stack_left_behind_is_removed_and_what_lives_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    an_hour_ago = time.time() - 3600
+    alive = open_data_directory(None, None)
+    abandoned = open_data_directory(None, None)
+    os.close(abandoned.lock)  # as the kernel does for a process that was killed
+    strange = tmp_path / "tidegate-up-strange"  # no lock: nobody knows whose it is
+    strange.mkdir()
+    for folder in (alive.path, abandoned.path, strange):
+        os.utime(folder, (an_hour_ago, an_hour_ago))
+
+    fresh = open_data_directory(None, None)
+
+    assert {path.name for path in tmp_path.iterdir()} == {alive.path.name, strange.name, fresh.path.name}
+    for directory in (alive, fresh):
+        directory.close()

@@ -207,7 +207,7 @@ def test_a_clean_stop_leaves_no_process_no_slot_and_no_publication(capped_postgr
 
             assert not up.ready_file.exists()
             assert not any(_alive(pid) for pid in pids)
-            assert list(up.ready_file.parent.glob("tidegate-*")) == []
+            assert list(up.ready_file.parent.glob("tidegate-up-*")) == []
         assert _traces(capped_postgres, database) == _NOTHING
 
 
