@@ -10,7 +10,7 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from services.proxy.control import ConnectControl
+from services.proxy.control import CONTROL_ERRORS, ConnectControl
 from services.proxy.sql.catalog import catalog_stamp, load_catalog
 from services.proxy.sql.snapshot import Catalog
 from services.shared.runtime.backoff import Backoff
@@ -84,7 +84,7 @@ class CatalogWatch:
             try:
                 connection = await self._connect("catalog")
                 await self._watch(connection, backoff)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except CONTROL_ERRORS as error:
                 _log.debug("catalog connection failed", error=repr(error))
             finally:
                 self.current = False

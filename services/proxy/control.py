@@ -5,6 +5,10 @@ import asyncpg
 _COMMAND_SECONDS = 10.0  # a connection that answers later is given up, and with it what rests on it
 
 
+CONTROL_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a control connection raises when its server, or the way to it, fails."""
+
+
 class ConnectControl:
     """Opens control connections to the upstream database with the cache's own role."""
 

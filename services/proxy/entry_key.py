@@ -25,7 +25,14 @@ def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes
     digest = blake2b(_FORMAT, digest_size=_DIGEST_BYTES)
     literals = [literal.text.encode() for literal in lexed.literals]
     _add(digest, [state_key, fingerprint.encode(), lexed.template.encode(), *literals])
-    _add(digest, [repr((request.parameter_types, request.parameter_formats, request.result_formats)).encode()])
+    _add(
+        digest,
+        [
+            repr(
+                (request.parameter_types, request.parameter_formats, request.result_formats, request.row_limit)
+            ).encode()
+        ],
+    )
     _add(digest, request.values)
     return digest.digest()
 

@@ -45,7 +45,7 @@ class Reason(StrEnum):
 ADVICE: dict[Reason, str] = {
     Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`.",
     Reason.DATABASE_NOT_CACHED: "The client is in another database than the one that this cache follows.",
-    Reason.PROTOCOL_FORM: "Only one statement, run to its end on the unnamed portal, can be cached.",
+    Reason.PROTOCOL_FORM: "Only one statement on the unnamed portal, ended by a Sync, can be cached.",
     Reason.NO_STATEMENT: "The turn runs nothing: it prepares, describes or closes.",
     Reason.UNREADABLE: "The turn's messages are malformed or longer than 256 KiB; Postgres decides.",
     Reason.NOT_ANALYSED: "The statement is longer than 64 KiB, or the catalog has not been read yet.",

@@ -4,7 +4,8 @@ from services.proxy.cache.entry import Answer
 from services.shared.pgwire.codes import BackendCode
 
 _ROW_DESCRIPTION, _DATA_ROW = int(BackendCode.ROW_DESCRIPTION), int(BackendCode.DATA_ROW)
-_COMMAND_COMPLETE = int(BackendCode.COMMAND_COMPLETE)
+_COMMAND_COMPLETE, _PORTAL_SUSPENDED = int(BackendCode.COMMAND_COMPLETE), int(BackendCode.PORTAL_SUSPENDED)
+_COMPLETIONS = (_COMMAND_COMPLETE, _PORTAL_SUSPENDED)  # the latter where the client set a row limit
 # What may stand around an answer without being part of it. Anything else (an error, a notice that the client would miss
 # on a hit, a suspended portal, a changed setting) means that the answer is not kept.
 _AROUND = frozenset(
@@ -41,7 +42,7 @@ class Recorder:
             return
         if kind == _ROW_DESCRIPTION:
             self._description = data[start:end]
-        elif kind == _COMMAND_COMPLETE and not self._complete:
+        elif kind in _COMPLETIONS and not self._complete:
             self._complete = data[start:end]
         else:
             self._spoil("unexpected_message")
@@ -67,7 +68,9 @@ class Recorder:
         if self.spoiled or not self._complete:
             return None
         # Only a SELECT's answer is one: a rule or a procedure may turn another command up.
-        if not self._complete.startswith(b"SELECT", 5) or (described and not self._description):
+        if self._complete[0] == _COMMAND_COMPLETE and not self._complete.startswith(b"SELECT", 5):
+            return None
+        if described and not self._description:
             return None
         return Answer(self._description, b"".join(self._rows), self._complete)
 

@@ -1,6 +1,6 @@
 """Which turns can be answered from a cache at all, and what exactly they ask.
 
-One statement, run to completion, in one of two forms: a simple Query, or [Parse] Bind [Describe portal] Execute Sync
+One statement in one of two forms: a simple Query, or [Parse] Bind [Describe portal] Execute Sync
 on the unnamed portal. Everything else is forwarded. Pure.
 """
 
@@ -44,6 +44,8 @@ class Request:
         parameter_formats: As in Bind.
         values: Parameter values; None is NULL.
         result_formats: As in Bind; empty when all are text.
+        row_limit: How many rows at most; 0: all. The Sync behind it ends the portal, so the rest cannot be fetched, and
+            the first rows with PortalSuspended are the whole answer. (asyncpg's fetchrow asks for one row so.)
         described: The client asked for the row description.
         parses: The turn parses the unnamed statement.
         sets_unnamed: The turn changes what the unnamed statement means (a simple Query forgets it).
@@ -58,6 +60,7 @@ class Request:
     parameter_formats: tuple[int, ...]
     values: tuple[bytes | None, ...]
     result_formats: tuple[int, ...]
+    row_limit: int
     described: bool
     parses: bool
     sets_unnamed: bool
@@ -113,6 +116,7 @@ def read_request(
                 parameter_formats=(),
                 values=(),
                 result_formats=(),
+                row_limit=0,
                 described=True,
                 parses=False,
                 sets_unnamed=True,
@@ -140,7 +144,7 @@ def _bound(bind: Bind, rest: list[FrontendMessage], prepared: Prepared, *, parse
             described = False
         case _:
             return None
-    if bind.portal != _UNNAMED or row_limit > 0:
+    if bind.portal != _UNNAMED:
         return None
     return Request(
         text=prepared.text,
@@ -148,6 +152,7 @@ def _bound(bind: Bind, rest: list[FrontendMessage], prepared: Prepared, *, parse
         parameter_formats=bind.parameter_formats,
         values=bind.values,
         result_formats=() if not any(bind.result_formats) else bind.result_formats,
+        row_limit=max(row_limit, 0),
         described=described,
         parses=parses,
         sets_unnamed=parses,

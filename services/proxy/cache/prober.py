@@ -13,7 +13,7 @@ import structlog
 
 from services.proxy.cache.follower import Follower
 from services.proxy.cache.freshness import Freshness, Probe, boot_clock
-from services.proxy.control import ConnectControl
+from services.proxy.control import CONTROL_ERRORS, ConnectControl
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
 
@@ -80,7 +80,7 @@ class Prober:
                 identity = await connection.fetchrow(_IDENTITY)
                 assert identity is not None
                 await self._probe_until_it_fails(connection, (identity[0], identity[1]), backoff)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except CONTROL_ERRORS as error:
                 _log.debug("probe connection failed", error=repr(error))
             finally:
                 self._freshness.drop()

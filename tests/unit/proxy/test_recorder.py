@@ -91,6 +91,12 @@ def test_what_is_not_one_plain_answer_is_not_kept(strange: bytes, first: bool) -
     assert recorder.spoiled == "unexpected_message"
 
 
+def test_a_row_limit_ends_an_answer_with_a_suspended_portal() -> None:
+    answer = recorded(DESCRIPTION + ROW + PORTAL_SUSPENDED + READY).answer(described=True)
+    assert answer is not None
+    assert (answer.rows, answer.complete) == (ROW, PORTAL_SUSPENDED)
+
+
 def test_a_notification_is_no_part_of_an_answer() -> None:
     told = NotificationResponse(7, "channel", "payload").encode()
     answer = recorded(told + WHOLE + told + READY).answer(described=True)

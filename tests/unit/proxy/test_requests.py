@@ -87,13 +87,20 @@ def test_text_formats_are_the_same_however_they_are_asked_for(names: Names) -> N
 
 def test_a_row_limit_of_zero_or_below_means_to_the_end(names: Names) -> None:
     for limit in (0, -1):
-        assert read_request([PARSE, BIND, Execute(b"", limit), Sync()], names, None) is not None
+        request = read_request([PARSE, BIND, Execute(b"", limit), Sync()], names, None)
+        assert request is not None
+        assert request.row_limit == 0
+
+
+def test_the_sync_behind_a_row_limit_ends_the_portal_so_the_first_rows_are_the_answer(names: Names) -> None:
+    request = read_request([PARSE, BIND, Execute(b"", 1), Sync()], names, None)
+    assert request is not None
+    assert request.row_limit == 1
 
 
 NOT_OF_THE_FORM: dict[str, list[FrontendMessage]] = {
     "nothing": [],
     "sync": [Sync()],
-    "row limit": [PARSE, BIND, Execute(b"", 1), Sync()],
     "named portal": [PARSE, Bind(b"p", b"", (), (b"7",), ()), Execute(b"p"), Sync()],
     "another portal bound": [PARSE, Bind(b"p", b"", (), (b"7",), ()), EXECUTE, Sync()],
     "another portal executed": [PARSE, BIND, Execute(b"p"), Sync()],
