@@ -106,7 +106,7 @@ class Consumer:
             leave_if_cancelled()
             if self._wanted is not None:
                 reason, self._wanted = self._wanted, None
-                await self._begin_at_tail(reason, "asked for")
+                await self._begin_unless_others_did(reason, "asked for")
             await self._read_once()
 
     async def _read_once(self) -> None:
@@ -190,7 +190,7 @@ class Consumer:
         if outcome is Outcome.APPLIED:
             return True
         if outcome is Outcome.GAP:
-            await self._begin_at_tail(EpochReason.CHAIN_GAP, "the bucket's settled LSN lies below the resumption's")
+            await self._begin_unless_others_did(EpochReason.CHAIN_GAP, "settled lies below where decoding began")
         else:
             await self._adopt()
         return False
@@ -205,13 +205,13 @@ class Consumer:
         registry = await self._bucket.registry()
         state = registry.state
         if not state.bucket_epoch:
-            await self._begin_at_tail(EpochReason.NO_BUCKET, "nothing in Redis")
+            await self._begin_at_tail(state, EpochReason.NO_BUCKET, "nothing in Redis")
             return
         if StreamEpoch.parse(state.stream_epoch).log != await self._reader.identity():
-            await self._begin_at_tail(EpochReason.OTHER_LOG, "the event log is another one")
+            await self._begin_at_tail(state, EpochReason.OTHER_LOG, "the event log is another one")
             return
         if state.format != format_text(self._bucket.partition_count):
-            await self._begin_at_tail(EpochReason.OTHER_FORMAT, f"the bucket's is {state.format}")
+            await self._begin_at_tail(state, EpochReason.OTHER_FORMAT, f"the bucket's is {state.format}")
             return
         if state.stream_epoch in self._left:
             self._left.clear()  # the bucket went back in time
@@ -234,7 +234,7 @@ class Consumer:
         if (state.bucket_epoch, state.places) != (self.epoch, tuple(track.place for track in self._tracks)):
             await self._adopt()
             return
-        await self._begin_at_tail(EpochReason.LOG_GAP, gap.reason)
+        await self._begin_at_tail(state, EpochReason.LOG_GAP, gap.reason)
 
     async def _begin_at_record(self, record: LogRecord, event: Event, previous: Position) -> None:
         """Begin a bucket epoch at a record that does not follow from what was applied."""
@@ -249,10 +249,17 @@ class Consumer:
         places = [track.place for track in self._tracks]
         await self._begin(state, begin_at_record(state, record.partition, here, places, f"{reason}: {detail}"), reason)
 
-    async def _begin_at_tail(self, reason: EpochReason, detail: str) -> None:
-        """Begin a bucket epoch at the log's last watermark."""
-        self._statistics.following = 0
+    async def _begin_unless_others_did(self, reason: EpochReason, detail: str) -> None:
+        """Begin a bucket epoch, unless the one that it is to follow has been followed already."""
         state = await self._bucket.state()
+        if state.bucket_epoch != self.epoch:
+            await self._adopt()
+            return
+        await self._begin_at_tail(state, reason, detail)
+
+    async def _begin_at_tail(self, state: BucketState, reason: EpochReason, detail: str) -> None:
+        """Begin a bucket epoch at the log's last watermark, if the bucket is still as it was when that was decided."""
+        self._statistics.following = 0
         identity = await self._reader.identity()
         tails = [await self._tail(partition) for partition in range(self._bucket.partition_count)]
         begin = begin_at_tail(tails, f"{reason}: {detail}")

@@ -286,12 +286,31 @@ class TestOwner:
         play(valkey, scenario)
 
 
-async def _consume(stage: Stage) -> None:
+def test_too_many_tags_in_a_second_become_the_whole_relation(valkey: RedisServer) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.begin()
+        statistics = InvalidatorStatistics()
+        consuming = asyncio.create_task(_consume(stage, statistics, TagBudget(tags_per_second=1)))
+        await stage.covered()
+        await fill_everything(stage)
+        await stage.author.change(insert(3, 9))  # would leave all but "everything"
+        await stage.covered()
+        assert await stage.hits(*ALL) == set()
+        assert statistics.evicted_relations == 1
+        consuming.cancel()
+        await asyncio.wait({consuming})
+
+    play(valkey, scenario)
+
+
+async def _consume(
+    stage: Stage, statistics: InvalidatorStatistics | None = None, budget: TagBudget | None = None
+) -> None:
     """Follow the log as if it were elsewhere."""
     reader = open_reader(stage.settings)
     await reader.open()
-    statistics = InvalidatorStatistics()
-    evictor = Evictor(stage.bucket, statistics, TagBudget())
+    statistics = statistics or InvalidatorStatistics()
+    evictor = Evictor(stage.bucket, statistics, budget or TagBudget())
     consumer = Consumer(reader, stage.bucket, evictor, statistics, cache=CACHE, log_beside_bucket=False)
     try:
         await consumer.run()
