@@ -38,11 +38,11 @@ def test_reads_become_hits_and_a_direct_write_is_seen(
 ) -> None:
     with proxied.connect() as connection:
         read = how(connection)
-        proxied.wait_cached(lambda: read(7))
-        before = proxied.hits()
-        for _ in range(5):
+
+        def run() -> None:
             assert read(7) == [row(7)]
-        assert proxied.hits() - before == 5
+
+        proxied.wait_all_cached(run, 5)
         assert read(0) == [NULL_ROW]
         assert read(-1) == []
 

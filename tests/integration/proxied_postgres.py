@@ -82,6 +82,17 @@ class ProxiedPostgres:
         run()
         return self.hits() > before
 
+    def wait_all_cached(self, run: Callable[[], object], count: int) -> None:
+        """Repeat a read until `count` in a row come from the cache: a late eviction may come between."""
+
+        def all_hits() -> bool:
+            before = self.hits()
+            for _ in range(count):
+                run()
+            return self.hits() - before == count
+
+        wait_until(all_hits, f"{count} hits in a row", _CACHING_SECONDS)
+
     def wait_cached(self, run: Callable[[], object], what: str = "a hit") -> None:
         """Repeat a read until it is answered from the cache."""
         wait_until(lambda: self.is_hit(run), what, _CACHING_SECONDS)
