@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import redis.asyncio
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
-from services.shared.keyspace.lua import load_script
+from services.shared.keyspace.script_sources import load_script
 
 Argument = str | bytes | int
 Call = tuple[str, tuple[Argument, ...]]

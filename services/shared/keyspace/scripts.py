@@ -18,7 +18,14 @@ from services.shared.keyspace.keys import Keys, format_text
 from services.shared.keyspace.outcome import Outcome, Refusal
 from services.shared.keyspace.replies import EntryHit, ReadMiss, ReadReply, pairs, parse_read
 from services.shared.keyspace.runner import BucketOutOfMemory, BucketUnavailable, ScriptRunner
-from services.shared.keyspace.state import BucketState, EpochBegin, Registry, bucket_epoch_text, parse_registry
+from services.shared.keyspace.state import (
+    BucketState,
+    EpochBegin,
+    Registry,
+    bucket_epoch_text,
+    parse_registry,
+    parse_state,
+)
 from services.shared.keyspace.steps import Step
 from services.shared.lsn import sortable
 from services.shared.position import Position
@@ -104,7 +111,8 @@ class Bucket:
 
     async def state(self) -> BucketState:
         """Read all of `m`."""
-        return (await self.registry()).state
+        fields = await self._runner.command("HGETALL", self.keys.meta)
+        return _parsed(lambda: parse_state(fields, self.partition_count))
 
     async def registry(self) -> Registry:
         """Read the bucket, its shapes and its followed relations at one moment."""
