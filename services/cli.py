@@ -139,6 +139,8 @@ def main() -> None:
 def _serve(name: str, service: Service, *, numbered: bool = False) -> None:
     """Run a service until it is stopped, and turn every way it can end into an exit code and, if need be, a line."""
     settings = _load(name)
+    if numbered:
+        _refuse_several_workers(name, settings)
     process = f"{name}-{settings.process.worker_index}" if numbered else name
     configure_logging(settings.process, service=name, process=process, known_secrets=_passwords(settings))
     telemetry = Telemetry(process)
@@ -157,6 +159,14 @@ def _serve(name: str, service: Service, *, numbered: bool = False) -> None:
     except Exception as error:  # noqa: BLE001 - the boundary of the process: logged, and told in one line
         _log.exception("ended by a bug")
         _fail(name, f"ended by a bug, {type(error).__name__}; the log has its traceback", EXIT_BUG)
+
+
+def _refuse_several_workers(name: str, settings: Settings) -> None:
+    process = settings.process
+    if process.workers > 1 and "worker_index" not in process.model_fields_set:
+        advice = "give each worker its TIDEGATE_WORKER_INDEX, from 0, and a TIDEGATE_METRICS_LISTEN of its own"
+        what = f"TIDEGATE_WORKERS = {process.workers}: this command is one worker (`tidegate up` starts them all)"
+        _fail(name, f"{what}; {advice}", EXIT_WRONG_USE)
 
 
 async def _serve_telemetry(telemetry: Telemetry, settings: Settings) -> tuple[asyncio.Server, int]:

@@ -4,6 +4,7 @@ A server that cannot be had fails the tests that need it, with advice. Nothing i
 """
 
 import itertools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ _database_numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare one marker per ring; a test carries the one of its folder."""
+    """Declare one marker per ring; a test carries the one of its folder. SIGTERM ends a run as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and their directories are cleaned up
     for ring in _RINGS:
         config.addinivalue_line("markers", f"{ring}: lives in tests/{ring}")
 

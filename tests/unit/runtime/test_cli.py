@@ -58,6 +58,12 @@ def test_wrong_settings_are_one_line_each(tmp_path: Path, command: str) -> None:
     ]
 
 
+def test_several_workers_are_not_started_by_one_command_in_silence(tmp_path: Path) -> None:
+    told = _tidegate(tmp_path, "proxy", DATABASE_URL="postgresql://a@127.0.0.1:1/b", WORKERS="4")
+    assert told.returncode == EXIT_WRONG_USE
+    assert told.stderr.startswith("tidegate proxy: TIDEGATE_WORKERS = 4: this command is one worker")
+
+
 def test_a_taken_metrics_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
