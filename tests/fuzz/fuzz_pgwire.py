@@ -1,17 +1,15 @@
 """Fuzz targets of the wire codec. Each takes any bytes and returns whether something was accepted.
 
-The invariant: only `ProtocolViolation` is raised; what is accepted encodes to the same bytes; the scanner and the
-buffer agree, whatever the chunks. A broken invariant is an exception of any other kind.
+The invariant: only `ProtocolViolation` is raised; what is accepted encodes to the same bytes; the
+messages are the same whatever the chunks. A broken invariant is an exception of any other kind.
 
-`test_fuzz_pgwire.py` runs the targets over the committed corpus and over mutations of it. With atheris installed,
+`test_fuzz.py` runs the targets over the committed corpus and over mutations of it. With atheris installed,
 
     python -m tests.fuzz.fuzz_pgwire frontend tests/fuzz/corpus/pgwire/frontend
 
 goes on searching for as long as it is left alone.
 """
 
-import importlib
-import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,34 +18,18 @@ from services.shared.pgwire.backend import decode_backend
 from services.shared.pgwire.errors import ProtocolViolation
 from services.shared.pgwire.framing import BACKEND_LIMITS, FRONTEND_LIMITS, MessageBuffer, MessageLimits
 from services.shared.pgwire.frontend import Bind, PasswordMessage, decode_frontend, parameter_format
-from services.shared.pgwire.scanner import BackendScanner, FrontendScanner, Scanner
 from services.shared.pgwire.startup import StartupBuffer, StartupMessage, negotiate_protocol_version
-
-Target = Callable[[bytes], bool]
+from tests.fuzz.inputs import Target, chunks_of, expect, search
 
 
 class _Encodable(Protocol):
     def encode(self) -> bytes: ...
 
 
-def _expect(holds: bool, claim: str) -> None:
-    if not holds:
-        raise AssertionError(claim)
-
-
-def _chunk_size(data: bytes) -> int:
-    """Let the input itself choose how it is cut: 1 to 64 bytes."""
-    return 1 + data[-1] % 64 if data else 1
-
-
 def startup(data: bytes) -> bool:
     """The packets at the start of a connection, in chunks and at once."""
-    size = _chunk_size(data)
-    whole, parted = (
-        _startup_packets([data]),
-        _startup_packets([data[at : at + size] for at in range(0, len(data), size)]),
-    )
-    _expect(whole == parted, "start-up packets depend on the chunks")
+    whole, parted = _startup_packets([data]), _startup_packets(chunks_of(data))
+    expect(whole == parted, "start-up packets depend on the chunks")
     return bool(whole[0])
 
 
@@ -61,7 +43,7 @@ def _startup_packets(chunks: list[bytes]) -> tuple[list[object], bytes | None]:
             buffer.feed(chunk)
             while (packet := buffer.take()) is not None:
                 raw = packet.encode()
-                _expect(b"".join(chunks)[consumed : consumed + len(raw)] == raw, "packet does not encode to its bytes")
+                expect(b"".join(chunks)[consumed : consumed + len(raw)] == raw, "packet does not encode to its bytes")
                 consumed += len(raw)
                 packets.append(packet)
                 if isinstance(packet, StartupMessage):
@@ -74,32 +56,25 @@ def _startup_packets(chunks: list[bytes]) -> tuple[list[object], bytes | None]:
 def _look_at(packet: StartupMessage) -> None:
     answer = negotiate_protocol_version(packet)
     if answer is not None:
-        _expect(decode_backend(answer.encode()) == answer, "negotiation is not read back")
-    _expect(packet.is_replication in (True, False) and packet.database is not None, "no properties")
+        expect(decode_backend(answer.encode()) == answer, "negotiation is not read back")
+    expect(packet.is_replication in (True, False) and packet.database is not None, "no properties")
 
 
 def frontend(data: bytes) -> bool:
     """A client's stream."""
-    return _stream(data, decode_frontend, FRONTEND_LIMITS, FrontendScanner)
+    return _stream(data, decode_frontend, FRONTEND_LIMITS)
 
 
 def backend(data: bytes) -> bool:
     """A server's stream."""
-    return _stream(data, decode_backend, BACKEND_LIMITS, BackendScanner)
+    return _stream(data, decode_backend, BACKEND_LIMITS)
 
 
-def _stream(
-    data: bytes, decode: Callable[[bytes], _Encodable], limits: MessageLimits, scanner: Callable[[], Scanner]
-) -> bool:
-    size = _chunk_size(data)
-    chunks = [data[at : at + size] for at in range(0, len(data), size)]
+def _stream(data: bytes, decode: Callable[[bytes], _Encodable], limits: MessageLimits) -> bool:
     raws = _messages([data], limits)
-    _expect(raws == _messages(chunks, limits), "messages depend on the chunks")
-    _expect(data.startswith(b"".join(raws)), "messages are not the stream")
-    accepted = [raw for raw in raws if _accepted(raw, decode)]
-    whole, parted = _ends([data], scanner), _ends(chunks, scanner)
-    _expect(whole is None or whole == parted == len(raws), "scanner and buffer disagree")
-    return bool(accepted)
+    expect(raws == _messages(chunks_of(data), limits), "messages depend on the chunks")
+    expect(data.startswith(b"".join(raws)), "messages are not the stream")
+    return bool([raw for raw in raws if _accepted(raw, decode)])
 
 
 def _messages(chunks: list[bytes], limits: MessageLimits) -> list[bytes]:
@@ -115,24 +90,15 @@ def _messages(chunks: list[bytes], limits: MessageLimits) -> list[bytes]:
     return raws
 
 
-def _ends(chunks: list[bytes], make: Callable[[], Scanner]) -> int | None:
-    """Return how many messages a scanner sees end; None when it refuses the stream."""
-    scanner = make()
-    try:
-        return sum(mark.messages for chunk in chunks for mark in scanner.scan(chunk))
-    except ProtocolViolation:
-        return None
-
-
 def _accepted(raw: bytes, decode: Callable[[bytes], _Encodable]) -> bool:
     try:
         message = decode(raw)
     except ProtocolViolation:
         return False
-    _expect(message.encode() == raw, "message does not encode to its bytes")
-    _expect(bool(repr(message)), "no repr")
+    expect(message.encode() == raw, "message does not encode to its bytes")
+    expect(bool(repr(message)), "no repr")
     if isinstance(message, Bind):
-        _expect(all(isinstance(parameter_format(message, at), int) for at in range(len(message.values))), "no format")
+        expect(all(isinstance(parameter_format(message, at), int) for at in range(len(message.values))), "no format")
     if isinstance(message, PasswordMessage):
         _read_secret(message.data)
     return True
@@ -148,15 +114,5 @@ def _read_secret(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {"startup": startup, "frontend": frontend, "backend": backend}
 
-
-def main() -> None:
-    """Hand a target to atheris, which reads the rest of the command line."""
-    atheris = importlib.import_module("atheris")
-    target = TARGETS[sys.argv.pop(1)]
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, lambda data: target(data) and None)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    search(TARGETS)

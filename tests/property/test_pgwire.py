@@ -17,7 +17,6 @@ from services.shared.pgwire.errors import ProtocolViolation
 from services.shared.pgwire.fields import FieldReader, from_text, to_text
 from services.shared.pgwire.framing import BACKEND_LIMITS, FRONTEND_LIMITS, MessageBuffer, UnknownMessage, frame
 from services.shared.pgwire.frontend import decode_frontend
-from services.shared.pgwire.scanner import BACKEND_BULKY, BackendScanner
 
 
 class Encodable(Protocol):
@@ -145,20 +144,14 @@ def test_a_clients_stream_is_read_whatever_the_chunks(messages: list[f.FrontendM
 
 
 @given(st.lists(BACKEND, max_size=6), CUTS)
-def test_marks_rebuild_the_stream_whatever_the_chunks(messages: list[b.BackendMessage], cuts: list[int]) -> None:
-    """The marks tile the stream in order, count every message, and carry the bytes of the small ones."""
-    raws = [message.encode() for message in messages]
-    stream = b"".join(raws)
-    scanner = BackendScanner(bulky=BACKEND_BULKY)
-    at, count, whole = 0, 0, []
-    for chunk in _chunks(stream, cuts):
-        base = scanner.position
-        for mark in scanner.scan(chunk):
-            assert base + mark.start == at
-            at, count = base + mark.end, count + mark.messages
-            whole += [mark.raw] if mark.raw else []
-    assert (at, count) == (len(stream), len(raws))
-    assert whole == [raw for raw in raws if raw[0] not in BACKEND_BULKY]
+def test_a_servers_stream_is_read_whatever_the_chunks(messages: list[b.BackendMessage], cuts: list[int]) -> None:
+    buffer = MessageBuffer(BACKEND_LIMITS)
+    found: list[b.BackendMessage] = []
+    for chunk in _chunks(b"".join([message.encode() for message in messages]), cuts):
+        buffer.feed(chunk)
+        found += [decode_backend(message.raw) for message in buffer]
+    assert found == messages
+    assert buffer.pending == 0
 
 
 def _assert_lossless(decode: Callable[[bytes], Encodable], raw: bytes) -> None:

@@ -1,8 +1,8 @@
 """The Postgres frontend/backend protocol 3.0 as pure functions: bytes in, values out, and back.
 
 Nothing here owns a socket, a clock or a loop. Reading order: `errors` (what can go wrong), `fields` (bounds-checked
-integers and strings), `framing` (messages out of a byte stream), `scanner` (boundaries only, for relaying), `startup`
-(the packets before the first message), `frontend` and `backend` (one value, one decoder and one encoder per message).
+integers and strings), `framing` (messages out of a byte stream), `startup` (the packets before the first message),
+`frontend` and `backend` (one value, one decoder and one encoder per message).
 
 Two rules hold throughout. *Lossless*: what a decoder accepts, `encode()` writes back byte for byte. *Guarded*:
 hostile bytes raise `ProtocolViolation` (or one of its subclasses) and nothing else, and no length is believed before

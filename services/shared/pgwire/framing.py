@@ -1,8 +1,8 @@
 """Messages out of a byte stream: one type byte, a length word that counts itself, a body.
 
-`MessageBuffer` collects chunks and gives out runs of complete messages. It is what a conversation reads from; a relay
-that need not see bodies uses `scanner`. No length is believed before it is checked against `MessageLimits`, so a
-header that announces 2 GiB is refused when its fifth byte arrives and not one byte of its body is kept.
+`MessageBuffer` collects chunks and gives out runs of complete messages. No length is believed before it is checked
+against `MessageLimits`, so a header that announces 2 GiB is refused when its fifth byte arrives and not one byte of its
+body is kept.
 """
 
 import struct
@@ -221,7 +221,7 @@ class MessageBuffer:
                 yield Message(code, batch.data[start:end])
 
     def release(self) -> bytes:
-        """Give up everything held, to go on with another reader of the same stream (a scanner, TLS, a new buffer)."""
+        """Give up everything held, to go on with another reader of the same stream (TLS, a new buffer)."""
         held = bytes(self._partial) + self._data
         self._partial.clear()
         self._data = b""

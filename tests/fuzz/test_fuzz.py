@@ -1,4 +1,7 @@
-"""The wire codec against its corpus and against bounded mutations of it. The seed is fixed: a failure comes back."""
+"""Whatever reads a peer's bytes, against its corpus and against bounded mutations of it.
+
+The seed is fixed: a failure comes back.
+"""
 
 import random
 import tracemalloc
@@ -7,16 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.fuzz_pgwire import TARGETS
+from tests.fuzz import fuzz_pgwire, fuzz_proxy
 
-CORPUS = Path(__file__).parent / "corpus" / "pgwire"
-MUTATIONS = 3_000  # a target's share; about two seconds
+TARGETS = {
+    f"{family}-{name}": target
+    for family, targets in (("pgwire", fuzz_pgwire.TARGETS), ("proxy", fuzz_proxy.TARGETS))
+    for name, target in targets.items()
+}
+CORPUS = Path(__file__).parent / "corpus"
+MUTATIONS = 3_000  # a target's share; a few seconds
 SEED = 20_240_229
 _MUTATED_BYTES = 1_500  # longer corpus files are run as they are, and mutated in their first part only
 _INTERESTING = (0, 1, 3, 4, 5, 0x7F, 0x80, 0xFE, 0xFF)
 _WORDS = (b"\0\0\0\0", b"\0\0\0\4", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff", b"\0\1")
 
-FILES = [(path.parent.name, path) for path in sorted(CORPUS.glob("*/*.bin"))]
+FILES = [(f"{path.parent.parent.name}-{path.parent.name}", path) for path in sorted(CORPUS.glob("*/*/*.bin"))]
 
 
 def _mutate(chance: random.Random, data: bytes, other: bytes) -> bytes:
