@@ -74,7 +74,7 @@ def judge(reads: Sequence[Read], ledger: Mapping[str, Sequence[Version]], max_st
         ledger: All versions of every audited page, oldest first.
         max_staleness_seconds: How old an answer may be; 0 for reads from Postgres itself.
     """
-    allowed = int(max_staleness_seconds * 1e9)
+    allowed = round(max_staleness_seconds * 1e9)
     wrong = []
     stalest = stale = 0
     for read in reads:

@@ -47,7 +47,7 @@ def latency_table(load: Workload, measured: Measurement) -> Table:
     """Return latencies query by query: of all reads while rows change, and of hits at rest."""
     table = Table(
         title=f"{load.visitors} visitors read {load.reads_per_second:,.0f} pages a second, while rows change",
-        caption="cached: through Tidegate, hits and misses together · at rest: nobody writes",
+        caption="cached: hits and misses together · at rest: nobody writes",
         box=box.HORIZONTALS,
         pad_edge=False,
         padding=(0, 0, 0, 1),
