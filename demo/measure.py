@@ -181,16 +181,21 @@ async def commit_to_seen(endpoints: Endpoints, size: ShopSize, samples: int) -> 
     pauses = random.Random(samples)
     direct, proxied = await asyncpg.connect(endpoints.upstream_url), await asyncpg.connect(endpoints.database_url)
     delays = []
+
+    async def seen() -> int:
+        (row,) = await proxied.fetch(query.sql, product)
+        return int(row["quantity"])
+
     try:
         for _ in range(samples):
             await asyncio.sleep(pauses.uniform(*_SAMPLE_PAUSE_SECONDS))
-            quantity = (await proxied.fetchval(query.sql, product)) + 1
-            await proxied.fetchval(query.sql, product)
+            quantity = await seen() + 1
+            await seen()
             await direct.execute("UPDATE inventory SET quantity = $2 WHERE product_id = $1", product, quantity)
             committed = time.monotonic()
-            while await proxied.fetchval(query.sql, product) != quantity:
+            while await seen() != quantity:
                 if time.monotonic() - committed > _UNSEEN_SECONDS:
-                    raise ProgramError(f"A change was not seen within {_UNSEEN_SECONDS:.0f} s of its commit")
+                    raise ProgramError(f"A change was not seen within {_UNSEEN_SECONDS:.0f} s of its commit.")
             delays.append(time.monotonic() - committed)
     finally:
         await asyncio.gather(direct.close(), proxied.close())
