@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
 from schemas.resume import Resume
@@ -207,6 +208,7 @@ def test_a_slot_that_was_advanced_shows_in_the_resume(
             async with running(cache):
                 await until(lambda: len(view.watermarks) > 0, "a watermark")
             await client.execute("INSERT INTO t VALUES (1)")
+            await released(client, cache)
             await client.fetchval("SELECT pg_replication_slot_advance($1, pg_current_wal_flush_lsn())", cache.slot)
             advanced = confirmed(server, cache)
             async with running(cache):
@@ -218,6 +220,15 @@ def test_a_slot_that_was_advanced_shows_in_the_resume(
             assert "1" not in view.inserted("t")
 
     scene(play)
+
+
+async def released(client: "asyncpg.Connection", cache: CacheSettings) -> None:
+    """Wait until Postgres has noticed that nobody reads the slot any more."""
+    deadline = asyncio.get_running_loop().time() + 30
+    question = "SELECT active FROM pg_replication_slots WHERE slot_name = $1"
+    while await client.fetchval(question, cache.slot):
+        assert asyncio.get_running_loop().time() < deadline, "the slot is still in use"
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +249,7 @@ def test_what_breaks_the_history_begins_another(
         async with watching_log(cache) as view, connected_to(server.url(own_database)) as client:
             async with running(cache):
                 await until(lambda: view.followed() == ["t"], "the table to be followed")
+            await released(client, cache)
             await client.execute(damage.format(publication=cache.publication))
             async with running(cache) as cdc:
                 await until(lambda: view.beginnings() == ["epoch", "epoch"], "another epoch")
