@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from services.proxy.answer_tags import answer_tags
+from services.proxy.cache.block_replies import BlockReplies
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.cache.flights import Flights
 from services.proxy.cache.follower import Follower
@@ -48,7 +49,7 @@ class CachedDatabase:
         statistics: Its counters.
         sessions: The client sessions that are open.
         names: The empty meaning of statement names, where every session begins.
-        templates, l1, store, flights, freshness, follower, prober, catalog_watch: Its parts.
+        templates, l1, block_replies, store, flights, freshness, follower, prober, catalog_watch: Its parts.
     """
 
     def __init__(self, settings: CacheSettings, bucket: Bucket, feed: Feed) -> None:
@@ -61,6 +62,7 @@ class CachedDatabase:
         self.freshness = Freshness(settings.max_staleness)
         self.flights = Flights()
         self.l1 = L1(settings.l1_bytes, (START,) * settings.partitions)
+        self.block_replies = BlockReplies()
         self.store = Store(bucket, settings.redis_timeout)
         self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions)
         connect = ConnectControl(settings.upstream.url, "tidegate-proxy")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.proxy.cache.entry import Answer, Entry, Reply
+from services.proxy.cache.entry import ALWAYS_LIVE, Answer, Entry, Reply
 from services.proxy.cache.flights import Flight
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
@@ -17,7 +17,6 @@ from services.proxy.own_writes import OwnWrites
 from services.proxy.planning import Plan
 from services.proxy.reasons import Reason
 from services.proxy.recorder import Recorder
-from services.proxy.requests import Request
 from services.proxy.session_state import SessionState
 from services.shared.position import Position
 
@@ -28,7 +27,7 @@ _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dic
 # writes, and now.
 _JOINABLE = ("", Reason.OWN_WRITE, Reason.NOT_FRESH)
 
-Answered = Callable[[Reply | None, str], None]
+Answered = Callable[[Answer | None, str], None]
 
 _log = structlog.get_logger()
 
@@ -103,16 +102,21 @@ class Lookup:
             return Reason.OWN_WRITE
         return "" if freshness.is_fresh() else Reason.NOT_FRESH
 
-    def from_l1(self, plan: Plan) -> Reply | None:
-        """Return the reply that this worker holds."""
+    def from_l1(self, plan: Plan) -> Entry | None:
+        """Return the entry that this worker holds, and count the hit."""
         entry = self._database.l1.get(plan.key)
-        reply = self._reply(plan, entry)
-        if reply is not None:
-            self._database.statistics.hits += 1
-        return reply
+        if entry is None or not _suits(plan, entry.answer):
+            return None
+        entry.hits += 1
+        self._database.statistics.hits += 1
+        return entry
+
+    def would_hit(self, plan: Plan, state: SessionState | None) -> bool:
+        """Tell whether the read could be served from this worker's memory at once."""
+        return not self.serve_refusal(plan, state) and self._database.l1.get(plan.key) is not None
 
     def ask(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
-        """Join a query that is under way, or ask Redis; `answered` is called later with a reply or a reason.
+        """Join a query that is under way, or ask Redis; `answered` is called later with an answer or a reason.
 
         Args:
             plan: The read.
@@ -132,11 +136,13 @@ class Lookup:
         self._task = asyncio.get_running_loop().create_task(self._ask_store(plan, state, answered))
         return True
 
-    def remember(self, plan: Plan, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
+    def remember(self, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
         """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
-        if plan.request is None or plan.request.depends_on_unnamed or not reply.entry.live:
+        if len(reply.payload) > _MAX_REPLY_BYTES or len(turn) > _MAX_TURN_BYTES:
             return
-        if len(reply.payload) <= _MAX_REPLY_BYTES and len(turn) <= _MAX_TURN_BYTES:
+        if reply.entry is ALWAYS_LIVE:
+            self._database.block_replies.remember(context, turn, reply)
+        else:
             self._database.l1.remember_reply(reply.entry, context, turn, reply)
 
     def begin_miss(self, plan: Plan, state: SessionState | None) -> Miss | None:
@@ -171,12 +177,14 @@ class Lookup:
         if done.schema:
             self._writes.catalog_reading = database.catalog_watch.ask()
 
-    def close(self) -> None:
-        """Stop waiting for anything."""
+    def stop_waiting(self) -> None:
+        """Stop waiting for Redis, or for another session's query."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
         if self._joined is not None:
             flight, landed = self._joined
+            self._joined = None
             flight.leave(landed)
 
     def _join(self, plan: Plan, answered: Answered) -> bool:
@@ -189,10 +197,11 @@ class Lookup:
 
         def landed(answer: Answer | None) -> None:
             self._joined = None
-            reply = _shared_reply(plan.request, answer)
-            if reply is not None:
+            if answer is not None and not _suits(plan, answer):
+                answer = None
+            if answer is not None:
                 database.statistics.hits_joined += 1
-            loop.call_soon(answered, reply, Reason.FLIGHT_FAILED)
+            loop.call_soon(answered, answer, Reason.FLIGHT_FAILED)
 
         self._joined = (flight, landed)
         flight.join(landed)
@@ -200,22 +209,21 @@ class Lookup:
 
     async def _ask_store(self, plan: Plan, state: SessionState | None, answered: Answered) -> None:
         try:
-            reply, refusal = await self._from_store(plan, state)
+            answer, refusal = await self._from_store(plan, state)
         except Exception as error:  # noqa: BLE001 - the boundary of a task: a session must not wait for ever
             _log.error("an answer from redis could not be used", error=repr(error))
-            reply, refusal = None, Reason.NOT_CACHED
+            answer, refusal = None, Reason.NOT_CACHED
         self._task = None
         # Somebody may have sent the same query while Redis was asked.
-        if reply is not None or refusal or not self._join(plan, answered):
-            answered(reply, refusal or Reason.NOT_CACHED)
+        if answer is not None or refusal or not self._join(plan, answered):
+            answered(answer, refusal or Reason.NOT_CACHED)
 
-    async def _from_store(self, plan: Plan, state: SessionState | None) -> tuple[Reply | None, str]:
-        """Return a reply, or a reason why what Redis has may not be served, or neither where it has nothing."""
+    async def _from_store(self, plan: Plan, state: SessionState | None) -> tuple[Answer | None, str]:
+        """Return an answer, or a reason why what Redis has may not be served, or neither where it has nothing."""
         database = self._database
         found = await database.store.get(plan.key)
         entry = database.adopt_stored(plan, found) if found is not None else None
-        reply = self._reply(plan, entry) if entry is not None else None
-        if reply is None:
+        if entry is None or not _suits(plan, entry.answer):
             return None, ""
         # The gate is looked at after the wait, and nothing is awaited between it and the write.
         refusal = self.serve_refusal(plan, state)
@@ -223,22 +231,11 @@ class Lookup:
             return None, refusal
         if plan.template is not None:
             plan.template.l2.hits += 1
-        database.statistics.hits_l2 += 1
-        return reply, ""
-
-    @staticmethod
-    def _reply(plan: Plan, entry: Entry | None) -> Reply | None:
-        request = plan.request
-        if entry is None or request is None or (request.described and not entry.answer.description):
-            return None
         entry.hits += 1
-        return Reply(entry, request.reply(entry.answer), request.sets_unnamed, request.unnamed)
+        database.statistics.hits_l2 += 1
+        return entry.answer, ""
 
 
-def _shared_reply(request: Request | None, answer: Answer | None) -> Reply | None:
-    """Wrap an answer that another session's query brought; it is no entry, so the reply is used once."""
-    if request is None or answer is None or (request.described and not answer.description):
-        return None
-    entry = Entry(b"", answer, (), (), (), (), 0.0)
-    entry.live = False
-    return Reply(entry, request.reply(answer), request.sets_unnamed, request.unnamed)
+def _suits(plan: Plan, answer: Answer) -> bool:
+    """Tell whether an answer has all that the request asks for."""
+    return plan.request is not None and (not plan.request.described or bool(answer.description))

@@ -17,6 +17,8 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
             "hits_l2": "Answers served from Redis (L2).",
             "hits_joined": "Answers shared from another session's query that was under way.",
             "misses": "Cacheable reads that went to Postgres.",
+            "blocks_held": "Transaction blocks whose BEGIN was held back.",
+            "blocks_sent": "Held-back blocks that Postgres had to see after all.",
             "kept": "Answers taken into L1.",
         },
     )

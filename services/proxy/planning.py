@@ -4,13 +4,17 @@ Every read that is not cached has a named reason, which metrics and `tidegate ex
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from services.proxy.entry_key import entry_key
+from services.proxy.follow_up import FollowUp
 from services.proxy.prepared import Prepared
 from services.proxy.reasons import Reason
 from services.proxy.requests import Request, bound_before, executed_texts
 from services.proxy.session_state import SessionState
+from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.verdict import NameSpace
 from services.proxy.statements import Names
@@ -49,7 +53,7 @@ ANY_EFFECT = Effect(None, session=True, schema=True, names=True)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is known of a turn.
+    """What is known of one statement.
 
     Attributes:
         refusal: Why its answer is neither served from the cache nor kept; empty for a cacheable read.
@@ -66,43 +70,177 @@ class Plan:
     key: bytes = b""
 
 
-def plan_turn(
-    messages: list[FrontendMessage] | None,
-    request: Request | None,
-    names: Names,
-    unnamed: Prepared | None,
-    state: SessionState | None,
-    templates: Templates,
-) -> Plan:
-    """Plan one turn.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement of a turn that is taken apart: a proven read, or the beginning or the end of a block.
 
-    Args:
-        messages: Its messages; None when they could not be read.
-        request: What it asks, when it is of a form that a cache can answer.
+    Attributes:
+        request: What it asks.
+        message_count: How many messages it has, from where the step before it ends.
+        plan: Of a read; None for the others.
+        block: What it does to a block; None for a read.
+    """
+
+    request: Request
+    message_count: int
+    plan: Plan | None = None
+    block: BlockStatement | None = None
+
+
+class Phase(Enum):
+    """Where a session is with respect to a block, before a turn."""
+
+    OUTSIDE = "outside"
+    HELD = "held"  # in a block whose BEGIN Postgres has not seen
+    FAILED = "failed"  # the same, and a read in it has failed
+    UPSTREAM = "upstream"  # in a block of Postgres's
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """What is known of a turn.
+
+    Attributes:
+        steps: What it does, when all of it may be done here or as reads of their own; empty: it is forwarded whole.
+        refusal: Why it is forwarded whole.
+        effect: What it may change.
+        only_prepares: It runs nothing: it prepares, describes or closes, so it need not be in a block.
+    """
+
+    steps: tuple[Step, ...] = ()
+    refusal: str = ""
+    effect: Effect = NO_EFFECT
+    only_prepares: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a turn meets.
+
+    Attributes:
         names: What statement names mean in the session.
         unnamed: What the unnamed statement means before the turn.
         state: The session's state; None while it is not known.
         templates: Analyses.
+        phase: Where the session is with respect to a block.
+        may_hold: Whether a BEGIN may be held back now.
+    """
+
+    names: Names
+    unnamed: Prepared | None
+    state: SessionState | None
+    templates: Templates
+    phase: Phase = Phase.OUTSIDE
+    may_hold: bool = True
+
+    @property
+    def name_space(self) -> NameSpace:
+        """Where names are looked up.
+
+        Without a state they cannot be resolved: then it is empty, and every relation unknown in it.
+        """
+        return NameSpace(self.state.schemas, "UTF8") if self.state is not None else NameSpace((), "UTF8")
+
+
+def plan_turn(
+    messages: list[FrontendMessage] | None, requests: list[tuple[Request, int]] | None, setting: Setting
+) -> TurnPlan:
+    """Plan one turn.
+
+    Args:
+        messages: Its messages; None when they could not be read.
+        requests: What it asks, statement by statement, when all of it is of a form that a cache can answer.
+        setting: What it meets.
     """
     if messages is None:
-        return Plan(Reason.UNREADABLE, ANY_EFFECT)
-    # Without a state the names cannot be resolved: analyse in an empty name space, where every relation is unknown.
-    name_space = NameSpace(state.schemas, "UTF8") if state is not None else NameSpace((), "UTF8")
-    if request is not None:
-        if request.prepared_before is not None and _means_otherwise(request.prepared_before, templates, name_space):
-            return Plan(Reason.PREPARED_BEFORE, ANY_EFFECT)
-        template = templates.find(request.text, name_space)
-        effect = _effect(template, request.text)
-        return _plan_read(request, template, effect, state)
-    texts = executed_texts(messages, names, unnamed)
+        return TurnPlan(refusal=Reason.UNREADABLE, effect=ANY_EFFECT)
+    if requests is None or setting.phase is Phase.UPSTREAM:
+        plan = _plan_whole(messages, setting)
+        return replace(plan, refusal=Reason.IN_TRANSACTION) if setting.phase is Phase.UPSTREAM else plan
+    steps: list[Step] = []
+    phase = setting.phase
+    for request, message_count in requests:
+        step, refusal, effect = _plan_step(request, message_count, setting, phase)
+        if step is None:
+            if len(requests) > 1:
+                effect = _plan_whole(messages, setting).effect
+            return TurnPlan(refusal=refusal, effect=effect)
+        if step.block is not None:
+            phase = Phase.HELD if step.block.step is BlockStep.BEGIN else Phase.OUTSIDE
+        steps.append(step)
+    return TurnPlan(tuple(steps))
+
+
+def _plan_step(request: Request, message_count: int, setting: Setting, phase: Phase) -> tuple[Step | None, str, Effect]:
+    """Plan one statement; without a step there is a refusal."""
+    prepared = request.prepared_before
+    if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
+        return None, Reason.PREPARED_BEFORE, ANY_EFFECT
+    template = setting.templates.find(request.text, setting.name_space)
+    block = _held_step(template, setting, phase)
+    if block is not None:
+        return Step(request, message_count, block=block), "", NO_EFFECT
+    plan = _plan_read(request, template, _effect(template, request.text), setting.state)
+    if not plan.refusal and phase is Phase.FAILED:
+        return None, Reason.IN_TRANSACTION, plan.effect
+    return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
+
+
+def _held_step(template: Template | None, setting: Setting, phase: Phase) -> BlockStatement | None:
+    """Return what the statement does to a block, when the proxy may answer it itself."""
+    state = setting.state
+    if template is None:
+        return None
+    block = block_statement(template.lexed)
+    if block is None:
+        return None
+    if block.step is BlockStep.BEGIN:
+        may = phase is Phase.OUTSIDE and setting.may_hold and state is not None and not state.refusal
+    else:
+        may = phase in (Phase.HELD, Phase.FAILED)
+    return block if may else None
+
+
+def summary(steps: Sequence[Step], block: object | None) -> tuple[bool, FollowUp | None]:
+    """Sum up a turn that was answered from the cache, for when the same bytes come again.
+
+    Args:
+        steps: What it did.
+        block: The block that is held back after it, if there is one.
+
+    Returns:
+        Whether a block was held back before it; and what it left behind, None when that is nothing.
+    """
+    blocks = [step for step in steps if step.block is not None]
+    begun = [step for step in blocks if step.block is not None and step.block.step is BlockStep.BEGIN]
+    held_before = blocks[0] not in begun if blocks else block is not None
+    last = steps[-1].request if block is not None and steps[-1].plan is not None else None
+    setters = [step.request for step in steps if step.request.sets_unnamed]
+    follow_up = FollowUp(
+        sets_unnamed=bool(setters),
+        unnamed=setters[-1].unnamed if setters else None,
+        begins=begun[-1].request.text if begun and block is not None else b"",
+        ends=held_before and bool(blocks),
+        reads=last is not None,
+        portal=None if last is None or last.simple else last,
+    )
+    return held_before, None if follow_up == FollowUp() else follow_up
+
+
+def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
+    """Plan a turn that is forwarded as it is: only what it may change is of interest."""
+    texts = executed_texts(messages, setting.names, setting.unnamed)
     if texts is None:
-        return Plan(Reason.PROTOCOL_FORM, ANY_EFFECT)
-    if any(_means_otherwise(prepared, templates, name_space) for prepared in bound_before(messages, names, unnamed)):
-        return Plan(Reason.PREPARED_BEFORE, ANY_EFFECT)
+        return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT)
+    templates, name_space = setting.templates, setting.name_space
+    before = bound_before(messages, setting.names, setting.unnamed)
+    if any(_means_otherwise(prepared, templates, name_space) for prepared in before):
+        return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=ANY_EFFECT)
     effect = NO_EFFECT
     for text in texts:
         effect = effect.union(_effect(templates.find(text, name_space), text))
-    return Plan(Reason.PROTOCOL_FORM if texts else Reason.NO_STATEMENT, effect)
+    refusal = Reason.PROTOCOL_FORM if texts else Reason.NO_STATEMENT
+    return TurnPlan(refusal=refusal, effect=effect, only_prepares=not texts)
 
 
 def _plan_read(request: Request, template: Template | None, effect: Effect, state: SessionState | None) -> Plan:

@@ -45,12 +45,13 @@ class Reason(StrEnum):
 ADVICE: dict[Reason, str] = {
     Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`.",
     Reason.DATABASE_NOT_CACHED: "The client is in another database than the one that this cache follows.",
-    Reason.PROTOCOL_FORM: "Only one statement on the unnamed portal, ended by a Sync, can be cached.",
+    Reason.PROTOCOL_FORM: "Only statements on the unnamed portal, run at once and ended by a Sync, can be cached.",
     Reason.NO_STATEMENT: "The turn runs nothing: it prepares, describes or closes.",
     Reason.UNREADABLE: "The turn's messages are malformed or longer than 256 KiB; Postgres decides.",
     Reason.NOT_ANALYSED: "The statement is longer than 64 KiB, or the catalog has not been read yet.",
     Reason.PREPARED_BEFORE: "The statement was prepared when its names meant other tables, or before that was known.",
-    Reason.IN_TRANSACTION: "Inside a transaction block everything goes to Postgres.",
+    Reason.IN_TRANSACTION: "The block has done something else than cached reads, or is in another isolation level: "
+    "it is Postgres's.",
     Reason.STATE_UNKNOWN: "The session's settings could not be read; the proxy asks again within five seconds.",
     Reason.STANDBY: "The session is connected to a standby.",
     Reason.TEMPORARY_SCHEMA: "The session has a temporary schema, whose tables may shadow any name.",

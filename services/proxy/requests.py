@@ -1,17 +1,17 @@
 """Which turns can be answered from a cache at all, and what exactly they ask.
 
-One statement in one of two forms: a simple Query, or [Parse] Bind [Describe portal] Execute Sync
-on the unnamed portal. Everything else is forwarded. Pure.
+A simple Query of one statement, or any number of `[Parse] Bind [Describe portal] Execute` on the unnamed portal, ended
+by one Sync (a pipeline). Everything else is forwarded. Pure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.proxy.cache.entry import Answer
 from services.proxy.prepared import Meaning, Prepared, unknown_meaning
 from services.proxy.statements import Names
 from services.proxy.turns import Part
-from services.shared.pgwire.backend import BindComplete, ParseComplete, ReadyForQuery
-from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.backend import BindComplete, CommandComplete, NoData, ParseComplete
 from services.shared.pgwire.errors import ProtocolViolation
 from services.shared.pgwire.frontend import (
     Bind,
@@ -30,8 +30,9 @@ from services.shared.pgwire.frontend import (
 
 _PARSE_COMPLETE = ParseComplete().encode()
 _BIND_COMPLETE = BindComplete().encode()
-_READY = ReadyForQuery(TransactionStatus.IDLE).encode()
+_NO_DATA = NoData().encode()
 _UNNAMED = b""
+_REBUILT = b"tidegate_portal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,9 @@ class Request:
         parameter_formats: As in Bind.
         values: Parameter values; None is NULL.
         result_formats: As in Bind; empty when all are text.
-        row_limit: How many rows at most; 0: all. The Sync behind it ends the portal, so the rest cannot be fetched, and
-            the first rows with PortalSuspended are the whole answer. (asyncpg's fetchrow asks for one row so.)
+        row_limit: How many rows at most; 0: all. Outside a block the end of the turn ends the portal, so the rest
+            cannot be fetched, and the first rows with PortalSuspended are the whole answer. (asyncpg's fetchrow asks
+            for one row so.) In a block that is held back see `block.HeldBlock.portal`.
         described: The client asked for the row description.
         parses: The turn parses the unnamed statement.
         sets_unnamed: The turn changes what the unnamed statement means (a simple Query forgets it).
@@ -74,7 +76,7 @@ class Request:
         return format_of(self.parameter_formats, index)
 
     def reply(self, answer: Answer) -> bytes:
-        """Return the whole wire reply to this turn from an answer."""
+        """Return the wire reply to this request from an answer, without the ReadyForQuery that ends a turn."""
         return b"".join(
             (
                 _PARSE_COMPLETE if self.parses else b"",
@@ -82,9 +84,24 @@ class Request:
                 answer.description if self.described else b"",
                 answer.rows,
                 answer.complete,
-                _READY,
             )
         )
+
+    def command_reply(self, tag: str) -> bytes:
+        """Return the wire reply to this request for a command without rows, without ReadyForQuery."""
+        described = self.described and not self.simple
+        return self.reply(Answer(_NO_DATA if described else b"", b"", CommandComplete(tag).encode()))
+
+    def rebuild_portal(self) -> tuple[bytes, int]:
+        """Return the messages after which the unnamed portal is as this request leaves it, and how many are Closes."""
+        messages = (
+            Close(Target.STATEMENT, _REBUILT),
+            Parse(_REBUILT, self.text, self.parameter_types),
+            Bind(b"", _REBUILT, self.parameter_formats, self.values, self.result_formats),
+            Execute(b"", self.row_limit),
+            Close(Target.STATEMENT, _REBUILT),
+        )
+        return b"".join(message.encode() for message in messages), 2
 
 
 def decode_part(part: Part) -> list[FrontendMessage] | None:
@@ -97,56 +114,83 @@ def decode_part(part: Part) -> list[FrontendMessage] | None:
         return None
 
 
-def read_request(
-    messages: list[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning = unknown_meaning
-) -> Request | None:
-    """Return what a whole turn asks, or None when it is not of a form that a cache can answer.
+def read_requests(
+    messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning = unknown_meaning
+) -> list[tuple[Request, int]] | None:
+    """Return what a whole turn asks, statement by statement, each with the number of its messages.
 
     Args:
         messages: The turn's.
         names: What statement names mean.
-        unnamed: What the unnamed statement means.
+        unnamed: What the unnamed statement means before the turn.
         meaning: What the names in a statement mean now.
+
+    Returns:
+        None when some of it is not of a form that a cache can answer.
     """
-    match messages:
-        case [Query(sql)]:
-            return Request(
-                text=sql,
-                parameter_types=(),
-                parameter_formats=(),
-                values=(),
-                result_formats=(),
-                row_limit=0,
-                described=True,
-                parses=False,
-                sets_unnamed=True,
-                unnamed=None,
-                simple=True,
-                depends_on_unnamed=False,
-            )
-        case [Parse(statement=b"") as parse, Bind() as bind, *rest] if bind.statement == _UNNAMED:
+    if len(messages) == 1 and isinstance(messages[0], Query):
+        return [(_simple(messages[0]), 1)]
+    if not messages or not isinstance(messages[-1], Sync):
+        return None
+    requests: list[tuple[Request, int]] = []
+    at, end = 0, len(messages) - 1
+    while at < end:
+        request, count = _read_extended(messages[at:end], names, unnamed, meaning)
+        if request is None:
+            return None
+        requests.append((request, count))
+        if request.sets_unnamed:
+            unnamed = request.unnamed
+        at += count
+    return requests or None
+
+
+def _simple(query: Query) -> Request:
+    return Request(
+        text=query.sql,
+        parameter_types=(),
+        parameter_formats=(),
+        values=(),
+        result_formats=(),
+        row_limit=0,
+        described=True,
+        parses=False,
+        sets_unnamed=True,
+        unnamed=None,
+        simple=True,
+        depends_on_unnamed=False,
+    )
+
+
+def _read_extended(
+    messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning
+) -> tuple[Request | None, int]:
+    """Read `[Parse] Bind [Describe] Execute` from the front, and count its messages."""
+    match messages[:4]:
+        case [Parse(statement=b"") as parse, Bind(portal=b"", statement=b"") as bind, *rest]:
             prepared = Prepared(parse.sql, parse.parameter_types, parse.encode(), meaning(parse.sql))
             return _bound(bind, rest, prepared, parses=True)
-        case [Bind(statement=b"") as bind, *rest] if unnamed is not None:
+        case [Bind(portal=b"", statement=b"") as bind, *rest]:
             return _bound(bind, rest, unnamed, parses=False)
-        case [Bind() as bind, *rest]:
-            named = names.get(bind.statement)
-            return _bound(bind, rest, named, parses=False) if named is not None else None
+        case [Bind(portal=b"") as bind, *rest]:
+            return _bound(bind, rest, names.get(bind.statement), parses=False)
         case _:
-            return None
+            return None, 0
 
 
-def _bound(bind: Bind, rest: list[FrontendMessage], prepared: Prepared, *, parses: bool) -> Request | None:
+def _bound(
+    bind: Bind, rest: Sequence[FrontendMessage], prepared: Prepared | None, *, parses: bool
+) -> tuple[Request | None, int]:
     match rest:
-        case [Describe(Target.PORTAL, b""), Execute(b"", row_limit), Sync()]:
+        case [Describe(Target.PORTAL, b""), Execute(b"", row_limit), *_]:
             described = True
-        case [Execute(b"", row_limit), Sync()]:
+        case [Execute(b"", row_limit), *_]:
             described = False
         case _:
-            return None
-    if bind.portal != _UNNAMED:
-        return None
-    return Request(
+            return None, 0
+    if prepared is None:
+        return None, 0
+    request = Request(
         text=prepared.text,
         parameter_types=prepared.parameter_types,
         parameter_formats=bind.parameter_formats,
@@ -161,6 +205,7 @@ def _bound(bind: Bind, rest: list[FrontendMessage], prepared: Prepared, *, parse
         depends_on_unnamed=bind.statement == _UNNAMED and not parses,
         prepared_before=None if parses else prepared,
     )
+    return request, 2 + parses + described
 
 
 def executed_texts(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> list[bytes] | None:

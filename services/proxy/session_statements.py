@@ -9,7 +9,7 @@ the rest of the turn, so its further parts may be read with these meanings. What
 
 from collections.abc import Sequence
 
-from services.proxy.exchange import Ack, CloseAck, ParseAck
+from services.proxy.exchange import Ack, CloseAck, ParseAck, Segment
 from services.proxy.prepared import Meaning, Prepared, unknown_meaning
 from services.proxy.statements import Names
 from services.shared.pgwire.frontend import Bind, Close, Describe, FrontendMessage, Parse, Query, Target
@@ -91,16 +91,41 @@ class SessionStatements:
         self._expected += acks
         return acks
 
-    def settle(self, acks: Sequence[Ack]) -> None:
-        """A turn has ended: take over what Postgres has acknowledged of it, and take back the rest."""
+    @property
+    def knows_unnamed(self) -> bool:
+        """Whether it is known here what the unnamed statement means, be it nothing."""
+        return self.unnamed is not None or not self._unnamed_upstream
+
+    def settle_segments(self, segments: Sequence[Segment]) -> None:
+        """An exchange has ended: to the client, what came behind a segment that failed was skipped."""
+        acks: list[Ack] = []
+        reached = 0
+        for index, segment in enumerate(segments):
+            acks += segment.settled
+            reached += segment.due
+            if segment.failed:
+                later = (ack for skipped in segments[index + 1 :] for ack in skipped.settled)
+                replaced = any(isinstance(ack, ParseAck) and ack.name == _UNNAMED for ack in later)
+                self.settle(acks, reached)
+                self._unnamed_upstream = self._unnamed_upstream and not replaced
+                return
+        self.settle(acks)
+
+    def settle(self, acks: Sequence[Ack], reached: int | None = None) -> None:
+        """A turn has ended: take over what Postgres has acknowledged of it, and take back the rest.
+
+        Args:
+            acks: Those that came.
+            reached: How many of the expected ones stand before what was skipped for certain; None: all.
+        """
         if self._before is not None and len(acks) < len(self._expected):
             self.names, self.unnamed, self._unnamed_upstream = self._before
             for ack in acks:
                 self._apply(ack)
-            failed = self._expected[len(acks) :]
+            failed = self._expected[len(acks) : reached]
             # A Parse that fails has removed the old statement already, one that was skipped has not: Postgres knows.
             unsure = self._unnamed_upstream and any(ack.name == _UNNAMED for ack in failed)
-            if self._queried or unsure or _replaces_unnamed(failed[0]):
+            if self._queried or unsure or (failed and _replaces_unnamed(failed[0])):
                 self._forget_unnamed()
         self._before = None
         self._expected = []

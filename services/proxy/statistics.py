@@ -10,6 +10,8 @@ class ProxyStatistics:
         hits: Answers served from L1, ready-made replies included.
         hits_l2: Answers served from Redis.
         hits_joined: Answers shared from a query of another session that was under way.
+        blocks_held: Transaction blocks whose BEGIN was held back.
+        blocks_sent: Those of them that Postgres had to see after all.
         misses: Cacheable reads that went to Postgres.
         forwarded: Turns that went to Postgres, by reason; a miss's reason says why it could not be served.
         kept: Answers taken into L1.
@@ -17,12 +19,25 @@ class ProxyStatistics:
         sessions: Client sessions now.
     """
 
-    __slots__ = ("forwarded", "hits", "hits_joined", "hits_l2", "kept", "misses", "refused", "sessions")
+    __slots__ = (
+        "blocks_held",
+        "blocks_sent",
+        "forwarded",
+        "hits",
+        "hits_joined",
+        "hits_l2",
+        "kept",
+        "misses",
+        "refused",
+        "sessions",
+    )
 
     def __init__(self) -> None:
         self.hits = 0
         self.hits_l2 = 0
         self.hits_joined = 0
+        self.blocks_held = 0
+        self.blocks_sent = 0
         self.misses = 0
         self.kept = 0
         self.sessions = 0

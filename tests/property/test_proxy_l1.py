@@ -73,7 +73,7 @@ class Worker:
         entry = self.l1._entries.get(b"%d" % key)
         if entry is not None:
             turn = b"turn %d %d" % (key, length)
-            self.l1.remember_reply(entry, self.contexts[context % 2], turn, Reply(entry, bytes(length), False, None))
+            self.l1.remember_reply(entry, self.contexts[context % 2], turn, Reply(entry, bytes(length), None))
 
     def _valid(self, entry: Entry) -> bool:
         cells: set[str | int] = {*entry.tags, *entry.relations}

@@ -7,7 +7,7 @@ of an answer, so an entry keeps only RowDescription, the DataRows and CommandCom
 import struct
 from dataclasses import dataclass
 
-from services.proxy.prepared import Prepared
+from services.proxy.follow_up import FollowUp
 from services.shared.position import Position
 
 _LENGTHS = struct.Struct(">II")
@@ -95,19 +95,23 @@ class Entry:
         self.size = len(answer.description) + len(answer.rows) + len(answer.complete) + _OVERHEAD_BYTES
 
 
+ALWAYS_LIVE = Entry(b"", Answer(b"", b"", b""), (), (), (), (), float("inf"))
+"""Stands for the entry of a reply that rests on none: to a BEGIN that is held back, and to its end."""
+
+
 class Reply:
     """The whole wire answer to one exact turn, ready to be written: what the hot path finds.
 
     Attributes:
         payload: Everything from ParseComplete to ReadyForQuery.
-        sets_unnamed: Whether the turn changes what the unnamed statement means.
-        unnamed: What it means then; None: nothing.
+        reads: How many answers are in it.
+        follow_up: What the session has to note; None: nothing.
     """
 
-    __slots__ = ("entry", "payload", "sets_unnamed", "unnamed")
+    __slots__ = ("entry", "follow_up", "payload", "reads")
 
-    def __init__(self, entry: Entry, payload: bytes, sets_unnamed: bool, unnamed: Prepared | None) -> None:
+    def __init__(self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1) -> None:
         self.entry = entry
         self.payload = payload
-        self.sets_unnamed = sets_unnamed
-        self.unnamed = unnamed
+        self.follow_up = follow_up
+        self.reads = reads

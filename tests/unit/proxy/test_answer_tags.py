@@ -3,12 +3,12 @@
 import pytest
 
 from services.proxy.answer_tags import answer_tags
-from services.proxy.requests import Request, read_request
+from services.proxy.requests import Request, read_requests
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse
 from services.proxy.statements import no_names
 from services.shared.keyspace.tags import occurrence_tags
-from services.shared.pgwire.frontend import Bind, Execute, Parse, Query, Sync
+from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from services.shared.relation import Shape, ShapeColumn, relation_tag
 from tests.unit.sql.small_catalog import ITEMS, USERS, small_catalog
 
@@ -24,24 +24,20 @@ def analysed(text: str) -> tuple[Analysis, Lexed]:
     return analysis, lexed
 
 
+def read_request(*messages: FrontendMessage) -> Request:
+    requests = read_requests(messages, no_names(), None)
+    assert requests is not None
+    return requests[0][0]
+
+
 def simple(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    request = read_request([Query(text.encode())], no_names(), None)
-    assert request is not None
+    request = read_request(Query(text.encode()))
     return answer_tags(*analysed(text), request)
 
 
 def bound(text: str, value: bytes | None, *, types: tuple[int, ...] = (), binary: bool = False) -> tuple[str, ...]:
-    request = read_request(
-        [
-            Parse(b"", text.encode(), types),
-            Bind(b"", b"", (1,) if binary else (), (value,), ()),
-            Execute(b""),
-            Sync(),
-        ],
-        no_names(),
-        None,
-    )
-    assert isinstance(request, Request)
+    bind = Bind(b"", b"", (1,) if binary else (), (value,), ())
+    request = read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
     return answer_tags(*analysed(text), request)[0]
 
 
@@ -89,7 +85,6 @@ def test_a_read_of_many_rows_carries_the_relation_and_no_shape() -> None:
 
 def test_every_tag_belongs_to_a_relation_that_the_answer_names() -> None:
     analysis, lexed = analysed(POINT + "7")
-    request = read_request([Query(b"")], no_names(), None)
-    assert request is not None
+    request = read_request(Query(b""))
     tags, _ = answer_tags(analysis, lexed, request)
     assert {int(tag.split(":")[0]) for tag in tags} == set(analysis.relations)

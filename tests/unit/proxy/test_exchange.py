@@ -1,10 +1,8 @@
 """What is expected of Postgres, what the client does not see of it, what is learned from it."""
 
-from collections import deque
-
 import pytest
 
-from services.proxy.exchange import Ack, CloseAck, Exchange, ParseAck, StateQuestion
+from services.proxy.exchange import Ack, CloseAck, Exchange, ParseAck, Question, Segment
 from services.proxy.prepared import Prepared
 from services.proxy.recorder import Recorder
 from services.proxy.relay import BackendRelay
@@ -39,13 +37,13 @@ def parse(name: bytes, *, swallowed: bool = False) -> ParseAck:
     return ParseAck(name, Prepared(b"SELECT " + name, (), b"raw"), swallowed)
 
 
-def seen(exchange: Exchange | StateQuestion, *stream: bytes) -> bytes:
+def seen(exchange: Exchange | Question, *stream: bytes) -> bytes:
     """Show a stream to the exchange; return what the client sees."""
     return BackendRelay().feed(b"".join(stream), exchange)
 
 
 def test_a_turn_ends_with_ready_for_query() -> None:
-    exchange = Exchange(deque(), None)
+    exchange = Exchange([Segment(())])
     assert seen(exchange, DESCRIPTION, ROW, COMPLETE) == DESCRIPTION + ROW + COMPLETE
     assert (exchange.done, exchange.failed) == (False, False)
     assert seen(exchange, READY_FOR_QUERY[TransactionStatus.IN_BLOCK]) != b""
@@ -54,47 +52,47 @@ def test_a_turn_ends_with_ready_for_query() -> None:
 
 def test_acks_come_in_the_order_of_their_messages() -> None:
     acks: list[Ack] = [parse(b"a"), CloseAck(b"b"), parse(b"c"), CloseAck(None)]
-    exchange = Exchange(deque(acks), None)
+    exchange = Exchange([Segment(acks)])
     stream = PARSED + CLOSED + PARSED + CLOSED + READY
     assert seen(exchange, stream) == stream
-    assert exchange.settled == acks
+    assert exchange.segments[0].settled == acks
 
 
 def test_only_the_proxys_own_parse_is_kept_from_the_client() -> None:
-    exchange = Exchange(deque([parse(b"", swallowed=True), parse(b"a")]), None)
+    exchange = Exchange([Segment([parse(b"", swallowed=True), parse(b"a")])])
     assert seen(exchange, PARSED, PARSED, BOUND, READY) == PARSED + BOUND + READY
-    assert len(exchange.settled) == 2
+    assert len(exchange.segments[0].settled) == 2
 
 
 def test_a_parse_of_the_proxys_own_in_a_later_part() -> None:
-    exchange = Exchange(deque([parse(b"a")]), None)
-    exchange.expect([parse(b"", swallowed=True)])
+    exchange = Exchange([Segment([parse(b"a")])])
+    exchange.segments[0].expect([parse(b"", swallowed=True)])
     assert seen(exchange, PARSED, PARSED, BOUND, READY) == PARSED + BOUND + READY
 
 
 def test_what_follows_an_error_is_not_acknowledged() -> None:
     first, second, third = parse(b"a"), parse(b"b"), CloseAck(b"a")
-    exchange = Exchange(deque([first, second, third]), None)
+    exchange = Exchange([Segment([first, second, third])])
     assert seen(exchange, PARSED, ERROR, READY) == PARSED + ERROR + READY
-    assert exchange.settled == [first]
+    assert exchange.segments[0].settled == [first]
     assert exchange.failed
     assert not exchange.fatal
 
 
 def test_an_ack_that_nobody_expects_passes() -> None:
-    exchange = Exchange(deque(), None)
+    exchange = Exchange([Segment(())])
     assert seen(exchange, PARSED, CLOSED) == PARSED + CLOSED
-    assert exchange.settled == []
+    assert exchange.segments[0].settled == []
 
 
 def test_a_fatal_error_is_told_by_the_severity_that_is_not_translated() -> None:
-    exchange = Exchange(deque(), None)
+    exchange = Exchange([Segment(())])
     seen(exchange, FATAL)
     assert exchange.fatal
 
 
 def test_copy_in_is_noticed_and_copy_out_is_not() -> None:
-    exchange = Exchange(deque(), None)
+    exchange = Exchange([Segment(())])
     seen(exchange, CopyOutResponse(0, (0,)).encode())
     assert not exchange.copying
     seen(exchange, CopyInResponse(0, (0,)).encode())
@@ -102,7 +100,7 @@ def test_copy_in_is_noticed_and_copy_out_is_not() -> None:
 
 
 def test_a_changed_setting_is_noticed() -> None:
-    exchange = Exchange(deque(), None)
+    exchange = Exchange([Segment(())])
     seen(exchange, NoticeResponse((("S", "NOTICE"), ("M", "text"))).encode())
     assert not exchange.setting_changed
     seen(exchange, ParameterStatus("TimeZone", "UTC").encode())
@@ -112,7 +110,7 @@ def test_a_changed_setting_is_noticed() -> None:
 @pytest.mark.parametrize("chunk", [1 << 30, 1, 6])
 def test_the_recorder_sees_everything(chunk: int) -> None:
     recorder = Recorder(1_000)
-    exchange, relay = Exchange(deque([parse(b"")]), recorder), BackendRelay()
+    exchange, relay = Exchange([Segment([parse(b"")], recorder)]), BackendRelay()
     stream = PARSED + BOUND + DESCRIPTION + ROW + ROW + COMPLETE + READY
     for start in range(0, len(stream), chunk):
         relay.feed(stream[start : start + chunk], exchange)
@@ -128,7 +126,7 @@ STATE_ROW = DataRow((b'{"user": "alice"}',)).encode()
 
 @pytest.mark.parametrize("chunk", [1 << 30, 1, 6])
 def test_the_client_sees_nothing_of_the_question_for_the_state(chunk: int) -> None:
-    question, relay = StateQuestion(), BackendRelay()
+    question, relay = Question(), BackendRelay()
     stream = CLOSED + PARSED + BOUND + STATE_ROW + CommandComplete("SELECT 1").encode() + CLOSED + READY
     passed = b"".join(relay.feed(stream[at : at + chunk], question) for at in range(0, len(stream), chunk))
     assert passed == b""
@@ -137,13 +135,13 @@ def test_the_client_sees_nothing_of_the_question_for_the_state(chunk: int) -> No
 
 
 def test_a_question_that_postgres_refuses_has_no_row() -> None:
-    question = StateQuestion()
+    question = Question()
     assert seen(question, CLOSED, ERROR, READY) == b""
     assert question.done
     assert question.row is None
 
 
 def test_what_postgres_says_of_its_own_accord_passes_a_question() -> None:
-    question = StateQuestion()
+    question = Question()
     told = NotificationResponse(7, "channel", "payload").encode()
     assert seen(question, told, DESCRIPTION, STATE_ROW, told, COMPLETE, READY, told) == told * 3

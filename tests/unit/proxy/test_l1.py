@@ -41,7 +41,7 @@ def entry(
 
 
 def reply_of(kept: Entry, payload: bytes = b"payload") -> Reply:
-    return Reply(kept, payload, sets_unnamed=False, unnamed=None)
+    return Reply(kept, payload, None)
 
 
 def test_an_entry_is_found_by_its_key(l1: L1) -> None:

@@ -1,10 +1,14 @@
 """What becomes of a turn before any look at the cache: cacheable with a key, or refused by name; and what it may do."""
 
+from dataclasses import replace
+
 import pytest
 
-from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Plan, plan_turn
+from services.proxy.block import HeldBlock
+from services.proxy.follow_up import FollowUp
+from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Phase, Plan, Setting, TurnPlan, plan_turn, summary
 from services.proxy.prepared import Prepared
-from services.proxy.requests import read_request
+from services.proxy.requests import read_requests
 from services.proxy.session_state import SessionState
 from services.proxy.statements import no_names
 from services.proxy.templates import Templates
@@ -22,16 +26,32 @@ def templates() -> Templates:
     return templates
 
 
+def turn(
+    templates: Templates,
+    *messages: FrontendMessage,
+    state: SessionState | None = STATE,
+    unnamed: Prepared | None = None,
+    phase: Phase = Phase.OUTSIDE,
+    may_hold: bool = True,
+) -> TurnPlan:
+    setting = Setting(no_names(), unnamed, state, templates, phase, may_hold)
+    requests = read_requests(messages, setting.names, unnamed)
+    return plan_turn(list(messages), requests, setting)
+
+
 def planned(
     templates: Templates,
     *messages: FrontendMessage,
     state: SessionState | None = STATE,
     unnamed: Prepared | None = None,
-    in_block: bool = False,
 ) -> Plan:
-    names = no_names()
-    request = None if in_block else read_request(list(messages), names, unnamed)
-    return plan_turn(list(messages), request, names, unnamed, state, templates)
+    """Plan a turn of one statement."""
+    found = turn(templates, *messages, state=state, unnamed=unnamed, may_hold=False)
+    if not found.steps:
+        return Plan(found.refusal, found.effect)
+    (step,) = found.steps
+    assert step.plan is not None
+    return step.plan
 
 
 def test_a_cacheable_read_has_a_key(templates: Templates) -> None:
@@ -91,7 +111,7 @@ def test_without_a_catalog_nothing_is_known() -> None:
 
 
 def test_what_could_not_be_read_may_do_anything(templates: Templates) -> None:
-    plan = plan_turn(None, None, no_names(), None, STATE, templates)
+    plan = plan_turn(None, None, Setting(no_names(), None, STATE, templates))
     assert (bool(plan.refusal), plan.effect) == (True, ANY_EFFECT)
 
 
@@ -122,11 +142,130 @@ def test_a_turn_without_a_statement_does_nothing(templates: Templates) -> None:
     assert planned(templates, Parse(b"", b"DELETE FROM users"), Sync()).effect == NO_EFFECT
 
 
-def test_in_a_block_the_effect_is_known_all_the_same(templates: Templates) -> None:
-    assert planned(templates, Query(b"DELETE FROM users WHERE id = 7"), in_block=True).effect.writes == frozenset(
-        {USERS.oid}
+def test_in_a_block_of_postgres_the_effect_is_known_all_the_same(templates: Templates) -> None:
+    plan = turn(templates, Query(b"DELETE FROM users WHERE id = 7"), phase=Phase.UPSTREAM)
+    assert (plan.refusal, plan.effect.writes) == ("in_transaction", frozenset({USERS.oid}))
+    assert turn(templates, Query(READ), phase=Phase.UPSTREAM) == TurnPlan(refusal="in_transaction", effect=NO_EFFECT)
+
+
+# -- blocks
+
+
+def kinds(plan: TurnPlan) -> list[str]:
+    return ["read" if step.block is None else step.block.step.value for step in plan.steps]
+
+
+def extended(*texts: bytes) -> list[FrontendMessage]:
+    messages: list[FrontendMessage] = []
+    for text in texts:
+        messages += [Parse(b"", text), Bind(b"", b"", (), (), ()), Execute(b"")]
+    return [*messages, Sync()]
+
+
+@pytest.mark.parametrize(
+    ("text", "phase", "expected"),
+    [
+        (b"BEGIN", Phase.OUTSIDE, ["begin"]),
+        (b"BEGIN", Phase.HELD, []),  # Postgres warns
+        (b"BEGIN", Phase.FAILED, []),
+        (b"BEGIN", Phase.UPSTREAM, []),
+        (b"BEGIN ISOLATION LEVEL SERIALIZABLE", Phase.OUTSIDE, []),
+        (b"COMMIT", Phase.OUTSIDE, []),  # Postgres warns
+        (b"COMMIT", Phase.HELD, ["commit"]),
+        (b"COMMIT", Phase.FAILED, ["commit"]),
+        (b"COMMIT", Phase.UPSTREAM, []),
+        (b"ROLLBACK", Phase.HELD, ["rollback"]),
+        (b"ROLLBACK AND CHAIN", Phase.HELD, []),
+        (b"SAVEPOINT a", Phase.HELD, []),
+        (b"SET LOCAL timezone = 'UTC'", Phase.HELD, []),
+        (READ, Phase.HELD, ["read"]),
+        (READ, Phase.FAILED, []),
+        (READ, Phase.UPSTREAM, []),
+        (b"DELETE FROM users", Phase.HELD, []),
+    ],
+)
+def test_what_is_done_here_depends_on_where_the_session_is(
+    templates: Templates, text: bytes, phase: Phase, expected: list[str]
+) -> None:
+    for messages in ([Query(text)], extended(text)):
+        plan = turn(templates, *messages, phase=phase)
+        assert kinds(plan) == expected
+        assert bool(plan.refusal) != bool(plan.steps)
+
+
+def test_a_begin_is_not_held_back_where_nothing_would_be_cached(templates: Templates) -> None:
+    begin = Query(b"BEGIN")
+    refused = SessionState(STATE.schemas, "", "", b"state", "standby")
+    assert not turn(templates, begin, may_hold=False).steps
+    assert not turn(templates, begin, state=None).steps
+    assert not turn(templates, begin, state=refused).steps
+
+
+@pytest.mark.parametrize(
+    ("texts", "phase", "expected"),
+    [
+        ((READ, READ), Phase.OUTSIDE, ["read", "read"]),
+        ((b"BEGIN", READ), Phase.OUTSIDE, ["begin", "read"]),
+        ((READ, b"BEGIN", READ, b"COMMIT", READ), Phase.OUTSIDE, ["read", "begin", "read", "commit", "read"]),
+        ((READ, b"COMMIT", b"BEGIN"), Phase.HELD, ["read", "commit", "begin"]),
+        ((b"ROLLBACK", READ), Phase.FAILED, ["rollback", "read"]),
+        ((b"BEGIN", b"BEGIN"), Phase.OUTSIDE, []),
+        ((READ, b"COMMIT"), Phase.OUTSIDE, []),
+        ((READ, b"DELETE FROM users"), Phase.OUTSIDE, []),
+        ((b"BEGIN", READ, b"INSERT INTO users (id) VALUES (1)"), Phase.OUTSIDE, []),
+    ],
+)
+def test_a_pipeline_is_taken_apart_if_all_of_it_can_be_done_here(
+    templates: Templates, texts: tuple[bytes, ...], phase: Phase, expected: list[str]
+) -> None:
+    plan = turn(templates, *extended(*texts), phase=phase)
+    assert kinds(plan) == expected
+    assert [step.message_count for step in plan.steps] == [3] * len(expected)
+
+
+def test_a_pipeline_that_is_forwarded_has_the_effect_of_all_of_it(templates: Templates) -> None:
+    plan = turn(templates, *extended(READ, b"DELETE FROM users WHERE id = 7", b"SET timezone = 'UTC'"))
+    assert (plan.effect.writes, plan.effect.session) == (frozenset({USERS.oid}), True)
+
+
+def test_what_only_prepares_need_not_be_in_its_block(templates: Templates) -> None:
+    assert turn(templates, Parse(b"s", READ), Sync(), phase=Phase.HELD).only_prepares
+    assert turn(templates, Sync(), phase=Phase.HELD).only_prepares
+    assert not turn(templates, Parse(b"s", READ), Bind(b"", b"s", (), (), ()), Sync(), phase=Phase.HELD).only_prepares
+
+
+@pytest.mark.parametrize(
+    ("texts", "phase", "block", "expected"),
+    [
+        ((b"BEGIN",), Phase.OUTSIDE, HeldBlock(b"BEGIN"), (False, FollowUp(begins=b"BEGIN"))),
+        ((b"COMMIT",), Phase.HELD, None, (True, FollowUp(ends=True))),
+        ((READ,), Phase.HELD, HeldBlock(b"BEGIN"), (True, FollowUp(reads=True))),
+        ((READ,), Phase.OUTSIDE, None, (False, None)),
+        ((b"BEGIN", READ), Phase.OUTSIDE, HeldBlock(b"BEGIN"), (False, FollowUp(begins=b"BEGIN", reads=True))),
+        ((b"BEGIN", READ, b"COMMIT"), Phase.OUTSIDE, None, (False, None)),
+        ((READ, b"COMMIT", b"BEGIN"), Phase.HELD, HeldBlock(b"BEGIN"), (True, FollowUp(begins=b"BEGIN", ends=True))),
+    ],
+)
+def test_a_turn_is_summed_up_for_when_it_comes_again(
+    templates: Templates,
+    texts: tuple[bytes, ...],
+    phase: Phase,
+    block: HeldBlock | None,
+    expected: tuple[bool, FollowUp | None],
+) -> None:
+    named = [Prepared(text, (), b"raw", None) for text in texts]
+    plan = turn(templates, *extended(*texts), phase=phase)
+    held_before, follow_up = summary(plan.steps, block)
+    assert held_before == expected[0]
+    last = plan.steps[-1].request
+    assert follow_up == replace(
+        expected[1] or FollowUp(),
+        sets_unnamed=True,
+        unnamed=last.unnamed,
+        portal=last if expected[1] is not None and expected[1].reads else None,
     )
-    assert planned(templates, Query(READ), in_block=True).effect == NO_EFFECT
+    assert last.unnamed is not None
+    assert last.unnamed.text == named[-1].text
 
 
 @pytest.mark.parametrize(

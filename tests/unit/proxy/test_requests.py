@@ -1,17 +1,17 @@
 """The exact forms of turns that a cache can answer, and that its reply is what Postgres sent, byte for byte."""
 
-from collections import deque
-
 import pytest
 
-from services.proxy.exchange import Exchange
+from services.proxy.exchange import Exchange, Segment
 from services.proxy.prepared import Prepared
 from services.proxy.recorder import Recorder
 from services.proxy.relay import BackendRelay
-from services.proxy.requests import Request, decode_part, executed_texts, read_request
+from services.proxy.requests import Request, decode_part, executed_texts, read_requests
 from services.proxy.session_statements import SessionStatements
 from services.proxy.statements import Names, no_names
 from services.proxy.turns import Part, TurnAssembler
+from services.shared.pgwire.backend import READY_FOR_QUERY, BindComplete, CommandComplete, NoData, ParseComplete
+from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import (
     SYNC,
     Bind,
@@ -36,6 +36,16 @@ DESCRIBE = Describe(Target.PORTAL, b"")
 EXECUTE = Execute(b"")
 UNNAMED = Prepared(SQL, (23,), PARSE.encode())
 NAMED = Prepared(b"SELECT 2", (), b"raw")
+
+
+def read_request(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> Request | None:
+    """Return what a turn asks that asks one thing; None when it asks nothing that a cache can answer."""
+    requests = read_requests(messages, names, unnamed)
+    if requests is None:
+        return None
+    ((request, count),) = requests
+    assert count == len([message for message in messages if not isinstance(message, Sync)])
+    return request
 
 
 @pytest.fixture
@@ -108,7 +118,8 @@ NOT_OF_THE_FORM: dict[str, list[FrontendMessage]] = {
     "statement described": [PARSE, Describe(Target.STATEMENT, b""), BIND, EXECUTE, Sync()],
     "statement described behind bind": [PARSE, BIND, Describe(Target.STATEMENT, b""), EXECUTE, Sync()],
     "described twice": [PARSE, BIND, DESCRIBE, DESCRIBE, EXECUTE, Sync()],
-    "several binds": [PARSE, BIND, EXECUTE, BIND, EXECUTE, Sync()],
+    "a second one of another form": [PARSE, BIND, EXECUTE, BIND, EXECUTE, EXECUTE, Sync()],
+    "a sync before the end": [PARSE, BIND, EXECUTE, Sync(), BIND, EXECUTE, Sync()],
     "executed twice": [PARSE, BIND, EXECUTE, EXECUTE, Sync()],
     "not executed": [PARSE, BIND, Sync()],
     "parsed twice": [PARSE, PARSE, BIND, EXECUTE, Sync()],
@@ -130,6 +141,47 @@ def test_everything_else_is_forwarded(form: str, names: Names) -> None:
 
 def test_an_unnamed_statement_that_is_not_known_is_forwarded(names: Names) -> None:
     assert read_request([BIND, EXECUTE, Sync()], names, None) is None
+
+
+def test_a_pipeline_asks_several_things(names: Names) -> None:
+    requests = read_requests([PARSE, BIND, DESCRIBE, EXECUTE, NAMED_BIND, EXECUTE, BIND, EXECUTE, Sync()], names, None)
+    assert requests is not None
+    assert [(request.text, count) for request, count in requests] == [(SQL, 4), (b"SELECT 2", 2), (SQL, 2)]
+    assert [request.depends_on_unnamed for request, _ in requests] == [False, False, True]
+
+
+def test_a_pipeline_is_read_with_the_unnamed_statement_that_it_parses(names: Names) -> None:
+    other = Parse(b"", b"SELECT 3")
+    requests = read_requests([BIND, EXECUTE, other, BIND, EXECUTE, BIND, EXECUTE, Sync()], names, UNNAMED)
+    assert requests is not None
+    assert [request.text for request, _ in requests] == [SQL, b"SELECT 3", b"SELECT 3"]
+
+
+def test_the_reply_to_a_command_has_no_rows(names: Names) -> None:
+    simple = read_request([Query(b"BEGIN")], names, None)
+    described = read_request([PARSE, BIND, DESCRIBE, EXECUTE, Sync()], names, None)
+    bound = read_request([NAMED_BIND, EXECUTE, Sync()], names, None)
+    assert simple is not None
+    assert described is not None
+    assert bound is not None
+    assert simple.command_reply("BEGIN") == CommandComplete("BEGIN").encode()
+    acknowledged = ParseComplete().encode() + BindComplete().encode()
+    assert described.command_reply("BEGIN") == acknowledged + NoData().encode() + simple.command_reply("BEGIN")
+    assert bound.command_reply("BEGIN") == BindComplete().encode() + simple.command_reply("BEGIN")
+
+
+def test_a_portal_is_made_again_from_its_own_statement(names: Names) -> None:
+    request = read_request([NAMED_BIND, Execute(b"", 2), Sync()], names, None)
+    assert request is not None
+    raw, closes = request.rebuild_portal()
+    messages = decode_part(_part(raw + SYNC))
+    assert messages is not None
+    assert sum(isinstance(message, Close) for message in messages) == closes
+    _, parse, bind, execute, _, _ = messages
+    assert isinstance(parse, Parse)
+    assert (parse.sql, parse.statement != b"") == (b"SELECT 2", True)
+    assert bind == Bind(b"", parse.statement, (1,), (b"\0\0\0\7",), (1, 1))
+    assert execute == Execute(b"", 2)
 
 
 # -- parts
@@ -212,22 +264,24 @@ def test_a_reply_is_what_postgres_sent(name: str) -> None:
     answered = 0
     for parts, stream in recorded_turns(name):
         request: Request | None = None
-        exchange = Exchange(deque(), Recorder(1 << 30))
+        recorder = Recorder(1 << 30)
+        segment = Segment((), recorder)
+        exchange = Exchange([segment])
         for part in parts:
             messages = decode_part(part)
             if messages is None:
                 continue
             if part.first and part.last:
-                request = read_request(messages, statements.names, statements.unnamed)
+                requests = read_requests(messages, statements.names, statements.unnamed)
+                request = requests[0][0] if requests is not None and len(requests) == 1 else None
             assert statements.catch_up(messages) == (b"", [])
-            exchange.expect(statements.expected(messages))
+            segment.expect(statements.expected(messages))
         assert BackendRelay().feed(stream, exchange) is stream
         assert exchange.done
-        statements.settle(exchange.settled)
-        assert exchange.recorder is not None
-        answer = exchange.recorder.answer(described=request is not None and request.described)
+        statements.settle(segment.settled)
+        answer = recorder.answer(described=request is not None and request.described)
         if request is not None and answer is not None and not exchange.failed:
-            assert request.reply(answer) == stream
+            assert request.reply(answer) + READY_FOR_QUERY[TransactionStatus.IDLE] == stream
             answered += 1
     expected = {"asyncpg-18": 3, "psycopg-18": 2, "scram-18": 1, "future-18": 0}
     assert answered == expected[name]

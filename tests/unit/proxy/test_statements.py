@@ -11,7 +11,7 @@ ONE, TWO = Prepared(b"SELECT 1", (), b"raw 1"), Prepared(b"SELECT 2", (23,), b"r
 
 
 def a_reply() -> Reply:
-    return Reply(Entry(b"k", Answer(b"", b"", b""), (), (), (), (), 0.0), b"payload", False, None)
+    return Reply(Entry(b"k", Answer(b"", b"", b""), (), (), (), (), 0.0), b"payload", None)
 
 
 def test_names_mean_what_was_parsed() -> None:

@@ -1,0 +1,125 @@
+"""What holds in one session: its state, its statements, its block, its own writes. What a turn is planned with."""
+
+from services.proxy.block import HeldBlock, followed
+from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.follow_up import FollowUp
+from services.proxy.lookup import Lookup
+from services.proxy.own_writes import OwnWrites
+from services.proxy.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
+from services.proxy.requests import Request, decode_part, read_requests
+from services.proxy.session_statements import SessionStatements
+from services.proxy.sql.verdict import NameSpace
+from services.proxy.state_keeper import StateKeeper
+from services.proxy.turns import Part
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.frontend import FrontendMessage
+
+OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
+
+_IN_BLOCK = b"T"  # tells the tables of ready-made replies in a held-back block from those outside
+
+
+class Conversation:
+    """What holds in one session between two turns.
+
+    Attributes:
+        database: The cache.
+        status: The transaction status upstream.
+        block: The block that is held back, if there is one.
+        keeper: The session's state.
+        statements: What statement names mean.
+        writes: The session's own writes.
+        lookup: Its way into the cache.
+        listens: It may be sent notifications, which must not come in the middle of a block.
+    """
+
+    __slots__ = ("block", "database", "keeper", "listens", "lookup", "statements", "status", "writes")
+
+    def __init__(self, database: CachedDatabase) -> None:
+        """Begin outside of a block."""
+        self.database = database
+        self.status = OUTSIDE_BLOCK
+        self.block: HeldBlock | None = None
+        self.keeper = StateKeeper(database)
+        self.statements = SessionStatements(database.names)
+        self.writes = OwnWrites(tracked=database.reads_own_writes)
+        self.lookup = Lookup(database, self.writes)
+        self.listens = False
+
+    @property
+    def shown_status(self) -> TransactionStatus:
+        """What the client has to be told in ReadyForQuery."""
+        return self.block.status if self.block is not None else TransactionStatus(self.status)
+
+    def wants_state(self) -> bool:
+        """Tell whether Postgres has to be asked for the session's state before a turn is decided."""
+        return self.status == OUTSIDE_BLOCK and self.keeper.wanted()
+
+    def plan(self, part: Part, messages: list[FrontendMessage] | None) -> TurnPlan:
+        """Plan a turn."""
+        setting = self._setting()
+        requests: list[tuple[Request, int]] | None = None
+        if messages is not None and part.first and part.last and setting.phase is not Phase.UPSTREAM:
+            requests = read_requests(messages, setting.names, setting.unnamed, self.meaning)
+        plan = plan_turn(messages, requests, setting)
+        in_block = self.block is not None or any(step.block is not None for step in plan.steps)
+        if in_block and plan.steps and (refusal := self.lookup.catalog_refusal()):
+            # What were proven reads may be something else by now, which must not be run outside of its block.
+            return TurnPlan(refusal=refusal, effect=plan_turn(messages, None, setting).effect)
+        return plan
+
+    def plan_further(self, part: Part) -> tuple[list[FrontendMessage] | None, TurnPlan]:
+        """Decode and plan a further part of a turn that is on its way."""
+        messages = decode_part(part)
+        return messages, plan_turn(messages, None, self._setting())
+
+    def meaning(self, text: bytes) -> tuple[int, ...] | None:
+        """Tell what the names in a statement mean in this session now; None while that is not known."""
+        state = self.keeper.state
+        if state is None:
+            return None
+        template = self.database.templates.find(text, NameSpace(state.schemas))
+        return template.analysis.names if template is not None else None
+
+    def ready_made(self) -> dict[bytes, Reply] | None:
+        """Return the table of ready-made replies that holds now; None when each turn has to be looked at."""
+        state, block = self.keeper.state, self.block
+        if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
+            return None
+        if block is None:
+            return self.statements.names.context(state.key)
+        return None if block.failed else self.statements.names.context(state.key + _IN_BLOCK)
+
+    def remember(self, turn: bytes, steps: tuple[Step, ...], payload: bytes, entries: list[Entry]) -> None:
+        """Keep the reply to a turn that was answered from memory, for when the same bytes come in the same situation.
+
+        Args:
+            turn: The client's bytes.
+            steps: What they ask.
+            payload: What was answered.
+            entries: What it rests on: at most one, since a reply dies with its entry.
+        """
+        state = self.keeper.state
+        if state is None or len(entries) > 1 or any(step.request.depends_on_unnamed for step in steps):
+            return
+        held_before, follow_up = summary(steps, self.block)
+        context = self.statements.names.context(state.key + _IN_BLOCK if held_before else state.key)
+        entry = entries[0] if entries else ALWAYS_LIVE
+        self.lookup.remember(turn, Reply(entry, payload, follow_up, len(entries)), context)
+
+    def follow(self, follow_up: FollowUp) -> None:
+        """A ready-made reply was sent: note what it changes."""
+        if follow_up.sets_unnamed:
+            self.statements.answered_here(follow_up.unnamed)
+        if follow_up.begins:
+            self.database.statistics.blocks_held += 1
+        self.block = followed(self.block, follow_up)
+
+    def _setting(self) -> Setting:
+        block, statements = self.block, self.statements
+        phase = Phase.OUTSIDE if self.status == OUTSIDE_BLOCK else Phase.UPSTREAM
+        if block is not None:
+            phase = Phase.FAILED if block.failed else Phase.HELD
+        templates, state = self.database.templates, self.keeper.state
+        return Setting(statements.names, statements.unnamed, state, templates, phase, may_hold=not self.listens)

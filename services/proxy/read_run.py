@@ -1,0 +1,253 @@
+"""Carries out one turn of proven reads, step by step: what the cache has is answered here, the rest goes upstream.
+
+Reads that go upstream are sent as transactions of their own, several at once, each with a Sync behind it: so they see
+what they would see in READ COMMITTED, and their answers may be kept. A BEGIN before them and a COMMIT behind them are
+answered here too, where the block is held back.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.proxy.block import HeldBlock
+from services.proxy.cache.entry import Answer, Entry
+from services.proxy.conversation import Conversation
+from services.proxy.exchange import Exchange, Segment
+from services.proxy.lookup import Miss
+from services.proxy.planning import Plan, Step
+from services.proxy.reasons import Reason
+from services.proxy.sql.block_statement import BlockStep
+from services.proxy.turns import Part
+from services.shared.pgwire.backend import READY_FOR_QUERY
+from services.shared.pgwire.frontend import SYNC, FrontendMessage
+from services.shared.pgwire.notice import error_response
+from services.shared.pgwire.sqlstate import Sqlstate
+
+_CANCELED = "canceling statement due to user request"  # Postgres's words
+
+
+class Turns(Protocol):
+    """Whose turn it is."""
+
+    def to_client(self, data: bytes) -> None:
+        """Send to the client."""
+
+    def send(self, raw: bytes, exchange: Exchange) -> None:
+        """Send to Postgres; `ReadRun.answered_upstream` is called when all of it is answered."""
+
+    def wait(self) -> None:
+        """The cache is asked: the turn goes on later."""
+
+    def resume(self) -> None:
+        """A wait for the cache is over, and what came of it is done."""
+
+    def finish(self) -> None:
+        """The turn is answered to its end."""
+
+
+class ReadRun:
+    """One turn that is taken apart."""
+
+    __slots__ = (
+        "_at",
+        "_conversation",
+        "_entries",
+        "_message_at",
+        "_messages",
+        "_misses",
+        "_out",
+        "_over",
+        "_part",
+        "_ready_made",
+        "_steps",
+        "_turns",
+    )
+
+    def __init__(
+        self,
+        turns: Turns,
+        conversation: Conversation,
+        part: Part,
+        messages: Sequence[FrontendMessage],
+        steps: tuple[Step, ...],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            turns: Whose turn it is.
+            conversation: What holds in the session.
+            part: The turn, whole.
+            messages: Its messages.
+            steps: What it does.
+        """
+        self._turns = turns
+        self._conversation = conversation
+        self._part = part
+        self._messages = messages
+        self._steps = steps
+        self._at = 0  # how many steps are done
+        self._message_at = 0  # where the messages of the next one begin
+        self._out: list[bytes] = []  # for the client, as far as it is known and was not sent
+        self._entries: list[Entry] = []  # that answered
+        self._ready_made = True  # all so far was answered from memory, without a wait
+        self._misses: list[tuple[Step, Miss | None]] = []  # that are upstream now
+        self._over = False
+
+    def go_on(self) -> None:
+        """Do the steps that can be done now, and end the turn behind the last one."""
+        while self._at < len(self._steps):
+            step = self._steps[self._at]
+            if step.plan is None:
+                self._answer_block_step(step)
+            elif not self._answer_read(step, step.plan):
+                return
+        self._end()
+
+    def answered_upstream(self, exchange: Exchange) -> None:
+        """Postgres has answered what was sent last: keep the answers, and go on."""
+        block = self._conversation.block
+        misses, self._misses = self._misses, []
+        for (step, miss), segment in zip(misses, exchange.segments, strict=True):
+            if miss is not None:
+                self._conversation.lookup.end_miss(miss, failed=segment.failed)
+            if block is not None and not exchange.failed:
+                block.note_read(None if step.request.simple else step.request)
+        if exchange.shows_ready:
+            self._over = True
+            self._turns.finish()
+        elif exchange.failed:
+            self._end()  # to the client, the rest of the turn is skipped
+        else:
+            self.go_on()
+
+    def interrupt(self) -> None:
+        """The client cancels the statement for which the cache is asked."""
+        self._conversation.lookup.stop_waiting()
+        self._out.append(error_response("ERROR", Sqlstate.QUERY_CANCELED, _CANCELED).encode())
+        if self._conversation.block is not None:
+            self._conversation.block.failed = True
+        self._end()
+
+    def abandon(self) -> None:
+        """The session is over: nothing that comes late goes on with this turn."""
+        self._over = True
+        self._conversation.lookup.stop_waiting()
+        self.stop_sharing()
+
+    def stop_sharing(self) -> None:
+        """Let those who joined these reads run for themselves."""
+        for _, miss in self._misses:
+            if miss is not None:
+                miss.stop_sharing()
+
+    def _answer_read(self, step: Step, plan: Plan) -> bool:
+        """Answer a read from memory; else ask elsewhere for it, or send it upstream. Tell whether it is answered."""
+        conversation = self._conversation
+        lookup, state = conversation.lookup, conversation.keeper.state
+        lookup.note_read()
+        refusal = lookup.serve_refusal(plan, state)
+        entry = None if refusal else lookup.from_l1(plan)
+        if entry is not None:
+            self._entries.append(entry)
+            self._answer(step, entry.answer)
+            return True
+        self._ready_made = False
+
+        def answered(answer: Answer | None, refusal: str) -> None:
+            if self._over:
+                return
+            if answer is not None:
+                self._answer(step, answer)
+                self.go_on()
+            else:
+                self._send_misses(refusal)
+            self._turns.resume()
+
+        if lookup.ask(plan, state, answered, refusal):
+            self._turns.wait()
+        else:
+            self._send_misses(refusal or Reason.NOT_CACHED)
+        return False
+
+    def _answer(self, step: Step, answer: Answer) -> None:
+        """Answer one read from the cache."""
+        request, conversation = step.request, self._conversation
+        self._out.append(request.reply(answer))
+        if request.sets_unnamed:
+            conversation.statements.answered_here(request.unnamed)
+        if conversation.block is not None:
+            conversation.block.note_read(None if request.simple else request)
+        self._advance(step)
+
+    def _answer_block_step(self, step: Step) -> None:
+        """Answer a BEGIN that is held back, or the end of such a block."""
+        assert step.block is not None
+        request, tag, conversation = step.request, step.block.tag, self._conversation
+        if step.block.step is BlockStep.BEGIN:
+            conversation.block = HeldBlock(request.text)
+            conversation.database.statistics.blocks_held += 1
+        else:
+            if conversation.block is not None and conversation.block.failed:
+                tag = "ROLLBACK"  # whatever was asked for
+                self._ready_made = False
+            conversation.block = None
+        if request.sets_unnamed:
+            conversation.statements.answered_here(request.unnamed)
+        self._out.append(request.command_reply(tag))
+        self._advance(step)
+
+    def _send_misses(self, refusal: str) -> None:
+        """Send the next read upstream, and with it the reads behind it that are no hits either."""
+        conversation = self._conversation
+        statements, statistics = conversation.statements, conversation.database.statistics
+        segments: list[Segment] = []
+        pieces: list[bytes] = []
+        while self._at < len(self._steps):
+            step = self._steps[self._at]
+            plan = step.plan
+            if plan is None or (segments and not self._goes_along(step, plan)):
+                break
+            miss = conversation.lookup.begin_miss(plan, conversation.keeper.state)
+            statistics.misses += 1
+            statistics.forwarded[refusal] += 1
+            messages, raw = self._next_messages(step)
+            first, acks = statements.catch_up(messages)
+            acks += statements.expected(messages, conversation.meaning)
+            pieces += (first, raw) if step.request.simple else (first, raw, SYNC)
+            segments.append(Segment(acks, miss.recorder if miss is not None else None))
+            self._misses.append((step, miss))
+            self._advance(step)
+        if self._out:
+            self._turns.to_client(b"".join(self._out))
+            self._out.clear()
+        shown = conversation.block is None and self._at == len(self._steps) and len(segments) == 1
+        self._turns.send(b"".join(pieces), Exchange(segments, shows_ready=shown))
+
+    def _goes_along(self, step: Step, plan: Plan) -> bool:
+        """Tell whether a read is sent along with the one before it, whose failure would have Postgres skip it.
+
+        What the unnamed statement meant must then be known, since a Parse that should have been skipped replaced it.
+        """
+        conversation = self._conversation
+        known = not step.request.parses or conversation.statements.knows_unnamed
+        return known and not conversation.lookup.would_hit(plan, conversation.keeper.state)
+
+    def _next_messages(self, step: Step) -> tuple[Sequence[FrontendMessage], bytes]:
+        """Return the messages of the next step, decoded and raw."""
+        end = self._message_at + step.message_count
+        boundaries = self._part.messages
+        raw = self._part.raw[boundaries[self._message_at][1] : boundaries[end - 1][2]]
+        return self._messages[self._message_at : end], raw
+
+    def _advance(self, step: Step) -> None:
+        self._message_at += step.message_count
+        self._at += 1
+
+    def _end(self) -> None:
+        self._over = True
+        conversation = self._conversation
+        self._out.append(READY_FOR_QUERY[conversation.shown_status])
+        payload = b"".join(self._out)
+        self._turns.to_client(payload)
+        self._turns.finish()
+        if self._ready_made:
+            conversation.remember(self._part.raw, self._steps, payload, self._entries)
