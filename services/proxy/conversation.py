@@ -1,8 +1,11 @@
 """What holds in one session: its state, its statements, its block, its own writes. What a turn is planned with."""
 
+import re
+
 from services.proxy.block import HeldBlock, followed
 from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.exchange import Question
 from services.proxy.follow_up import FollowUp
 from services.proxy.lookup import Lookup
 from services.proxy.own_writes import OwnWrites
@@ -13,11 +16,14 @@ from services.proxy.sql.verdict import NameSpace
 from services.proxy.state_keeper import StateKeeper
 from services.proxy.turns import Part
 from services.shared.pgwire.codes import TransactionStatus
-from services.shared.pgwire.frontend import FrontendMessage
+from services.shared.pgwire.frontend import FrontendMessage, Parse
+from services.shared.runtime.settings import Consistency
 
 OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
 
-_IN_BLOCK = b"T"  # tells the tables of ready-made replies in a held-back block from those outside
+_IN_BLOCK = int(TransactionStatus.IN_BLOCK)
+_READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
+_HELD = b"T"  # tells the tables of ready-made replies in a held-back block from those outside
 
 
 class Conversation:
@@ -52,9 +58,26 @@ class Conversation:
         """What the client has to be told in ReadyForQuery."""
         return self.block.status if self.block is not None else TransactionStatus(self.status)
 
-    def wants_state(self) -> bool:
-        """Tell whether Postgres has to be asked for the session's state before a turn is decided."""
-        return self.status == OUTSIDE_BLOCK and self.keeper.wanted()
+    def wants_state(self, part: Part) -> bool:
+        """Tell whether Postgres has to be asked for the session's state before a turn is decided.
+
+        In a block of Postgres's it is asked only where a read is prepared, perhaps to be used after the block: what its
+        names meant could never be told later. (To ask takes a snapshot, and so does the Parse of a read.)
+        """
+        if self.status == OUTSIDE_BLOCK:
+            return self.keeper.wanted()
+        if self.status != _IN_BLOCK or self.keeper.state is not None or not self.keeper.wanted():
+            return False
+        parses = (message for message in decode_part(part) or () if isinstance(message, Parse))
+        return any(parse.statement and _READ.match(parse.sql) for parse in parses)
+
+    def learn_state(self, question: Question) -> None:
+        """Take Postgres's answer to the question for the session's state."""
+        self.keeper.learn(question)
+        state, database = self.keeper.state, self.database
+        if state is not None and not state.refusal:
+            level = state.consistency or database.settings.consistency
+            self.writes.track(tracked=level is Consistency.SESSION, next_probe=database.freshness.next_number)
 
     def plan(self, part: Part, messages: list[FrontendMessage] | None) -> TurnPlan:
         """Plan a turn."""
@@ -89,7 +112,7 @@ class Conversation:
             return None
         if block is None:
             return self.statements.names.context(state.key)
-        return None if block.failed else self.statements.names.context(state.key + _IN_BLOCK)
+        return None if block.failed else self.statements.names.context(state.key + _HELD)
 
     def remember(self, turn: bytes, steps: tuple[Step, ...], payload: bytes, entries: list[Entry]) -> None:
         """Keep the reply to a turn that was answered from memory, for when the same bytes come in the same situation.
@@ -104,7 +127,7 @@ class Conversation:
         if state is None or len(entries) > 1 or any(step.request.depends_on_unnamed for step in steps):
             return
         held_before, follow_up = summary(steps, self.block)
-        context = self.statements.names.context(state.key + _IN_BLOCK if held_before else state.key)
+        context = self.statements.names.context(state.key + _HELD if held_before else state.key)
         entry = entries[0] if entries else ALWAYS_LIVE
         self.lookup.remember(turn, Reply(entry, payload, follow_up, len(entries)), context)
 
@@ -121,5 +144,12 @@ class Conversation:
         phase = Phase.OUTSIDE if self.status == OUTSIDE_BLOCK else Phase.UPSTREAM
         if block is not None:
             phase = Phase.FAILED if block.failed else Phase.HELD
-        templates, state = self.database.templates, self.keeper.state
-        return Setting(statements.names, statements.unnamed, state, templates, phase, may_hold=not self.listens)
+        return Setting(
+            statements.names,
+            statements.unnamed,
+            self.keeper.state,
+            self.keeper.last,
+            self.database.templates,
+            phase,
+            may_hold=not self.listens,
+        )

@@ -14,7 +14,7 @@ from services.proxy.cache.flights import Flight
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.own_writes import OwnWrites
-from services.proxy.planning import Plan
+from services.proxy.planning import Effect, Plan
 from services.proxy.reasons import Reason
 from services.proxy.recorder import Recorder
 from services.proxy.session_state import SessionState
@@ -167,8 +167,8 @@ class Lookup:
         else:
             self._database.keep(miss.plan, answer, miss.q0, miss.epoch)
 
-    def writes_visible(self) -> None:
-        """Postgres is outside a block again: what the session wrote is visible now."""
+    def writes_visible(self) -> Effect:
+        """Postgres is outside a block again: what the session wrote is visible now, and returned."""
         database = self._database
         done = self._writes.visible(database.freshness.next_number)
         if done.writes is None or done.writes:
@@ -176,6 +176,7 @@ class Lookup:
             database.prober.ask()
         if done.schema:
             self._writes.catalog_reading = database.catalog_watch.ask()
+        return done
 
     def stop_waiting(self) -> None:
         """Stop waiting for Redis, or for another session's query."""

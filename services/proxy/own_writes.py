@@ -30,6 +30,21 @@ class OwnWrites:
         self.last_acknowledged = 0
         self.catalog_reading = 0
 
+    def track(self, *, tracked: bool, next_probe: int) -> None:
+        """The session's level has changed: what it wrote so far counts too, if it reads its own writes from now on.
+
+        Args:
+            tracked: As above.
+            next_probe: As in `visible`.
+        """
+        if tracked == self._tracked:
+            return
+        self._tracked = tracked
+        self.tokens = None
+        if tracked:
+            self.tokens = Tokens()
+            self.tokens.acknowledge(None, next_probe)
+
     def begin(self, effect: Effect) -> None:
         """A turn with this effect is about to be forwarded."""
         self._block = self._block.union(effect)

@@ -121,6 +121,7 @@ class Setting:
         names: What statement names mean in the session.
         unnamed: What the unnamed statement means before the turn.
         state: The session's state; None while it is not known.
+        last_state: What it was when it was known last.
         templates: Analyses.
         phase: Where the session is with respect to a block.
         may_hold: Whether a BEGIN may be held back now.
@@ -129,6 +130,7 @@ class Setting:
     names: Names
     unnamed: Prepared | None
     state: SessionState | None
+    last_state: SessionState | None
     templates: Templates
     phase: Phase = Phase.OUTSIDE
     may_hold: bool = True
@@ -140,6 +142,12 @@ class Setting:
         Without a state they cannot be resolved: then it is empty, and every relation unknown in it.
         """
         return NameSpace(self.state.schemas, "UTF8") if self.state is not None else NameSpace((), "UTF8")
+
+    @property
+    def likely_name_space(self) -> NameSpace:
+        """Where names are looked up if nothing has changed since the state was known."""
+        state = self.state or self.last_state
+        return NameSpace(state.schemas, "UTF8") if state is not None else self.name_space
 
 
 def plan_turn(
@@ -232,13 +240,13 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     texts = executed_texts(messages, setting.names, setting.unnamed)
     if texts is None:
         return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT)
-    templates, name_space = setting.templates, setting.name_space
     before = bound_before(messages, setting.names, setting.unnamed)
-    if any(_means_otherwise(prepared, templates, name_space) for prepared in before):
+    name_space = setting.likely_name_space
+    if any(_means_otherwise(prepared, setting.templates, name_space) for prepared in before):
         return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=ANY_EFFECT)
     effect = NO_EFFECT
     for text in texts:
-        effect = effect.union(_effect(templates.find(text, name_space), text))
+        effect = effect.union(_effect_of_text(text, setting))
     refusal = Reason.PROTOCOL_FORM if texts else Reason.NO_STATEMENT
     return TurnPlan(refusal=refusal, effect=effect, only_prepares=not texts)
 
@@ -266,6 +274,19 @@ def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameS
     """
     template = templates.find(prepared.text, name_space)
     return template is None or prepared.meaning != template.analysis.names
+
+
+def _effect_of_text(text: bytes, setting: Setting) -> Effect:
+    """Return what a statement may do, also while the session's state is not known.
+
+    That is so inside a block, behind a write whose triggers may have changed a setting. Names may then mean other
+    relations than before, so it may write any; but it takes no DDL for granted, which would keep the session from the
+    cache until the catalog has been read again.
+    """
+    effect = _effect(setting.templates.find(text, setting.likely_name_space), text)
+    if setting.state is not None or setting.last_state is None:
+        return effect
+    return replace(effect, writes=None, session=True)
 
 
 def _effect(template: Template | None, text: bytes) -> Effect:

@@ -5,6 +5,7 @@ what they would see in READ COMMITTED, and their answers may be kept. A BEGIN be
 answered here too, where the block is held back.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -22,7 +23,9 @@ from services.shared.pgwire.frontend import SYNC, FrontendMessage
 from services.shared.pgwire.notice import error_response
 from services.shared.pgwire.sqlstate import Sqlstate
 
-_CANCELED = "canceling statement due to user request"  # Postgres's words
+# Postgres's words.
+_CANCELED = "canceling statement due to user request"
+_TIMED_OUT = "canceling statement due to statement timeout"
 
 
 class Turns(Protocol):
@@ -59,6 +62,7 @@ class ReadRun:
         "_part",
         "_ready_made",
         "_steps",
+        "_time_limit",
         "_turns",
     )
 
@@ -91,6 +95,7 @@ class ReadRun:
         self._ready_made = True  # all so far was answered from memory, without a wait
         self._misses: list[tuple[Step, Miss | None]] = []  # that are upstream now
         self._over = False
+        self._time_limit: asyncio.TimerHandle | None = None  # while the cache is asked
 
     def go_on(self) -> None:
         """Do the steps that can be done now, and end the turn behind the last one."""
@@ -119,10 +124,11 @@ class ReadRun:
         else:
             self.go_on()
 
-    def interrupt(self) -> None:
-        """The client cancels the statement for which the cache is asked."""
+    def interrupt(self, why: str = _CANCELED) -> None:
+        """The statement for which the cache is asked is cancelled."""
+        self._stop_waiting()
         self._conversation.lookup.stop_waiting()
-        self._out.append(error_response("ERROR", Sqlstate.QUERY_CANCELED, _CANCELED).encode())
+        self._out.append(error_response("ERROR", Sqlstate.QUERY_CANCELED, why).encode())
         if self._conversation.block is not None:
             self._conversation.block.failed = True
         self._end()
@@ -130,6 +136,7 @@ class ReadRun:
     def abandon(self) -> None:
         """The session is over: nothing that comes late goes on with this turn."""
         self._over = True
+        self._stop_waiting()
         self._conversation.lookup.stop_waiting()
         self.stop_sharing()
 
@@ -155,6 +162,7 @@ class ReadRun:
         def answered(answer: Answer | None, refusal: str) -> None:
             if self._over:
                 return
+            self._stop_waiting()
             if answer is not None:
                 self._answer(step, answer)
                 self.go_on()
@@ -164,9 +172,22 @@ class ReadRun:
 
         if lookup.ask(plan, state, answered, refusal):
             self._turns.wait()
+            if state is not None and state.statement_timeout:
+                loop = asyncio.get_running_loop()
+                self._time_limit = loop.call_later(state.statement_timeout, self._time_out)
         else:
             self._send_misses(refusal or Reason.NOT_CACHED)
         return False
+
+    def _time_out(self) -> None:
+        """Another session's query, for whose answer this one waits, takes longer than this session would wait."""
+        self.interrupt(_TIMED_OUT)
+        self._turns.resume()
+
+    def _stop_waiting(self) -> None:
+        if self._time_limit is not None:
+            self._time_limit.cancel()
+            self._time_limit = None
 
     def _answer(self, step: Step, answer: Answer) -> None:
         """Answer one read from the cache."""

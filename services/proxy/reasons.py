@@ -11,6 +11,7 @@ class Reason(StrEnum):
     """The named reasons; the value is what a user sees."""
 
     CONSISTENCY_OFF = "consistency_off"
+    UNKNOWN_CONSISTENCY = "unknown_consistency"
     DATABASE_NOT_CACHED = "database_not_cached"
     PROTOCOL_FORM = "protocol_form"
     NO_STATEMENT = "no_statement"
@@ -43,7 +44,8 @@ class Reason(StrEnum):
 
 
 ADVICE: dict[Reason, str] = {
-    Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`.",
+    Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`, or `SET tidegate.consistency = 'off'`.",
+    Reason.UNKNOWN_CONSISTENCY: "`tidegate.consistency` was set to something else than off, bounded or session.",
     Reason.DATABASE_NOT_CACHED: "The client is in another database than the one that this cache follows.",
     Reason.PROTOCOL_FORM: "Only statements on the unnamed portal, run at once and ended by a Sync, can be cached.",
     Reason.NO_STATEMENT: "The turn runs nothing: it prepares, describes or closes.",

@@ -12,6 +12,8 @@ from typing import Any
 
 from services.proxy.reasons import Reason
 from services.shared.pgwire.frontend import Bind, Close, Execute, Parse, Sync, Target
+from services.shared.runtime.quantities import parse_duration
+from services.shared.runtime.settings import Consistency
 
 _NAME = b"tidegate_state"
 
@@ -43,6 +45,11 @@ _SETTINGS = (
 )
 
 
+# Settings that say how the session is to be served, and change no answer. Those of our own are forwarded like any
+# other: Postgres keeps them, so that RESET, SET LOCAL and ROLLBACK do what they do.
+_MANNERS = ("statement_timeout", "tidegate.consistency")
+
+
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """What Postgres said about a session.
@@ -54,6 +61,8 @@ class SessionState:
         key: Digest of all that can change an answer, the history of the server included: a connection to a demoted
             primary shares nothing with one to its successor.
         refusal: Why this session's statements are not cached; empty when they may be.
+        statement_timeout: Seconds after which Postgres would cancel a statement; 0: never.
+        consistency: What `SET tidegate.consistency` asks for; None: what the cache's setting says.
     """
 
     schemas: tuple[str, ...]
@@ -61,6 +70,8 @@ class SessionState:
     canary: str
     key: bytes
     refusal: str
+    statement_timeout: float = 0.0
+    consistency: Consistency | None = None
 
 
 def state_request(cache: str) -> bytes:
@@ -85,7 +96,9 @@ def state_query(cache: str) -> bytes:
 
     Everything is qualified: the session's search_path decides nothing here.
     """
-    settings = ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in _SETTINGS)
+    settings, manners = (
+        ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in names) for names in (_SETTINGS, _MANNERS)
+    )
     literal = cache.replace("'", "''")
     return (
         "SELECT pg_catalog.json_build_object("  # noqa: S608 - of constants, and the cache's own name, quoted
@@ -97,7 +110,7 @@ def state_query(cache: str) -> bytes:
         "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
         "'canary', (SELECT c.canary FROM tidegate.canary c "
         f"WHERE c.cache OPERATOR(pg_catalog.=) '{literal}'::pg_catalog.text), "
-        f"'settings', pg_catalog.json_build_array({settings}))"
+        f"'settings', pg_catalog.json_build_array({settings}), 'manners', pg_catalog.json_build_array({manners}))"
     ).encode()
 
 
@@ -118,13 +131,26 @@ def parse_state(row: bytes) -> SessionState:
         ).encode()
         schemas = tuple(str(schema) for schema in found["schemas"])
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
-        refusal = _refusal(found, settings)
+        statement_timeout, consistency = found["manners"]
+        refusal = _refusal(found, settings, consistency or "")
     except (KeyError, TypeError) as error:
         raise ValueError(f"unexpected session state: {error!r}") from error
-    return SessionState(schemas, timeline, canary, blake2b(identity, digest_size=16).digest(), refusal)
+    return SessionState(
+        schemas,
+        timeline,
+        canary,
+        blake2b(identity, digest_size=16).digest(),
+        refusal,
+        parse_duration(statement_timeout),  # as Postgres shows it: a number and a unit, or a bare 0
+        Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
+    )
 
 
-def _refusal(found: dict[str, Any], settings: dict[str, str | None]) -> str:
+def _refusal(found: dict[str, Any], settings: dict[str, str | None], consistency: str) -> str:
+    if consistency.lower() == Consistency.OFF:
+        return Reason.CONSISTENCY_OFF
+    if consistency and consistency.lower() not in tuple(Consistency):
+        return Reason.UNKNOWN_CONSISTENCY
     if found["standby"]:
         return Reason.STANDBY
     if found["temporary"]:

@@ -18,13 +18,15 @@ class StateKeeper:
 
     Attributes:
         state: As Postgres said it last; None while it is not known.
+        last: What it was when it was known last.
     """
 
-    __slots__ = ("_database", "_epoch", "_retry_at", "state")
+    __slots__ = ("_database", "_epoch", "_retry_at", "last", "state")
 
     def __init__(self, database: CachedDatabase) -> None:
         self._database = database
         self.state: SessionState | None = None
+        self.last: SessionState | None = None
         self._epoch = ""  # the bucket epoch that was followed when the state was read
         self._retry_at = 0.0
 
@@ -49,6 +51,7 @@ class StateKeeper:
             self.state = parse_state(question.row) if question.row is not None else None
         except ValueError as error:
             _log.warning("the session's state could not be read", error=str(error))
+        self.last = self.state or self.last
         if self.state is None:
             self._retry_at = clock_gettime(CLOCK_BOOTTIME) + _RETRY_SECONDS
 

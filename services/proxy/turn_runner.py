@@ -90,23 +90,21 @@ class TurnRunner:
 
     def learn_state(self, then: Callable[[], None]) -> None:
         """Ask for the session's state before its first turn."""
-        keeper = self.conversation.keeper
 
         def answered(question: Question) -> None:
-            keeper.learn(question)
+            self.conversation.learn_state(question)
             then()
             self._wire.go_on()
 
-        self._ask(keeper.question(), answered)
+        self._ask(self.conversation.keeper.question(), answered)
 
     def begin(self, part: Part) -> None:
         """Take the first part of a turn; the turn before it has been answered."""
         if self._refusal:
             self._statistics.forwarded[self._refusal] += 1
             self._forward(part, None, NO_EFFECT)
-        elif self.conversation.wants_state():
-            keeper = self.conversation.keeper
-            self._decide_after(part, keeper.question(), keeper.learn)
+        elif self.conversation.wants_state(part):
+            self._decide_after(part, self.conversation.keeper.question(), self.conversation.learn_state)
         else:
             self._decide(part)
 
@@ -242,8 +240,8 @@ class TurnRunner:
             conversation.keeper.forget()
         self._effect = NO_EFFECT
         conversation.status = exchange.status
-        if exchange.status == OUTSIDE_BLOCK:
-            conversation.lookup.writes_visible()
+        if exchange.status == OUTSIDE_BLOCK and conversation.lookup.writes_visible().session:
+            conversation.keeper.forget()  # what was set in the block may be undone
         block = conversation.block
         if exchange.failed and block is not None:
             block.failed = True

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import psycopg
 import pytest
 
 from tests.integration.proxied_postgres import Connection, ProxiedPostgres
@@ -167,3 +168,49 @@ def test_a_write_that_fails_leaves_the_cache_true(written: ProxiedPostgres) -> N
             answers = client.query("UPDATE written SET v = v / 0 WHERE id = 1")
             assert answers[0].kind == "E"
             assert client.query(_READ)[1].raw.endswith(b"\0\0\0\x010")
+
+
+def test_an_own_write_is_read_back_in_the_next_block_whose_begin_is_held_back(written: ProxiedPostgres) -> None:
+    """As an object mapper does it: a block for the write, a block for the read, never without one."""
+    held = written.stack.counter("tidegate_proxy_blocks_held_total")
+    with psycopg.connect(written.url()) as connection:
+        for value in range(1, 101):
+            connection.execute("UPDATE written SET v = %s WHERE id = 1", [value])
+            assert connection.execute(_READ).fetchone() == (value,)
+            connection.commit()
+            assert connection.execute(_READ).fetchone() == (value,)
+            assert connection.execute("SELECT sum(v) FROM written").fetchone() == (value,)
+            connection.commit()
+    assert written.stack.counter("tidegate_proxy_blocks_held_total") - held == 200
+
+
+def test_a_write_that_is_rolled_back_was_never_there(written: ProxiedPostgres) -> None:
+    with psycopg.connect(written.url()) as connection:
+        for value in range(1, 51):
+            assert connection.execute(_READ).fetchone() == (0,)
+            connection.execute("UPDATE written SET v = %s WHERE id = 1", [value])
+            assert connection.execute(_READ).fetchone() == (value,)
+            connection.rollback()
+            assert connection.execute(_READ).fetchone() == (0,)
+            connection.commit()
+
+
+def test_an_own_write_is_read_back_in_a_pipeline_of_reads(written: ProxiedPostgres) -> None:
+    with written.connect() as connection:
+        for value in range(1, 51):
+            with connection.pipeline():
+                connection.execute("UPDATE written SET v = %s WHERE id = 1", [value])
+                reads = [connection.execute(sql) for sql in (_READ, "SELECT sum(v) FROM written", _READ)]
+            assert [read.fetchone() for read in reads] == [(value,)] * 3
+            with connection.pipeline():
+                reads = [connection.execute(sql) for sql in (_READ, "SELECT sum(v) FROM written", _READ)]
+            assert [read.fetchone() for read in reads] == [(value,)] * 3
+
+
+def test_a_session_that_reads_its_own_writes_from_now_on_reads_those_from_before(written: ProxiedPostgres) -> None:
+    with written.connect() as connection:
+        for value in range(1, 21):
+            connection.execute("SET tidegate.consistency = bounded")
+            connection.execute("UPDATE written SET v = %s WHERE id = 1", [value])
+            connection.execute("SET tidegate.consistency = session")
+            assert connection.execute(_READ).fetchone() == (value,)

@@ -84,6 +84,55 @@ def test_a_setting_of_one_transaction_ends_with_it(cached: ProxiedPostgres) -> N
             assert _text(connection, _READ_TIME) == before
 
 
+# -- settings of our own, which Postgres keeps
+
+
+def _is_off(cached: ProxiedPostgres, connection: Connection) -> bool:
+    """Tell whether a read is forwarded because the session asked for that."""
+    before = cached.forwarded("consistency_off")
+    connection.execute("SELECT name FROM people WHERE id = 41")
+    return cached.forwarded("consistency_off") > before
+
+
+def test_a_session_switches_its_cache_off_and_on_like_any_setting(cached: ProxiedPostgres) -> None:
+    read = "SELECT name FROM people WHERE id = 41"
+    with cached.connect() as connection, cached.connect() as other:
+        cached.wait_cached(lambda: connection.execute(read))
+        connection.execute("SET tidegate.consistency = 'off'")
+        assert _is_off(cached, connection)
+        assert connection.execute("SHOW tidegate.consistency").fetchone() == ("off",)
+        assert not _is_off(cached, other)
+        connection.execute("RESET tidegate.consistency")
+        assert not _is_off(cached, connection)
+
+        connection.execute("BEGIN")
+        connection.execute("SET LOCAL tidegate.consistency = 'off'")
+        connection.execute("COMMIT")
+        assert not _is_off(cached, connection)
+        connection.execute("BEGIN")
+        connection.execute("SET tidegate.consistency = 'off'")
+        connection.execute("ROLLBACK")
+        assert not _is_off(cached, connection)
+        connection.execute("SET tidegate.consistency = 'off'")
+        connection.execute("DISCARD ALL")
+        assert not _is_off(cached, connection)
+
+
+def test_a_level_in_the_options_of_the_connection_string(cached: ProxiedPostgres) -> None:
+    with cached.connect(options="-c tidegate.consistency=off") as connection:
+        assert _is_off(cached, connection)
+        connection.execute("SET tidegate.consistency = session")
+        assert not _is_off(cached, connection)
+
+
+def test_a_level_that_there_is_not_is_named(cached: ProxiedPostgres) -> None:
+    with cached.connect() as connection:
+        connection.execute("SET tidegate.consistency = 'sometimes'")
+        before = cached.forwarded("unknown_consistency")
+        connection.execute("SELECT name FROM people WHERE id = 41")
+        assert cached.forwarded("unknown_consistency") == before + 1
+
+
 def test_settings_of_the_start_up_packet_count(cached: ProxiedPostgres) -> None:
     with cached.connect() as plain, cached.connect(options="-c TimeZone=Asia/Tokyo") as other:
         for _ in range(5):

@@ -31,10 +31,11 @@ def turn(
     *messages: FrontendMessage,
     state: SessionState | None = STATE,
     unnamed: Prepared | None = None,
+    last_state: SessionState | None = None,
     phase: Phase = Phase.OUTSIDE,
     may_hold: bool = True,
 ) -> TurnPlan:
-    setting = Setting(no_names(), unnamed, state, templates, phase, may_hold)
+    setting = Setting(no_names(), unnamed, state, last_state, templates, phase, may_hold)
     requests = read_requests(messages, setting.names, unnamed)
     return plan_turn(list(messages), requests, setting)
 
@@ -111,7 +112,7 @@ def test_without_a_catalog_nothing_is_known() -> None:
 
 
 def test_what_could_not_be_read_may_do_anything(templates: Templates) -> None:
-    plan = plan_turn(None, None, Setting(no_names(), None, STATE, templates))
+    plan = plan_turn(None, None, Setting(no_names(), None, STATE, None, templates))
     assert (bool(plan.refusal), plan.effect) == (True, ANY_EFFECT)
 
 
@@ -146,6 +147,14 @@ def test_in_a_block_of_postgres_the_effect_is_known_all_the_same(templates: Temp
     plan = turn(templates, Query(b"DELETE FROM users WHERE id = 7"), phase=Phase.UPSTREAM)
     assert (plan.refusal, plan.effect.writes) == ("in_transaction", frozenset({USERS.oid}))
     assert turn(templates, Query(READ), phase=Phase.UPSTREAM) == TurnPlan(refusal="in_transaction", effect=NO_EFFECT)
+
+
+def test_behind_a_trigger_in_a_block_a_statement_may_write_anything_but_is_no_ddl(templates: Templates) -> None:
+    for text in (READ, b"DELETE FROM users WHERE id = 7"):
+        plan = turn(templates, Query(text), state=None, last_state=STATE, phase=Phase.UPSTREAM)
+        assert plan.effect == Effect(None, session=True)
+    for text in (b"CREATE TABLE t ()", b"DO $$BEGIN END$$"):
+        assert turn(templates, Query(text), state=None, last_state=STATE, phase=Phase.UPSTREAM).effect.schema
 
 
 # -- blocks

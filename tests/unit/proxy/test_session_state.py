@@ -10,6 +10,7 @@ from services.proxy.requests import decode_part
 from services.proxy.session_state import SessionState, parse_state, state_query, state_request
 from services.proxy.turns import TurnAssembler
 from services.shared.pgwire.frontend import Bind, Close, FrontendMessage, Parse, Target
+from services.shared.runtime.settings import Consistency
 
 SETTINGS = dict.fromkeys(session_state._SETTINGS, "x") | {
     "client_encoding": "UTF8",
@@ -30,6 +31,7 @@ def found(**changed: Any) -> dict[str, Any]:
         "timeline": "00000001",
         "canary": "c0ffee",
         "settings": list(settings.values()),
+        "manners": ["0", None],
     } | {name: value for name, value in changed.items() if name not in SETTINGS}
 
 
@@ -74,6 +76,9 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
         ({"standard_conforming_strings": "off"}, "nonstandard_strings"),
         ({"default_transaction_isolation": "serializable"}, "isolation_level"),
         ({"default_transaction_isolation": "repeatable read"}, "isolation_level"),
+        ({"manners": ["0", "off"]}, "consistency_off"),
+        ({"manners": ["0", "OFF"]}, "consistency_off"),
+        ({"manners": ["0", "sometimes"]}, "unknown_consistency"),
     ],
 )
 def test_sessions_whose_statements_are_not_cached(changed: dict[str, Any], refusal: str) -> None:
@@ -123,3 +128,22 @@ def _statement(message: FrontendMessage) -> bytes | None:
             return statement
         case _:
             return None
+
+
+@pytest.mark.parametrize(
+    ("shown", "seconds"), [("0", 0), ("250ms", 0.25), ("5s", 5), ("2min", 120), ("1h", 3600), ("3d", 259_200)]
+)
+def test_the_statement_timeout_in_seconds(shown: str, seconds: float) -> None:
+    assert parsed(manners=[shown, None]).statement_timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [(None, None), ("", None), ("bounded", Consistency.BOUNDED), ("Session", Consistency.SESSION)]
+)
+def test_the_level_that_the_session_asks_for(value: str | None, level: Consistency | None) -> None:
+    state = parsed(manners=["0", value])
+    assert (state.consistency, state.refusal) == (level, "")
+
+
+def test_how_a_session_is_served_is_not_in_the_key() -> None:
+    assert parsed(manners=["5s", "bounded"]).key == parsed().key
