@@ -26,19 +26,23 @@ from services.shared.pgwire.sqlstate import Sqlstate
 # Postgres's words.
 _CANCELED = "canceling statement due to user request"
 _TIMED_OUT = "canceling statement due to statement timeout"
+_MAX_HELD_BYTES = 64 * 1024  # of answers; a pipeline of hits may have gigabytes of them
 
 
 class Turns(Protocol):
     """Whose turn it is."""
 
-    def to_client(self, data: bytes) -> None:
-        """Send to the client."""
+    def to_client(self, data: bytes) -> bool:
+        """Send to the client; tell whether it reads as fast as we write."""
 
     def send(self, raw: bytes, exchange: Exchange) -> None:
         """Send to Postgres; `ReadRun.answered_upstream` is called when all of it is answered."""
 
     def wait(self) -> None:
         """The cache is asked: the turn goes on later."""
+
+    def wait_for_client(self) -> None:
+        """The client reads slowly: `ReadRun.go_on` is called when it has caught up."""
 
     def resume(self) -> None:
         """A wait for the cache is over, and what came of it is done."""
@@ -58,6 +62,7 @@ class ReadRun:
         "_messages",
         "_misses",
         "_out",
+        "_out_bytes",
         "_over",
         "_part",
         "_ready_made",
@@ -91,6 +96,7 @@ class ReadRun:
         self._at = 0  # how many steps are done
         self._message_at = 0  # where the messages of the next one begin
         self._out: list[bytes] = []  # for the client, as far as it is known and was not sent
+        self._out_bytes = 0
         self._entries: list[Entry] = []  # that answered
         self._ready_made = True  # all so far was answered from memory, without a wait
         self._misses: list[tuple[Step, Miss | None]] = []  # that are upstream now
@@ -100,6 +106,9 @@ class ReadRun:
     def go_on(self) -> None:
         """Do the steps that can be done now, and end the turn behind the last one."""
         while self._at < len(self._steps):
+            if self._out_bytes > _MAX_HELD_BYTES and not self._flush():
+                self._turns.wait_for_client()
+                return
             step = self._steps[self._at]
             if step.plan is None:
                 self._answer_block_step(step)
@@ -128,7 +137,7 @@ class ReadRun:
         """The statement for which the cache is asked is cancelled."""
         self._stop_waiting()
         self._conversation.lookup.stop_waiting()
-        self._out.append(error_response("ERROR", Sqlstate.QUERY_CANCELED, why).encode())
+        self._put(error_response("ERROR", Sqlstate.QUERY_CANCELED, why).encode())
         if self._conversation.block is not None:
             self._conversation.block.failed = True
         self._end()
@@ -192,7 +201,7 @@ class ReadRun:
     def _answer(self, step: Step, answer: Answer) -> None:
         """Answer one read from the cache."""
         request, conversation = step.request, self._conversation
-        self._out.append(request.reply(answer))
+        self._put(request.reply(answer))
         if request.sets_unnamed:
             conversation.statements.answered_here(request.unnamed)
         if conversation.block is not None:
@@ -213,7 +222,7 @@ class ReadRun:
             conversation.block = None
         if request.sets_unnamed:
             conversation.statements.answered_here(request.unnamed)
-        self._out.append(request.command_reply(tag))
+        self._put(request.command_reply(tag))
         self._advance(step)
 
     def _send_misses(self, refusal: str) -> None:
@@ -237,9 +246,7 @@ class ReadRun:
             segments.append(Segment(acks, miss.recorder if miss is not None else None))
             self._misses.append((step, miss))
             self._advance(step)
-        if self._out:
-            self._turns.to_client(b"".join(self._out))
-            self._out.clear()
+        self._flush()
         shown = conversation.block is None and self._at == len(self._steps) and len(segments) == 1
         self._turns.send(b"".join(pieces), Exchange(segments, shows_ready=shown))
 
@@ -259,6 +266,21 @@ class ReadRun:
         raw = self._part.raw[boundaries[self._message_at][1] : boundaries[end - 1][2]]
         return self._messages[self._message_at : end], raw
 
+    def _put(self, data: bytes) -> None:
+        """Add to what the client gets."""
+        self._out.append(data)
+        self._out_bytes += len(data)
+
+    def _flush(self) -> bool:
+        """Send what is known so far; tell whether the client reads as fast as we write."""
+        if not self._out:
+            return True
+        data = b"".join(self._out)
+        self._out.clear()
+        self._out_bytes = 0
+        self._ready_made = False
+        return self._turns.to_client(data)
+
     def _advance(self, step: Step) -> None:
         self._message_at += step.message_count
         self._at += 1
@@ -266,7 +288,7 @@ class ReadRun:
     def _end(self) -> None:
         self._over = True
         conversation = self._conversation
-        self._out.append(READY_FOR_QUERY[conversation.shown_status])
+        self._put(READY_FOR_QUERY[conversation.shown_status])
         payload = b"".join(self._out)
         self._turns.to_client(payload)
         self._turns.finish()

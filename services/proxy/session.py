@@ -27,7 +27,11 @@ _NO_REPLIES: dict[bytes, Reply] = {}
 
 
 class Session(asyncio.Protocol):
-    """A session after its start-up: the protocol of the client's connection."""
+    """A session after its start-up: the protocol of the client's connection.
+
+    Attributes:
+        client_full: The client reads slower than it is written to.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class Session(asyncio.Protocol):
         self._collected: list[bytes] = []  # for the client, of the event that is being handled
         self._collected_bytes = 0
         self._told_why = False  # Postgres said why it ends the connection
-        self._client_full = False
+        self.client_full = False
         self._upstream_full = False
         self._reading = True
 
@@ -103,15 +107,16 @@ class Session(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads slower than we write: stop reading both sides. Called by the loop."""
-        self._client_full = True
+        self.client_full = True
         self._upstream.pause_reading()
         self._turns.stop_sharing()
         self._regulate()
 
     def resume_writing(self) -> None:
         """The client has caught up. Called by the loop."""
-        self._client_full = False
+        self.client_full = False
         self._upstream.resume_reading()
+        self._turns.client_reads()
         self.go_on()
 
     def end(self, sqlstate: Sqlstate, message: str) -> None:
@@ -180,7 +185,7 @@ class Session(asyncio.Protocol):
         """
         turns = self._turns
         try:
-            while turns.stage is Stage.FORWARDED or (turns.stage is Stage.IDLE and not self._client_full):
+            while turns.stage is Stage.FORWARDED or (turns.stage is Stage.IDLE and not self.client_full):
                 part = self._assembler.next_part(within_turn=turns.stage is Stage.FORWARDED, copying=turns.copying)
                 if part is None:
                     break
@@ -224,7 +229,7 @@ class Session(asyncio.Protocol):
         if stage is Stage.CLOSED:
             return
         ahead = stage is not Stage.IDLE and self._assembler.buffered > _MAX_BUFFERED_BYTES
-        reading = not (self._client_full or self._upstream_full or ahead)
+        reading = not (self.client_full or self._upstream_full or ahead)
         if reading != self._reading:
             self._reading = reading
             if reading:

@@ -32,12 +32,17 @@ class Stage(Enum):
     IDLE = auto()  # every turn is answered
     ASKING_POSTGRES = auto()  # a question of the proxy's own, which has to be answered before the turn is decided
     ASKING_CACHE = auto()  # waiting for Redis, or for another session's query
+    CLIENT_FULL = auto()  # waiting for the client to read
     FORWARDED = auto()  # waiting for Postgres
     CLOSED = auto()
 
 
 class Wire(Protocol):
     """The two connections, as turns use them."""
+
+    @property
+    def client_full(self) -> bool:
+        """Whether the client reads slower than it is written to."""
 
     def to_client(self, data: bytes) -> None:
         """Send to the client, at the latest when the event that is handled now is over."""
@@ -131,6 +136,12 @@ class TurnRunner:
             self._run.interrupt()
             self._wire.go_on()
 
+    def client_reads(self) -> None:
+        """The client has caught up."""
+        if self.stage is Stage.CLIENT_FULL and self._run is not None:
+            self.stage = Stage.IDLE
+            self._run.go_on()
+
     def stop_sharing(self) -> None:
         """The client reads slowly: those who joined its queries must not wait for it."""
         if self._run is not None:
@@ -144,9 +155,10 @@ class TurnRunner:
 
     # -- a turn that is taken apart
 
-    def to_client(self, data: bytes) -> None:
-        """Send to the client."""
+    def to_client(self, data: bytes) -> bool:
+        """Send to the client; tell whether it reads as fast as we write."""
         self._wire.to_client(data)
+        return not self._wire.client_full
 
     def send(self, raw: bytes, exchange: Exchange) -> None:
         """Send to Postgres what has this answer."""
@@ -157,6 +169,10 @@ class TurnRunner:
     def wait(self) -> None:
         """The cache is asked: the turn goes on later."""
         self.stage = Stage.ASKING_CACHE
+
+    def wait_for_client(self) -> None:
+        """The client reads slowly: the turn goes on later."""
+        self.stage = Stage.CLIENT_FULL
 
     def resume(self) -> None:
         """A wait for the cache is over, and what came of it is done."""

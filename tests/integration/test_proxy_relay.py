@@ -253,6 +253,25 @@ def test_hits_asked_ahead_do_not_grow_the_proxy(proxied: ProxiedPostgres) -> Non
         assert proxied.hits() - hits > 1_000
 
 
+def test_a_pipeline_of_hits_in_one_turn_does_not_grow_the_proxy(proxied: ProxiedPostgres) -> None:
+    read = Bind(b"", b"s", (), (), ()).encode() + Execute(b"").encode()
+    with proxied.wire() as client:
+        client.turns(Parse(b"s", b"SELECT body FROM documents WHERE id = 1"), Sync())
+
+        def run() -> None:
+            client.send(read, Sync())
+            client.read_until("Z")
+
+        proxied.wait_all_cached(run, 3)
+        before, hits = proxied.proxy_memory(), proxied.hits()
+        client.send(read * 2_000 + Sync().encode())
+
+        assert _settled_memory(proxied) - before < 48 * _MIB
+        answers = client.read_until("Z")
+        assert [answer.kind for answer in answers] == ["2", "D", "C"] * 2_000 + ["Z"]
+        assert proxied.hits() - hits > 1_900
+
+
 def _grown_by_turns_ahead(proxied: ProxiedPostgres, client: WireClient, turn: bytes, turns: int) -> int:
     """Send turns without reading until nothing goes any more; return the proxy's growth; then read every answer."""
     before = proxied.proxy_memory()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.proxy.exchange import Ack, ParseAck
+from services.proxy.exchange import Ack, ParseAck, Segment
 from services.proxy.prepared import Prepared
 from services.proxy.session_statements import SessionStatements
 from services.proxy.statements import no_names
@@ -272,3 +272,57 @@ def test_a_simple_query_answered_here_closes_the_unnamed_statement_upstream_befo
     assert session.first == Close(Target.STATEMENT, b"").encode()
     session.turn(BIND, EXECUTE, SYNC)
     assert session.first == b""
+
+
+# -- reads of one turn that were sent as transactions of their own
+
+
+def segments(session: Session, *reads: Sequence[FrontendMessage], failing: int, acknowledged: int) -> None:
+    """Forward reads side by side; the one with this number fails after so many acknowledgements, the rest goes well."""
+    sent = [Segment(session.part(*messages)[1]) for messages in reads]
+    for number, segment in enumerate(sent):
+        segment.failed = number == failing
+        for _ in range(acknowledged if segment.failed else segment.due):
+            segment.acknowledged()
+    session.statements.settle_segments(sent)
+
+
+READ_A, READ_B = (A, BIND, EXECUTE), (B, BIND, EXECUTE)
+READ_S = (Bind(b"", b"s", (), (), ()), EXECUTE)
+
+
+def test_when_all_goes_well_the_last_parse_holds(session: Session) -> None:
+    segments(session, READ_A, READ_B, failing=-1, acknowledged=0)
+    assert session.unnamed == b"SELECT b"
+    assert session.part(BIND)[0] is None
+
+
+def test_a_parse_behind_a_failure_was_skipped_for_the_client_though_postgres_has_it(session: Session) -> None:
+    segments(session, READ_A, READ_B, failing=0, acknowledged=1)
+    assert session.unnamed == b"SELECT a"
+    assert session.part(BIND)[0] == prepared(A)
+
+
+def test_behind_a_parse_that_failed_there_is_no_unnamed_statement(session: Session) -> None:
+    session.turn(A, SYNC)
+    segments(session, READ_B, READ_A, failing=0, acknowledged=0)
+    assert session.unnamed is None
+    session.part(BIND)
+    assert session.first == CLOSE_UNNAMED.encode()
+
+
+def test_a_failure_in_the_last_one_leaves_what_was_parsed_before(session: Session) -> None:
+    segments(session, READ_A, READ_S, failing=1, acknowledged=0)
+    assert session.unnamed == b"SELECT a"
+    assert session.part(BIND)[0] is None
+
+
+def test_it_is_known_whether_the_unnamed_statement_is_known(session: Session) -> None:
+    known = [session.statements.knows_unnamed]
+    session.turn(A, SYNC)
+    known.append(session.statements.knows_unnamed)
+    session.turn(QUERY)
+    known.append(session.statements.knows_unnamed)
+    session.statements.answered_here(None)
+    known.append(session.statements.knows_unnamed)
+    assert known == [False, True, False, True]  # only Postgres knows; a statement; only Postgres; nothing, for certain
