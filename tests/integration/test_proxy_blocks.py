@@ -388,7 +388,7 @@ TALKS: dict[str, Talk] = {
             [*_ask(BY_ID, b"4"), *_ask("SELECT price / (id - $1) FROM items WHERE id = 7", b"7"), Sync()],
             [Bind(b"", b"", (), (b"6",), ()), Execute(b""), Sync()],
         ],
-        hits=1,
+        hits=2,
     ),
     "a pipeline of reads in a block with an error in it": Talk(
         [
@@ -443,7 +443,9 @@ def test_a_conversation_has_the_bytes_of_postgres_cold_and_warm(proxied: Proxied
             return counted[0] == talk.hits
 
         wait_until(warm, f"{talk.hits} hits, not {counted}")
-        assert counted == (talk.hits, talk.held, talk.sent)
+        for _ in range(3):  # the replies are ready-made from now on
+            assert counted == (talk.hits, talk.held, talk.sent)
+            warm()
 
 
 def _counts(proxied: ProxiedPostgres) -> tuple[float, float, float]:
