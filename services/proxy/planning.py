@@ -16,6 +16,7 @@ from services.proxy.requests import Request, bound_before, executed_texts
 from services.proxy.session_state import SessionState
 from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
+from services.proxy.sql.reasons import Reason as StatementReason
 from services.proxy.sql.verdict import NameSpace
 from services.proxy.statements import Names
 from services.proxy.templates import Template, Templates
@@ -104,13 +105,13 @@ class TurnPlan:
         steps: What it does, when all of it may be done here or as reads of their own; empty: it is forwarded whole.
         refusal: Why it is forwarded whole.
         effect: What it may change.
-        only_prepares: It runs nothing: it prepares, describes or closes, so it need not be in a block.
+        runs_nothing: It prepares, describes or closes, or its statement is empty: it need not be in a block.
     """
 
     steps: tuple[Step, ...] = ()
     refusal: str = ""
     effect: Effect = NO_EFFECT
-    only_prepares: bool = False
+    runs_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ def plan_turn(
         if step is None:
             if len(requests) > 1:
                 effect = _plan_whole(messages, setting).effect
-            return TurnPlan(refusal=refusal, effect=effect)
+            empty = len(requests) == 1 and refusal == StatementReason.EMPTY
+            return TurnPlan(refusal=refusal, effect=effect, runs_nothing=empty)
         if step.block is not None:
             phase = Phase.HELD if step.block.step is BlockStep.BEGIN else Phase.OUTSIDE
         steps.append(step)
@@ -248,7 +250,7 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     for text in texts:
         effect = effect.union(_effect_of_text(text, setting))
     refusal = Reason.PROTOCOL_FORM if texts else Reason.NO_STATEMENT
-    return TurnPlan(refusal=refusal, effect=effect, only_prepares=not texts)
+    return TurnPlan(refusal=refusal, effect=effect, runs_nothing=not texts)
 
 
 def _plan_read(request: Request, template: Template | None, effect: Effect, state: SessionState | None) -> Plan:

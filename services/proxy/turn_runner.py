@@ -202,7 +202,7 @@ class TurnRunner:
             self._decide_after(part, failed_block(block), self._block_has_failed)
             return
         self._statistics.forwarded[plan.refusal] += 1
-        alone = plan.only_prepares and part.last and not uses_unnamed_portal(messages or ())
+        alone = plan.runs_nothing and part.last and not uses_unnamed_portal(messages or ())
         first: Prelude | None = None
         if block is not None and not alone:
             first = prelude(block, messages or ())

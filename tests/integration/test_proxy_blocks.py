@@ -302,7 +302,7 @@ TALKS: dict[str, Talk] = {
     ),
     "a function call": Talk([q("BEGIN"), q(READ), [FunctionCall(1397, (), (b"-7",), 0)], q("COMMIT")], 1, 1, 1),
     "what may not run in a block": Talk([q("BEGIN"), q(READ), q("VACUUM items"), q("ROLLBACK")], 1, 1, 1),
-    "nothing to run": Talk([q("BEGIN"), q(""), q(READ), q("COMMIT")], held=1, sent=1),
+    "nothing to run": Talk([q("BEGIN"), q(""), x(" -- a ping"), q(READ), q("COMMIT")], hits=1, held=1),
     "several statements in one query": Talk([q("BEGIN"), q(f"{READ}; {READ}"), q("COMMIT")], held=1, sent=1),
     "a cursor": Talk(
         [

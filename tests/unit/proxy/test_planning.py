@@ -237,10 +237,12 @@ def test_a_pipeline_that_is_forwarded_has_the_effect_of_all_of_it(templates: Tem
     assert (plan.effect.writes, plan.effect.session) == (frozenset({USERS.oid}), True)
 
 
-def test_what_only_prepares_need_not_be_in_its_block(templates: Templates) -> None:
-    assert turn(templates, Parse(b"s", READ), Sync(), phase=Phase.HELD).only_prepares
-    assert turn(templates, Sync(), phase=Phase.HELD).only_prepares
-    assert not turn(templates, Parse(b"s", READ), Bind(b"", b"s", (), (), ()), Sync(), phase=Phase.HELD).only_prepares
+def test_what_runs_nothing_need_not_be_in_its_block(templates: Templates) -> None:
+    assert turn(templates, Parse(b"s", READ), Sync(), phase=Phase.HELD).runs_nothing
+    assert turn(templates, Sync(), phase=Phase.HELD).runs_nothing
+    assert turn(templates, Query(b" ; -- a ping"), phase=Phase.HELD).runs_nothing
+    assert not turn(templates, *extended(b"", b"DELETE FROM users"), phase=Phase.HELD).runs_nothing
+    assert not turn(templates, Parse(b"s", READ), Bind(b"", b"s", (), (), ()), Sync(), phase=Phase.HELD).runs_nothing
 
 
 @pytest.mark.parametrize(
