@@ -16,6 +16,7 @@ from services.cdc.errors import ConnectionLostError, StatementError
 from services.cdc.gate import Snapshot, parse_snapshot
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.upstream import Upstream
+from services.shared.upstream_tls import asyncpg_context
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
@@ -90,7 +91,11 @@ class ControlConnection:
         settings = SESSION_SETTINGS | {"application_name": application_name}
         with _translated():
             connection = await asyncpg.connect(
-                upstream.url, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS, server_settings=settings
+                upstream.url,
+                ssl=asyncpg_context(upstream),  # None: as the URL says
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                server_settings=settings,
             )
         return cls(connection, application_name)
 

@@ -6,14 +6,18 @@ one server is accepted; what cannot be carried by all of our connections is refu
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 DEFAULT_PORT = 5432
+SYSTEM_ROOTS = "system"
+"""In place of a file in `sslrootcert`: the authorities that this machine trusts."""
 
 _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
 _KEY_VALUE = re.compile(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)+)|(?=\s|$))\s*")
 
-_KEPT_PARAMETERS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "options"})
+_TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
+_KEPT_PARAMETERS = frozenset({"sslmode", "sslnegotiation", *_TLS_FILES, "options"})
 _DROPPED_PARAMETERS = frozenset(
     {
         "application_name",  # ours says which service is connected
@@ -22,6 +26,8 @@ _DROPPED_PARAMETERS = frozenset(
         "target_session_attrs",  # one server, which has to be the primary
     }
 )  # fmt: skip
+_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_WEAK_SSLMODES = _SSLMODES[:3]  # may end up without TLS
 _PLACES = {"host": "host", "port": "port", "user": "user", "password": "password", "dbname": "database"}
 
 
@@ -53,7 +59,36 @@ class Upstream:
     @property
     def sslmode(self) -> str:
         """The `sslmode` of libpq: `prefer` unless the URL says otherwise."""
-        return dict(self.parameters).get("sslmode", "prefer")
+        return self._parameter("sslmode") or ("verify-full" if self.trusts_system_roots else "prefer")
+
+    @property
+    def direct_tls(self) -> bool:
+        """Whether TLS begins with the first byte (`sslnegotiation=direct`, Postgres 17 and later)."""
+        return self._parameter("sslnegotiation") == "direct"
+
+    @property
+    def sslrootcert(self) -> Path | None:
+        """Certificates of the authorities that are trusted to name the server, if the URL names a file."""
+        named = self._parameter("sslrootcert")
+        return Path(named) if named and not self.trusts_system_roots else None
+
+    @property
+    def trusts_system_roots(self) -> bool:
+        """Whether the authorities that this machine trusts are asked for (`sslrootcert=system`)."""
+        return self._parameter("sslrootcert") == SYSTEM_ROOTS
+
+    @property
+    def sslcert(self) -> Path | None:
+        """Our own certificate, if the URL names one."""
+        return Path(named) if (named := self._parameter("sslcert")) else None
+
+    @property
+    def sslkey(self) -> Path | None:
+        """Its key, if the URL names one."""
+        return Path(named) if (named := self._parameter("sslkey")) else None
+
+    def _parameter(self, name: str) -> str:
+        return dict(self.parameters).get(name, "")
 
     @property
     def url(self) -> str:
@@ -139,14 +174,42 @@ def _from_places(places: dict[str, str]) -> Upstream:
     host = found.get("host") or "localhost"
     if "," in host or any(character.isspace() for character in host):
         raise ValueError("it should name one host")
+    kept = {name: _absolute(name, value) for name, value in others.items() if name in _KEPT_PARAMETERS}
+    _check_tls(kept)
     return Upstream(
         host=host,
         port=_port(found.get("port", "")),
         user=found["user"],
         database=found.get("database") or found["user"],
         password=found.get("password") or None,
-        parameters=tuple(sorted((name, value) for name, value in others.items() if name in _KEPT_PARAMETERS)),
+        parameters=tuple(sorted(kept.items())),
     )
+
+
+def _absolute(name: str, value: str) -> str:
+    """Make a file's name mean the same in a process that runs in another folder."""
+    return str(Path(value).absolute()) if name in _TLS_FILES and value not in ("", SYSTEM_ROOTS) else value
+
+
+def _check_tls(parameters: dict[str, str]) -> None:
+    """Refuse what libpq refuses, so that all of our connections understand the same.
+
+    Raises:
+        ValueError: The parameters contradict each other, or one has no meaning.
+    """
+    system_roots = parameters.get("sslrootcert") == SYSTEM_ROOTS
+    mode = parameters.get("sslmode") or ("verify-full" if system_roots else "prefer")
+    negotiation = parameters.get("sslnegotiation") or "postgres"
+    if mode not in _SSLMODES:
+        raise ValueError(f"its sslmode should be one of {', '.join(_SSLMODES)}")
+    if negotiation not in ("postgres", "direct"):
+        raise ValueError("its sslnegotiation should be postgres or direct")
+    if system_roots and mode != "verify-full":
+        raise ValueError(
+            "with sslrootcert=system its sslmode should be verify-full: anybody can have such a certificate"
+        )
+    if negotiation == "direct" and mode in _WEAK_SSLMODES:
+        raise ValueError("with sslnegotiation=direct its sslmode should be require, verify-ca or verify-full")
 
 
 def _port(text: str) -> int:

@@ -1,5 +1,7 @@
 """A `DATABASE_URL` in every form that applications paste."""
 
+from pathlib import Path
+
 import psycopg.conninfo
 import pytest
 from hypothesis import given
@@ -50,6 +52,10 @@ def test_it_is_taken_apart(text: str, upstream: Upstream) -> None:
         ("postgresql://app:hunter2@db/shop?channel_binding=require", "parameter channel_binding"),
         ("host=db user=app password='hunter2", "postgresql://USER"),
         ("host=db,db2 user=app", "one host"),
+        ("postgresql://app:hunter2@db/shop?sslmode=on", "sslmode should be one of disable, allow, prefer"),
+        ("postgresql://app:hunter2@db/shop?sslnegotiation=quick", "postgres or direct"),
+        ("postgresql://app:hunter2@db/shop?sslnegotiation=direct", "sslmode should be require"),
+        ("postgresql://app:hunter2@db/shop?sslrootcert=system&sslmode=require", "should be verify-full"),
     ],
 )
 def test_what_names_no_server_is_refused_without_its_secret(text: str, advice: str) -> None:
@@ -63,6 +69,24 @@ def test_the_password_is_neither_in_the_repr_nor_in_the_masked_url() -> None:
     assert "hunter2" not in repr(upstream)
     assert upstream.masked_url == "postgresql://app:***@db:5432/shop?sslmode=require"
     assert "hunter2" in upstream.url
+
+
+def test_what_it_says_of_tls_is_read_as_libpq_reads_it() -> None:
+    upstream = parse_upstream(
+        "postgresql://app@db/shop?sslmode=verify-ca&sslrootcert=/etc/root.crt&sslcert=own.crt&sslkey=/own.key"
+        "&sslnegotiation=direct"
+    )
+    assert upstream.sslmode == "verify-ca"
+    assert upstream.direct_tls
+    assert (upstream.sslrootcert, upstream.sslkey) == (Path("/etc/root.crt"), Path("/own.key"))
+    assert upstream.sslcert == Path("own.crt").absolute()  # the services of a stack run in another folder
+    assert parse_upstream(upstream.url) == upstream
+
+    plain = parse_upstream("postgresql://app@db/shop")
+    assert (plain.sslmode, plain.direct_tls, plain.sslrootcert, plain.sslcert) == ("prefer", False, None, None)
+
+    system = parse_upstream("postgresql://app@db/shop?sslrootcert=system")
+    assert (system.sslmode, system.sslrootcert, system.trusts_system_roots) == ("verify-full", None, True)
 
 
 def test_a_unix_socket_has_a_path() -> None:
