@@ -2,6 +2,7 @@
 
     lock                  held (flock) by the supervisor and inherited by the embedded servers
     secrets.json          passwords of the embedded servers, for the owner's eyes
+    tls.crt  tls.key      the proxies' certificate, where no other is named
     postgres/  redis/     the data of the embedded servers, owned by the user that runs them
     programs/             copies of the servers' programs, where that user cannot read the installed ones
     services.log          what the services print, when it is not shown

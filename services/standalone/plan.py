@@ -91,6 +91,8 @@ def _only_cache(settings: Settings) -> CacheSettings:
 
 def _written(value: object) -> str:
     """Write a setting as the environment carries it."""
+    if value is None:
+        return ""  # an empty variable is an unset one
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, tuple):

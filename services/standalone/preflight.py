@@ -14,10 +14,13 @@ from psycopg.rows import namedtuple_row
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.proxy.tls.identity import watch_identity
 from services.shared.runtime.addresses import split_address
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.redaction import mask_secrets
+from services.shared.runtime.settings import CacheSettings, TlsMode
 from services.shared.runtime.upstream import Upstream
+from services.shared.upstream_tls import make_upstream_tls
 
 OLDEST_MAJOR = 14
 _PATIENCE_SECONDS = 5
@@ -91,6 +94,18 @@ async def check_database(upstream: Upstream, slot: str) -> list[str]:
     if problems:
         raise PreflightError("\n".join(problems))
     return find_warnings(facts)
+
+
+def check_tls_files(cache: CacheSettings) -> None:
+    """Read the certificates that are given, for either side.
+
+    Raises:
+        Refusal: One cannot be used.
+    """
+    if cache.tls is not TlsMode.OFF and cache.tls_certificate is not None and cache.tls_key is not None:
+        watch_identity(cache.tls_certificate, cache.tls_key)
+    if cache.upstream.sslmode != "disable":
+        make_upstream_tls(cache.upstream)
 
 
 async def check_redis(url: str) -> None:

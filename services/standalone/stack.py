@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from services.shared.runtime.settings import CacheSettings
+from services.shared.runtime.settings import CacheSettings, TlsMode
 from services.shared.runtime.upstream import Upstream
 from services.standalone.account import server_account
 from services.standalone.data_directory import DataDirectory, open_data_directory
@@ -22,8 +22,9 @@ from services.standalone.overview import Overview
 from services.standalone.plan import Plan, with_places
 from services.standalone.ports import Reservation, reserve
 from services.standalone.postgres import EmbeddedPostgres
-from services.standalone.preflight import check_brokers, check_database, check_redis
+from services.standalone.preflight import check_brokers, check_database, check_redis, check_tls_files
 from services.standalone.ready_file import Endpoints, ReadyFile
+from services.standalone.self_signed import self_signed_pair
 from services.standalone.supervisor import Receive, Supervisor
 from services.standalone.valkey import EmbeddedValkey
 from services.standalone.worker import make_workers
@@ -102,7 +103,7 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
         cache = await _start_servers(plan, options, directory, supervisor)
         await options.prepare(cache.upstream)
 
-        cache = cache.model_copy(update={"listen": listen.address})
+        cache = _with_certificate(cache.model_copy(update={"listen": listen.address}), directory, listen.host)
         stages = make_workers(options.environ, plan.process, cache, directory.path)
         lasting = not (plan.embed_postgres and directory.temporary)  # else what is left in it ends with the database
         farewells = (partial(leave_no_trace, cache) if lasting and not cache.keep else None, None, None)
@@ -122,6 +123,7 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
 
 async def _check_what_is_given(plan: Plan) -> list[str]:
     """Look at the servers that the stack does not bring along. Returns what is worth a warning."""
+    check_tls_files(plan.cache)
     await check_brokers(plan.cache.kafka_bootstrap)
     if not plan.embed_redis:
         await check_redis(plan.cache.redis_url.get_secret_value())
@@ -145,6 +147,14 @@ async def _start_servers(
         redis_url = valkey.url
     await supervisor.wait_ready(_SERVERS_SECONDS)
     return with_places(plan.cache, database_url=database_url, redis_url=redis_url, listen=plan.cache.listen)
+
+
+def _with_certificate(cache: CacheSettings, directory: DataDirectory, host: str) -> CacheSettings:
+    """Give the proxies a certificate of their own where TLS is wanted and no other is named."""
+    if cache.tls is TlsMode.OFF or cache.tls_certificate is not None:
+        return cache
+    pair = self_signed_pair(directory.path, host)
+    return cache.model_copy(update={"tls_certificate": pair.certificate, "tls_key": pair.key})
 
 
 def _endpoints(cache: CacheSettings, listen: Reservation, metrics: tuple[str, int]) -> Endpoints:
