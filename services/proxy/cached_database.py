@@ -15,6 +15,7 @@ from services.proxy.cache.prober import Prober
 from services.proxy.cache.store import Store
 from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.control import ConnectControl
+from services.proxy.dialler import Dialler
 from services.proxy.planning import Plan
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.statements import no_names
@@ -47,6 +48,7 @@ class CachedDatabase:
     Attributes:
         settings: The cache's settings.
         statistics: Its counters.
+        upstream, dialler: Where Postgres is, and what opens the clients' connections to it.
         sessions: The client sessions that are open.
         names: The empty meaning of statement names, where every session begins.
         templates, l1, block_replies, store, flights, freshness, follower, prober, catalog_watch: Its parts.
@@ -55,6 +57,7 @@ class CachedDatabase:
     def __init__(self, settings: CacheSettings, bucket: Bucket, feed: Feed) -> None:
         self.settings = settings
         self.upstream = settings.upstream
+        self.dialler = Dialler(self.upstream)
         self.statistics = ProxyStatistics()
         self.sessions: set[OpenSession] = set()
         self.names = no_names()
@@ -65,7 +68,7 @@ class CachedDatabase:
         self.block_replies = BlockReplies()
         self.store = Store(bucket, settings.redis_timeout)
         self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions)
-        connect = ConnectControl(settings.upstream.url, "tidegate-proxy")
+        connect = ConnectControl(settings.upstream, "tidegate-proxy")
         self.prober = Prober(
             connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
         )

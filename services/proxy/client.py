@@ -1,228 +1,204 @@
-"""A client's connection until its session begins: start-up packet, connection to Postgres, relayed authentication.
+"""A client's connection until it has said who it is: encryption, cancel requests, and whether it may come at all.
 
-Postgres itself decides who may come in; the proxy relays the exchange byte by byte and only watches (see `handshake`).
+Nothing here waits for Postgres but what has to: a client is told no before a connection is made on its behalf.
 """
 
 import asyncio
+import ssl
+from collections.abc import Coroutine
 from typing import cast
 
 import structlog
 
+from services.proxy.allowed_clients import client_address
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.handshake import Handshake
-from services.proxy.reasons import Reason
-from services.proxy.relay import BackendRelay
-from services.proxy.session import Session
-from services.proxy.upstream import UpstreamConnection, connect_upstream, keep_alive, relay_cancel
-from services.shared.pgwire.backend import READY_FOR_QUERY
-from services.shared.pgwire.codes import TransactionStatus
+from services.proxy.cancel import relay_cancel
+from services.proxy.door import Door
+from services.proxy.login import Arrival, refuse
+from services.proxy.negotiation import DirectTls, Negotiation
+from services.proxy.relayed_login import RelayedLogin
+from services.proxy.tls.identity import TlsIdentity
+from services.proxy.tls.upgrade import start_server_tls
+from services.proxy.upstream import keep_alive
 from services.shared.pgwire.errors import ProtocolViolation
-from services.shared.pgwire.notice import error_response
 from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.pgwire.startup import (
     ENCRYPTION_REFUSED,
+    SSL_ACCEPTED,
     CancelRequest,
-    StartupBuffer,
+    GSSENCRequest,
+    SSLRequest,
     StartupMessage,
-    StartupPacket,
 )
-from services.shared.runtime.settings import Consistency
+from services.shared.upstream_tls import ALPN_PROTOCOL
 
 _STARTUP_SECONDS = 60.0  # Postgres's authentication_timeout: a half-open client is not kept longer
-_MAX_EARLY_BYTES = 64 * 1024  # beyond it the client is not read until its session begins
 
 _log = structlog.get_logger()
 
 
 class ClientConnection(asyncio.Protocol):
-    """The protocol of a client's connection while it is not in a session yet."""
+    """The protocol of a client's connection up to its start-up packet."""
 
-    def __init__(self, database: CachedDatabase, *, loopback: bool) -> None:
+    def __init__(self, database: CachedDatabase, door: Door, startup_seconds: float = _STARTUP_SECONDS) -> None:
         """Serve one client.
 
         Args:
             database: The cache behind the port that it came to.
-            loopback: The port is reachable from this host only.
+            door: What that port asks of clients.
+            startup_seconds: How long it may take until its session begins.
         """
         self._database = database
+        self._door = door
+        self._startup_seconds = startup_seconds
         self._client: asyncio.Transport | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._startup: StartupBuffer | None = StartupBuffer()
-        self._relay = BackendRelay()
-        self._handshake = Handshake(allow_unchallenged=loopback)
-        self._refusal = ""
-        self._raw = False  # a replication connection: relayed for good, never looked at
-        self._early = b""  # what a client sent before Postgres was connected
+        self._negotiation = Negotiation()
+        self._identity: TlsIdentity | None = None  # what its TLS was made with
         self._deadline: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._step: asyncio.Task[None] | None = None  # under way; the client's bytes wait for its end
+        self._over = False  # handed on, turned away, or gone
 
-    # -- the client's side, called by the loop
+    # -- called by the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
         self._client = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         keep_alive(transport)
         self._database.statistics.sessions += 1
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(_STARTUP_SECONDS, self._time_out)
+        self._deadline = asyncio.get_running_loop().call_later(self._startup_seconds, self._time_out)
 
     def data_received(self, data: bytes) -> None:
         """The client sent something."""
-        if self._startup is not None:
-            self._startup.feed(data)
-            self._read_startup(self._startup)
-        elif self._upstream is not None and (self._raw or not self._handshake.admitted):
-            self._upstream.write(data)
-        else:
-            self._hold(data)
+        self._negotiation.feed(data)
+        self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
-        self._stop_waiting()
-        self._database.statistics.sessions -= 1
-        if self._upstream is not None:
-            self._upstream.close()
-
-    def pause_writing(self) -> None:
-        """The client reads slower than Postgres writes."""
-        if self._upstream is not None:
-            self._upstream.pause_reading()
-
-    def resume_writing(self) -> None:
-        """The client has caught up."""
-        if self._upstream is not None:
-            self._upstream.resume_reading()
-
-    # -- Postgres's side
-
-    def upstream_received(self, data: bytes) -> None:
-        """Postgres sent something."""
-        assert self._client is not None
-        if self._raw:
-            self._client.write(data)
-            return
-        try:
-            passed = self._relay.feed(data, self._handshake)
-        except ProtocolViolation as violation:
-            self._refuse(Sqlstate.CONNECTION_FAILURE, f"tidegate: Postgres broke the protocol: {violation.message}")
-            return
-        if self._handshake.unprotected:
-            self._refuse(
-                Sqlstate.INVALID_AUTHORIZATION_SPECIFICATION,
-                "tidegate: Postgres admits this proxy without a password, so clients from elsewhere are refused",
-                hint="Require scram-sha-256 for this host in pg_hba.conf, or let the proxy listen on loopback.",
-            )
-            return
-        if passed:
-            self._client.write(passed)
-        if self._handshake.ready:
-            self._begin_session()
-
-    def upstream_lost(self, error: Exception | None) -> None:
-        """Postgres closed: after an error that the client has seen, or without a word."""
-        if self._client is not None:
-            self._client.close()
-
-    def upstream_full(self, *, full: bool) -> None:
-        """Postgres reads slower than the client writes, or has caught up."""
-        if self._client is not None:
-            if full:
-                self._client.pause_reading()
-            else:
-                self._client.resume_reading()
+        if self._step is not None:
+            self._step.cancel()
+        self._gone()
 
     # -- steps
 
-    def _hold(self, data: bytes) -> None:
-        """Keep what a client sends ahead: before Postgres is connected, or before the session has begun."""
-        self._early += data
-        if self._client is not None and len(self._early) > _MAX_EARLY_BYTES:
-            self._client.pause_reading()
-
-    def _read_startup(self, startup: StartupBuffer) -> None:
-        try:
-            while self._startup is not None and (packet := startup.take()) is not None:
-                self._handle_startup(startup, packet)
-        except ProtocolViolation as violation:
-            self._refuse(violation.sqlstate, f"tidegate: {violation.message}")
-
-    def _handle_startup(self, startup: StartupBuffer, packet: StartupPacket) -> None:
+    def _advance(self) -> None:
+        """Take the steps that the client has asked for, until one has to wait."""
         assert self._client is not None
-        if isinstance(packet, StartupMessage):
-            self._startup = None
-            self._early = startup.release()
-            self._client.pause_reading()
-            self._task = asyncio.get_running_loop().create_task(self._connect(packet))
-        elif isinstance(packet, CancelRequest):
-            self._startup = None
-            self._task = asyncio.get_running_loop().create_task(self._cancel(packet))
+        while self._step is None and not self._over:
+            try:
+                wanted = self._negotiation.take()
+            except ProtocolViolation as violation:
+                self._refuse(violation.sqlstate, violation.message)
+                return
+            match wanted:
+                case None:
+                    return
+                case GSSENCRequest():
+                    self._client.write(ENCRYPTION_REFUSED)
+                case SSLRequest() | DirectTls():
+                    self._begin_step(self._encrypt(direct=isinstance(wanted, DirectTls)))
+                case CancelRequest():
+                    self._begin_step(self._cancel(wanted))
+                case StartupMessage():
+                    self._admit(wanted)
+
+    def _begin_step(self, step: Coroutine[None, None, None]) -> None:
+        assert self._client is not None
+        self._client.pause_reading()
+        self._step = asyncio.get_running_loop().create_task(step)
+
+    async def _encrypt(self, *, direct: bool) -> None:
+        """Bring the connection under TLS, if the door offers it."""
+        assert self._client is not None
+        identity = await self._door.tls.identity()
+        if identity is not None:
+            if not await self._shake_hands(identity, direct=direct):
+                return
+        elif direct:
+            self._negotiation.refuse_direct_tls()
         else:
             self._client.write(ENCRYPTION_REFUSED)
-
-    async def _connect(self, startup: StartupMessage) -> None:
-        """Connect to Postgres and hand it the start-up packet, verbatim."""
-        assert self._client is not None
-        database = self._database
-        try:
-            self._upstream = await connect_upstream(database.upstream, self)
-        except OSError as error:
-            _log.warning("postgres cannot be reached", error=repr(error))
-            self._refuse(
-                Sqlstate.SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-                f"tidegate: Postgres at {database.upstream.host}:{database.upstream.port} cannot be reached",
-                hint="The proxy is running. Start Postgres, or correct TIDEGATE_DATABASE_URL.",
-            )
-            return
-        self._raw = startup.is_replication
-        if startup.database != database.upstream.database:
-            self._refusal = Reason.DATABASE_NOT_CACHED
-        elif database.settings.consistency is Consistency.OFF:
-            self._refusal = Reason.CONSISTENCY_OFF
-        self._upstream.write(startup.encode() + self._early)
-        self._early = b""
-        if self._raw:
-            self._stop_waiting()
+        self._step = None
         self._client.resume_reading()
+        self._advance()
+
+    async def _shake_hands(self, identity: TlsIdentity, *, direct: bool) -> bool:
+        """Do the TLS handshake. Returns False when the client is gone, or has been turned away."""
+        assert self._client is not None
+        try:
+            handshake = self._negotiation.begin_tls()
+        except ProtocolViolation as violation:
+            self._refuse(violation.sqlstate, violation.message)
+            return False
+        if not direct:
+            self._client.write(SSL_ACCEPTED)
+        try:
+            encrypted = await start_server_tls(
+                self._client, self, identity.context, handshake, timeout=self._startup_seconds
+            )
+        except (OSError, ssl.SSLError) as error:
+            _log.info("a client's TLS handshake failed", error=str(error) or repr(error))
+            self._gone()
+            return False
+        self._client, self._identity = encrypted, identity
+        if direct and encrypted.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN_PROTOCOL:
+            _log.info("a client began with TLS and did not ask for the protocol postgresql (ALPN)")
+            encrypted.close()
+            return False
+        return True
+
+    def _admit(self, startup: StartupMessage) -> None:
+        """Let the client go on to its login, if it may come from where it is, as it does."""
+        client, deadline = self._client, self._deadline
+        assert client is not None
+        assert deadline is not None
+        address = client_address(client.get_extra_info("peername"))
+        encrypted = self._identity is not None
+        if not self._door.clients.allows(address):
+            self._refuse(
+                Sqlstate.INVALID_AUTHORIZATION_SPECIFICATION,
+                f'no allow_clients entry for host "{address}", user "{startup.user}", database "{startup.database}", '
+                f"{'SSL encryption' if encrypted else 'no encryption'}",
+            )
+        elif self._door.tls.required and not encrypted:
+            self._refuse(
+                Sqlstate.INVALID_AUTHORIZATION_SPECIFICATION,
+                "connections have to be under TLS here",
+                "Connect with sslmode=require, or stronger.",
+            )
+        else:
+            self._over = True
+            early = self._negotiation.release()
+            arrival = Arrival(client, startup, early, self._identity, self._door.local, deadline)
+            login = RelayedLogin(self._database, arrival)
+            client.set_protocol(login)
+            login.begin()
 
     async def _cancel(self, packet: CancelRequest) -> None:
         """Pass a cancel request on; the session's key is Postgres's own, so Postgres knows whom it means."""
-        try:
-            await relay_cancel(self._database.upstream, packet.encode())
-        except OSError as error:
-            _log.warning("a cancel request could not be passed on", error=repr(error))
-        if self._client is not None:
-            self._client.close()
-
-    def _begin_session(self) -> None:
         assert self._client is not None
-        assert self._upstream is not None
-        self._stop_waiting()
-        session = Session(self._database, self._client, self._upstream, self._relay, self._refusal)
-        self._upstream.listener = session
-        self._database.sessions.add(session)
-        self._client.set_protocol(session)
-        session.greet(READY_FOR_QUERY[TransactionStatus.IDLE])
-        self._client.resume_reading()
-        if self._early:
-            session.data_received(self._early)
+        if self._door.clients.allows(client_address(self._client.get_extra_info("peername"))):
+            try:
+                await relay_cancel(self._database.dialler, packet.encode())
+            except OSError as error:
+                _log.warning("a cancel request could not be passed on", error=repr(error))
+        self._over = True
+        self._client.close()
 
     def _refuse(self, sqlstate: Sqlstate, message: str, hint: str | None = None) -> None:
-        """Tell the client why, and end."""
-        self._startup = None
-        if self._client is not None:
-            self._client.write(error_response("FATAL", sqlstate, message, hint=hint).encode())
-            self._client.close()
-        if self._upstream is not None:
-            self._upstream.close()
+        assert self._client is not None
+        self._over = True
+        refuse(self._client, sqlstate, message, hint)
 
     def _time_out(self) -> None:
         """The start-up took too long: close without a word, as Postgres does."""
         if self._client is not None:
             self._client.abort()
 
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self._task is not None and not self._task.done() and self._upstream is None:
-            self._task.cancel()
+    def _gone(self) -> None:
+        """Count the client out, once: the loop does not say that it is gone when a TLS handshake fails."""
+        if self._client is not None:
+            self._client = None
+            self._over = True
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._database.statistics.sessions -= 1

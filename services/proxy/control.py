@@ -2,6 +2,9 @@
 
 import asyncpg
 
+from services.shared.runtime.upstream import Upstream
+from services.shared.upstream_tls import asyncpg_context
+
 _COMMAND_SECONDS = 10.0  # a connection that answers later is given up, and with it what rests on it
 
 
@@ -12,8 +15,8 @@ CONTROL_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interfac
 class ConnectControl:
     """Opens control connections to the upstream database with the cache's own role."""
 
-    def __init__(self, dsn: str, application_name: str) -> None:
-        self._dsn = dsn
+    def __init__(self, upstream: Upstream, application_name: str) -> None:
+        self._upstream = upstream
         self._application_name = application_name
 
     async def __call__(self, purpose: str) -> asyncpg.Connection:
@@ -26,7 +29,8 @@ class ConnectControl:
             OSError, asyncpg.PostgresError, TimeoutError: Postgres cannot be reached or refuses.
         """
         return await asyncpg.connect(
-            self._dsn,
+            self._upstream.url,
+            ssl=asyncpg_context(self._upstream),  # None: as the URL says
             timeout=5.0,
             command_timeout=_COMMAND_SECONDS,
             server_settings={

@@ -1,13 +1,14 @@
 """May the proxy listen where others can reach it? Not if Postgres lets this host in without a password (hazard H46).
 
 pg_hba.conf sees the proxy's address in place of the client's. Where it trusts that address, everyone who reaches the
-proxy would come in. Asked once at start; each session is watched as well (see `handshake`).
+proxy would come in. Asked once at start; each session is watched as well (see `handshake`). It is asked without our own
+certificate: where Postgres knows us by that, no client is let in on the strength of it, and ours has to be.
 """
 
 import asyncio
 import ipaddress
 
-from services.proxy.upstream import connect_upstream
+from services.proxy.dialler import Dialler
 from services.shared.pgwire.codes import BackendCode
 from services.shared.pgwire.startup import VERSION_3_0, StartupMessage
 from services.shared.runtime.lifecycle import Refusal
@@ -33,43 +34,19 @@ async def refuse_open_door(upstream: Upstream, listen: str) -> None:
     Raises:
         Refusal: It asks for no password.
     """
-    answer = _FirstAnswer()
+    pairs = (("user", upstream.user), ("database", upstream.database))
     try:
-        connection = await connect_upstream(upstream, answer)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            opening = await Dialler(upstream, show_certificate=False).begin(StartupMessage(VERSION_3_0, pairs).encode())
+            try:
+                first = await opening.first_bytes(len(_AUTHENTICATION_OK))
+            finally:
+                opening.connection.close()
     except OSError:
         return  # Postgres is down: nobody comes in, and each session is checked when it is up
-    try:
-        pairs = (("user", upstream.user), ("database", upstream.database))
-        connection.write(StartupMessage(VERSION_3_0, pairs).encode())
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            first = await answer.first
-    except TimeoutError:
-        return
-    finally:
-        connection.close()
     if first.startswith(_AUTHENTICATION_OK):
         raise Refusal(
             f"will not listen on {listen}: Postgres admits {upstream.user} from this host without a password, so all "
             "who reach the proxy would be let in. "
             "Require scram-sha-256 for this host in pg_hba.conf, or listen on 127.0.0.1."
         )
-
-
-class _FirstAnswer:
-    """Waits for the first bytes from Postgres."""
-
-    def __init__(self) -> None:
-        self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def upstream_received(self, data: bytes) -> None:
-        """Bytes came."""
-        if not self.first.done():
-            self.first.set_result(data)
-
-    def upstream_lost(self, error: Exception | None) -> None:
-        """Postgres closed."""
-        if not self.first.done():
-            self.first.set_result(b"")
-
-    def upstream_full(self, *, full: bool) -> None:
-        """One small packet never fills anything."""

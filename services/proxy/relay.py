@@ -85,6 +85,11 @@ class BackendRelay:
         pieces.append(data[keep_from:at])
         return b"".join(pieces)
 
+    def release(self) -> bytes:
+        """Give up the beginning of a message that is held, to go on without cutting."""
+        held, self._held = self._held, b""
+        return held
+
     def _bulk_run(self, data: bytes, kind: int, at: int, end: int, size: int) -> int:
         """Return where a run of messages of one bulky kind ends in this chunk; the last one may go on in the next."""
         unpack = _LENGTH.unpack_from

@@ -8,17 +8,22 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
+from services.proxy.allowed_clients import AllowedClients
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.client import ClientConnection
+from services.proxy.door import Door
 from services.proxy.exposure import is_loopback, refuse_open_door
 from services.proxy.metrics import register_metrics
+from services.proxy.tls.identity import TlsIdentity, watch_identity
+from services.proxy.tls.offer import TlsOffer
+from services.proxy.tls.watched_files import WatchedFiles
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.redis_client import connect
 from services.shared.runtime.lifecycle import Refusal, run_together
 from services.shared.runtime.logging import cache_context
-from services.shared.runtime.settings import CacheSettings, Settings
+from services.shared.runtime.settings import CacheSettings, Settings, TlsMode
 from services.shared.runtime.telemetry import Telemetry
 
 _BACKLOG = 1024  # clients that may wait to be accepted, as a pool that starts up opens all at once
@@ -38,7 +43,7 @@ async def run_proxy(settings: Settings, worker_index: int, telemetry: Telemetry)
         telemetry: Where counters are registered.
 
     Raises:
-        Refusal: A port cannot be had, or listening on it would let strangers in.
+        Refusal: A port cannot be had, listening on it would let strangers in, or a certificate is no good.
     """
     await run_together(
         {
@@ -52,16 +57,29 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_por
     with cache_context(settings.name):
         host, port = settings.listen_address
         loopback = is_loopback(host)
+        identity = _identity(settings)
         if not loopback:
             await refuse_open_door(settings.upstream, settings.listen)
         async with _cached_database(settings) as database:
             register_metrics(telemetry, database)
+            servers: list[asyncio.Server] = []
+            telemetry.readiness_check("listener", lambda: None if servers else "the port is not open yet")
             running = asyncio.get_running_loop().create_task(database.run())
             try:
                 await database.catalog_watch.wait_for_first(_FIRST_READING_SECONDS)
-                server = await _listen(database, host, port, loopback=loopback, shares_port=shares_port)
+                offer = TlsOffer(settings.tls, identity, database.dialler, relayed=True)
+                await offer.learn()
+                door = Door(loopback, offer, AllowedClients(settings.client_networks))
+                server = await _listen(database, door, host, port, shares_port=shares_port)
+                servers.append(server)
                 address = server.sockets[0].getsockname()
-                _log.info("listening", host=address[0], port=address[1], consistency=str(settings.consistency))
+                _log.info(
+                    "listening",
+                    host=address[0],
+                    port=address[1],
+                    consistency=str(settings.consistency),
+                    tls=str(settings.tls),
+                )
                 async with server:
                     await running
             finally:
@@ -88,14 +106,30 @@ async def _cached_database(settings: CacheSettings) -> AsyncIterator[CachedDatab
                 _log.debug("a redis connection did not close", error=repr(error))
 
 
-async def _listen(
-    database: CachedDatabase, host: str, port: int, *, loopback: bool, shares_port: bool
-) -> asyncio.Server:
+def _identity(settings: CacheSettings) -> WatchedFiles[TlsIdentity] | None:
+    """Read the certificate that clients see.
+
+    Raises:
+        Refusal: It is no good, or there is none although the settings promise TLS.
+    """
+    if settings.tls is TlsMode.OFF:
+        return None
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        return watch_identity(settings.tls_certificate, settings.tls_key)
+    if settings.tls is not TlsMode.AUTO:
+        raise Refusal(
+            f"TIDEGATE_TLS = {settings.tls}: there is no certificate. "
+            "Set TIDEGATE_TLS_CERTIFICATE and TIDEGATE_TLS_KEY."
+        )
+    return None
+
+
+async def _listen(database: CachedDatabase, door: Door, host: str, port: int, *, shares_port: bool) -> asyncio.Server:
     """Open the port; only workers of one proxy may share it, or two proxies would split their clients unnoticed."""
     loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(
-            lambda: ClientConnection(database, loopback=loopback), host, port, reuse_port=shares_port, backlog=_BACKLOG
+            lambda: ClientConnection(database, door), host, port, reuse_port=shares_port, backlog=_BACKLOG
         )
     except OSError as error:
         raise Refusal(

@@ -4,10 +4,6 @@ import asyncio
 import socket
 from typing import Protocol, cast
 
-from services.shared.runtime.upstream import Upstream
-
-_CONNECT_SECONDS = 10.0
-
 
 class UpstreamListener(Protocol):
     """Who hears what Postgres sends."""
@@ -27,15 +23,26 @@ class UpstreamConnection(asyncio.Protocol):
 
     Attributes:
         listener: Who hears it: first the start-up, then the session.
+        certificate: Under TLS, the certificate that Postgres showed (DER), which channel binding binds a login to.
     """
 
     def __init__(self, listener: UpstreamListener) -> None:
         self.listener = listener
+        self.certificate: bytes | None = None
         self._transport: asyncio.Transport | None = None
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether it is under TLS."""
+        return self.certificate is not None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
+        """Called by the loop, or by who has brought the connection under TLS."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.certificate = tls.getpeercert(binary_form=True)
+        keep_alive(transport)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -78,46 +85,6 @@ class UpstreamConnection(asyncio.Protocol):
         """End the connection at once."""
         if self._transport is not None:
             self._transport.abort()
-
-
-async def connect_upstream(upstream: Upstream, listener: UpstreamListener) -> UpstreamConnection:
-    """Open a connection to Postgres.
-
-    Raises:
-        OSError: Postgres cannot be reached; TimeoutError is one of its kind.
-    """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(_CONNECT_SECONDS):
-        if upstream.socket_path is not None:
-            _, connection = await loop.create_unix_connection(
-                lambda: UpstreamConnection(listener), upstream.socket_path
-            )
-        else:
-            transport, connection = await loop.create_connection(
-                lambda: UpstreamConnection(listener), upstream.host, upstream.port
-            )
-            keep_alive(transport)
-    return connection
-
-
-async def relay_cancel(upstream: Upstream, packet: bytes) -> None:
-    """Hand a cancel request to Postgres, which knows the process that it names.
-
-    Raises:
-        OSError: Postgres cannot be reached.
-    """
-    async with asyncio.timeout(_CONNECT_SECONDS):
-        if upstream.socket_path is not None:
-            reader, writer = await asyncio.open_unix_connection(upstream.socket_path)
-        else:
-            reader, writer = await asyncio.open_connection(upstream.host, upstream.port)
-        try:
-            writer.write(packet)
-            await writer.drain()
-            # Postgres closes once it has signalled; the client waits for our close as it would for Postgres's.
-            await reader.read()
-        finally:
-            writer.close()
 
 
 def keep_alive(transport: asyncio.BaseTransport) -> None:

@@ -1,6 +1,6 @@
 """A Postgres of its own with the whole stack in front of it: what the tests of the proxy run against."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +100,14 @@ class ProxiedPostgres:
 
 @contextmanager
 def proxied_postgres(
-    *options: str, version: str = NEWEST, sql: str = "", environ: dict[str, str] | None = None, **settings: str | int
+    *options: str,
+    version: str = NEWEST,
+    sql: str = "",
+    environ: dict[str, str] | None = None,
+    hba: Sequence[str] = (),
+    upstream_user: str = SUPERUSER,
+    upstream_query: str = "",
+    **settings: str | int,
 ) -> Iterator[ProxiedPostgres]:
     """Start Postgres, run SQL in it, and start the stack in front of it.
 
@@ -109,10 +116,16 @@ def proxied_postgres(
         version: Postgres's major version.
         sql: Run before the stack starts.
         environ: Environment variables for `tidegate up`.
+        hba: Lines of `pg_hba.conf`, from before the stack starts; none: everybody on the loopback is trusted.
+        upstream_user: The role of the stack's own connections.
+        upstream_query: What the URL of the database says behind a `?`.
         settings: Of Postgres.
     """
     with PostgresServer(version, **(DURABLE | settings)) as server:
         if sql:
             server.execute(sql)
-        with running_stack(server.url(), *options, environ=environ) as stack:
+        if hba:
+            server.allow(*hba)
+        url = server.url(user=upstream_user) + (f"?{upstream_query}" if upstream_query else "")
+        with running_stack(url, *options, environ=environ) as stack:
             yield ProxiedPostgres(server, stack)

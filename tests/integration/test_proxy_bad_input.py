@@ -21,12 +21,9 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.processes import ManagedProcess, ServerDirectory, free_port, wait_until
 from tests.servers.redis import RedisServer
 
-_CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(190)
-
 _FIRST_BYTES: dict[str, tuple[bytes, str, str]] = {
     "garbage": (b"\xde\xad\xbe\xef" * 5, "08P01", "startup packet"),
     "an HTTP request": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "08P01", "HTTP request"),
-    "a TLS ClientHello": (_CLIENT_HELLO, "08P01", "TLS ClientHello"),
     "two gigabytes": (struct.pack(">II", 0x7FFFFFFF, VERSION.code), "08P01", "length"),
     "four gigabytes": (struct.pack(">II", 0xFFFFFFFF, VERSION.code), "08P01", "length"),
     "a length that is none": (struct.pack(">II", 3, VERSION.code), "08P01", "length"),

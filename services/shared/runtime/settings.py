@@ -5,6 +5,7 @@ written). A wrong one (unknown name, wrong value, contradiction) is refused at s
 name, its value (secrets masked) and what would be right.
 """
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -56,14 +57,24 @@ class Consistency(StrEnum):
     SESSION = "session"
 
 
+class TlsMode(StrEnum):
+    """Whether clients get TLS."""
+
+    AUTO = "auto"
+    ON = "on"
+    REQUIRED = "required"
+    OFF = "off"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
 
     secret_fields: ClassVar[frozenset[str]] = frozenset()
 
     def shown(self) -> dict[str, str | int | float | list[str]]:
-        """Every setting as the file holds it, secrets masked."""
-        return {name: _shown(getattr(self, name)) for name in type(self).model_fields}
+        """Every setting that has a value, as the file holds it, secrets masked."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: _shown(value) for name, value in values.items() if value is not None}
 
 
 class ProcessSettings(_Section):
@@ -93,6 +104,14 @@ class CacheSettings(_Section):
     name: str = Field(description="lower-case letters, digits and _, at most 40, beginning with a letter")
     database_url: SecretStr = Field(description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     listen: str = Field("127.0.0.1:6432", description="HOST:PORT where clients connect; port 0: any")
+    tls: TlsMode = Field(
+        TlsMode.AUTO, description="auto (offered where a relayed login then succeeds), on, required or off"
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate that clients see")
+    tls_key: Path | None = Field(None, description="PEM file with its key, not encrypted")
+    allow_clients: tuple[str, ...] = Field(
+        (), description="networks that clients may come from, such as 10.0.0.0/8, comma-separated; none: all"
+    )
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="redis://[:PASSWORD@]HOST:PORT/DB or unix://PATH"
     )
@@ -131,6 +150,19 @@ class CacheSettings(_Section):
             raise ValueError("it should be text")
         return parse_upstream(text).url
 
+    @field_validator("tls_certificate", "tls_key")
+    @classmethod
+    def _make_absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.absolute()  # the services of a stack run in another folder
+
+    @field_validator("allow_clients", mode="before")
+    @classmethod
+    def _check_networks(cls, value: object) -> object:
+        networks = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(networks, list | tuple):
+            return networks
+        return tuple(_network(str(network)) for network in networks)
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
@@ -164,6 +196,11 @@ class CacheSettings(_Section):
         return split_address(self.listen)
 
     @property
+    def client_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks that clients may come from; none: all."""
+        return tuple(ipaddress.ip_network(network) for network in self.allow_clients)
+
+    @property
     def kafka_bootstrap(self) -> tuple[str, ...]:
         """The brokers as `host:port`; none when the event log is in Redis."""
         return () if self.event_log == "redis" else tuple(self.event_log.removeprefix("kafka://").split(","))
@@ -187,6 +224,13 @@ class CacheSettings(_Section):
     def prefix(self) -> str:
         """What every one of our Redis keys begins with. The braces keep a cache in one slot of a Redis Cluster."""
         return f"tidegate:{{{self.name}}}:"
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))  # as in pg_hba.conf, bits behind the mask do not matter
+    except ValueError as error:
+        raise ValueError(f"{text} is no network in CIDR form") from error
 
 
 class Settings(BaseModel):
@@ -311,6 +355,10 @@ def _contradictions(
         if cache.l1_bytes and cache.capture_bytes > cache.l1_bytes:
             advice = f"should not be more than l1_bytes, {cache.l1_bytes}: such an answer would never fit"
             yield SettingProblem(_origin(origins, name, "capture_bytes"), str(cache.capture_bytes), advice)
+        if (cache.tls_certificate is None) != (cache.tls_key is None):
+            given, missing = ("tls_key", "certificate") if cache.tls_key else ("tls_certificate", "key")
+            advice = f"there is no {missing} to it; set tls_{missing} too"
+            yield SettingProblem(_origin(origins, name, given), str(getattr(cache, given)), advice)
         if cache.max_entry_age < cache.max_staleness:
             advice = f"should not be less than max_staleness, {format_duration(cache.max_staleness)}"
             yield SettingProblem(_origin(origins, name, "max_entry_age"), format_duration(cache.max_entry_age), advice)

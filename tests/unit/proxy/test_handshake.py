@@ -67,3 +67,26 @@ def test_a_recorded_scram_session(name: str) -> None:
     handshake, passed = shaken(until_ready)
     assert passed == until_ready.removesuffix(READY)
     assert (handshake.challenged, handshake.ready, handshake.unprotected) == (True, True, False)
+
+
+BINDING_SASL = authentication(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
+
+
+@pytest.mark.parametrize("chunk", [1 << 30, 1, 7])
+def test_a_client_in_the_clear_is_not_offered_to_bind_its_login_to_tls(chunk: int) -> None:
+    handshake, relay = Handshake(allow_unchallenged=False, hide_binding=True), BackendRelay()
+    passed = b"".join(relay.feed(BINDING_SASL[at : at + chunk], handshake) for at in range(0, len(BINDING_SASL), chunk))
+    assert (passed, handshake.offer) == (b"", SASL)
+    assert handshake.challenged
+    assert handshake.asked_sasl
+
+
+@pytest.mark.parametrize("offered", [SASL, authentication(10, b"SCRAM-SHA-256-PLUS\0\0"), PASSWORD])
+def test_what_has_nothing_to_hide_is_passed_on(offered: bytes) -> None:
+    handshake, relay = Handshake(allow_unchallenged=False, hide_binding=True), BackendRelay()
+    assert relay.feed(offered, handshake) == offered
+    assert handshake.offer == b""
+
+
+def test_a_client_under_tls_sees_the_offer_as_it_is() -> None:
+    assert shaken(BINDING_SASL)[1] == BINDING_SASL

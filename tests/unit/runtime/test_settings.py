@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.runtime.settings import Consistency, Settings, SettingsError, load_settings
+from services.shared.runtime.settings import Consistency, Settings, SettingsError, TlsMode, load_settings
 
 _URL = "postgresql://app:hunter2@db/shop"
 
@@ -45,6 +45,36 @@ def test_durations_sizes_flags_and_lists_are_read_from_variables(tmp_path: Path)
     assert cache.keep
     assert cache.hashed_columns == ("a.b.c", "a.b.d")
     assert cache.kafka_bootstrap == ("k1:9092", "k2:9092")
+
+
+def test_tls_and_the_networks_of_clients_are_read(tmp_path: Path) -> None:
+    cache = _load(
+        tmp_path,
+        DATABASE_URL=_URL,
+        TLS="required",
+        TLS_CERTIFICATE="/etc/tls.crt",
+        TLS_KEY="tls.key",
+        ALLOW_CLIENTS="10.1.2.3/8, ::1",
+    ).caches["default"]
+    assert cache.tls is TlsMode.REQUIRED
+    assert cache.tls_certificate == Path("/etc/tls.crt")
+    assert cache.tls_key == Path("tls.key").absolute()
+    assert cache.allow_clients == ("10.0.0.0/8", "::1/128")
+    assert [str(network) for network in cache.client_networks] == ["10.0.0.0/8", "::1/128"]
+
+    plain = _load(tmp_path, f'[cache.shop]\ndatabase_url = "{_URL}"\nallow_clients = ["fd00::/8"]\n').caches["shop"]
+    assert (plain.tls, plain.tls_certificate) == (TlsMode.AUTO, None)
+    assert plain.allow_clients == ("fd00::/8",)
+    assert "tls_certificate" not in plain.shown()
+
+
+def test_what_makes_no_sense_about_tls_is_refused(tmp_path: Path) -> None:
+    alone = _refusal(tmp_path, DATABASE_URL=_URL, TLS_KEY="/etc/tls.key")
+    assert "TIDEGATE_TLS_KEY = /etc/tls.key: there is no certificate to it; set tls_certificate too" in alone
+    assert "set tls_key too" in _refusal(tmp_path, DATABASE_URL=_URL, TLS_CERTIFICATE="/etc/tls.crt")
+    assert "TIDEGATE_TLS" in _refusal(tmp_path, DATABASE_URL=_URL, TLS="yes")
+    assert "10.0.0.0/33 is no network" in _refusal(tmp_path, DATABASE_URL=_URL, ALLOW_CLIENTS="::1, 10.0.0.0/33")
+    assert "sslmode should be" in _refusal(tmp_path, DATABASE_URL=f"{_URL}?sslmode=sometimes")
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
