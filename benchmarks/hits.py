@@ -40,7 +40,8 @@ def measure_hits(clients: tuple[int, ...], rounds: int, seconds: int) -> list[Hi
         initialise(program, server.url(), scale=1)
         bouncer = PgBouncer(parse_upstream(server.url()))
         try:
-            with running_stack(server.url()) as stack:
+            # Without TLS, as the other two: pgbench would take it where it is offered.
+            with running_stack(server.url(), environ={"TIDEGATE_TLS": "off"}) as stack:
                 urls = {"direct": server.url(), "pgbouncer": bouncer.url, "tidegate": stack.database_url}
                 for mode in MODES:
                     for count in clients:

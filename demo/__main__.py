@@ -154,6 +154,7 @@ def main(  # noqa: PLR0917 - the parameters are the options of the command line
         "TIDEGATE_WORKERS": str(workers),
         "TIDEGATE_MAX_STALENESS": max_staleness,
         "TIDEGATE_LOG_FORMAT": "console",
+        "TIDEGATE_TLS": "off",  # the embedded Postgres, which is measured beside it, has none either
     }
     _LOG.parent.mkdir(exist_ok=True)
     plan = make_plan({}, overrides)
