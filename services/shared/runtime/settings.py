@@ -16,6 +16,12 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from services.shared.runtime.addresses import check_address, split_address
+from services.shared.runtime.authentication import (
+    DEFAULT_AUTH_QUERY,
+    Authentication,
+    auth_contradictions,
+    check_auth_query,
+)
 from services.shared.runtime.quantities import format_duration, parse_duration, parse_size
 from services.shared.runtime.redaction import MASK, mask_secrets
 from services.shared.runtime.setting_sources import (
@@ -109,6 +115,11 @@ class CacheSettings(_Section):
     )
     tls_certificate: Path | None = Field(None, description="PEM file with the certificate that clients see")
     tls_key: Path | None = Field(None, description="PEM file with its key, not encrypted")
+    auth: Authentication = Field(Authentication.RELAY, description="relay, or scram (the proxy asks for the password)")
+    users_file: Path | None = Field(None, description="with auth = scram: file with verifiers, see tidegate user add")
+    auth_query: str = Field(
+        DEFAULT_AUTH_QUERY, description="with auth = scram: query that returns the verifier of the user $1, or off"
+    )
     allow_clients: tuple[str, ...] = Field(
         (), description="networks that clients may come from, such as 10.0.0.0/8, comma-separated; none: all"
     )
@@ -134,6 +145,7 @@ class CacheSettings(_Section):
     keep: bool = Field(False, description="true or false: leave slot and publication in place at a clean stop")
 
     _check_listen = field_validator("listen")(check_address)
+    _check_auth_query = field_validator("auth_query")(check_auth_query)
 
     @field_validator("name")
     @classmethod
@@ -150,7 +162,7 @@ class CacheSettings(_Section):
             raise ValueError("it should be text")
         return parse_upstream(text).url
 
-    @field_validator("tls_certificate", "tls_key")
+    @field_validator("tls_certificate", "tls_key", "users_file")
     @classmethod
     def _make_absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.absolute()  # the services of a stack run in another folder
@@ -359,6 +371,8 @@ def _contradictions(
             given, missing = ("tls_key", "certificate") if cache.tls_key else ("tls_certificate", "key")
             advice = f"there is no {missing} to it; set tls_{missing} too"
             yield SettingProblem(_origin(origins, name, given), str(getattr(cache, given)), advice)
+        for field, advice in auth_contradictions(cache.auth, cache.users_file, cache.auth_query):
+            yield SettingProblem(_origin(origins, name, field), str(getattr(cache, field)), advice)
         if cache.max_entry_age < cache.max_staleness:
             advice = f"should not be less than max_staleness, {format_duration(cache.max_staleness)}"
             yield SettingProblem(_origin(origins, name, "max_entry_age"), format_duration(cache.max_entry_age), advice)

@@ -143,6 +143,10 @@ def test_a_cache_without_a_database_is_refused(tmp_path: Path) -> None:
         ("L1_BYTES", "1KiB", "should not be more than l1_bytes, 1024"),
         ("MAX_ENTRY_AGE", "1s", "should not be less than max_staleness"),
         ("WORKER_INDEX", "1", "should be less than workers, 1"),
+        ("AUTH", "trust", "'relay' or 'scram'"),
+        ("USERS_FILE", "users.txt", "has no effect with auth = relay"),
+        ("AUTH_QUERY", "SELECT f($1)", "TIDEGATE_AUTH_QUERY = SELECT f($1): has no effect with auth = relay"),
+        ("AUTH_QUERY", "SELECT 1", "it has no $1"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name_with_what_would_be_right(
@@ -199,3 +203,11 @@ def test_no_secret_is_in_a_repr_or_in_what_is_shown(tmp_path: Path) -> None:
     for text in (repr(settings), str(settings), repr(cache.upstream), str(cache.shown()), settings.model_dump_json()):
         assert "hunter2" not in text
     assert cache.shown()["database_url"] == "postgresql://app:***@db:5432/shop"
+
+
+def test_scram_needs_something_to_check_passwords_with(tmp_path: Path) -> None:
+    cache = _load(tmp_path, DATABASE_URL=_URL, AUTH="scram").caches["default"]
+    assert "pg_authid" in cache.auth_query
+    assert "set users_file" in _refusal(tmp_path, DATABASE_URL=_URL, AUTH="scram", AUTH_QUERY="off")
+    cache = _load(tmp_path, DATABASE_URL=_URL, AUTH="scram", AUTH_QUERY="off", USERS_FILE="u.txt").caches["default"]
+    assert cache.users_file == Path("u.txt").absolute()  # a service of a stack runs in another folder
