@@ -7,18 +7,19 @@ Whatever goes wrong is told in lines that say what to do, never as a traceback. 
 import asyncio
 import importlib.metadata
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Annotated, NoReturn
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import typer
 
+from services.proxy.users.command import user_app
 from services.shared.runtime.addresses import split_address
+from services.shared.runtime.command_line import fail, settings_or_fail
 from services.shared.runtime.lifecycle import (
     EXIT_BUG,
     EXIT_REFUSED,
@@ -29,7 +30,7 @@ from services.shared.runtime.lifecycle import (
 )
 from services.shared.runtime.logging import cache_context, configure_logging, get_logger
 from services.shared.runtime.redaction import mask_secrets
-from services.shared.runtime.settings import CacheSettings, Settings, SettingsError, load_settings
+from services.shared.runtime.settings import CacheSettings, Settings
 from services.shared.runtime.telemetry import Telemetry
 
 _HEALTH_SECONDS = 3.0
@@ -47,6 +48,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(user_app, name="user")
 
 
 @app.command("proxy")
@@ -88,7 +90,7 @@ def invalidator() -> None:
 @app.command("settings")
 def show_settings() -> None:
     """Print the settings in force as TOML, passwords masked."""
-    settings = _load("settings")
+    settings = settings_or_fail("settings")
     sections = {"process": settings.process.shown()} | {f"cache.{n}": c.shown() for n, c in settings.caches.items()}
     for section, values in sections.items():
         typer.echo(f"[{section}]")
@@ -106,17 +108,17 @@ def health(
 ) -> None:
     """Ask a running service whether it does its work: for the health checks of containers."""
     if url is None:
-        host, port = split_address(_load("health").process.metrics_listen)
+        host, port = split_address(settings_or_fail("health").process.metrics_listen)
         if port == 0:
-            _fail("health", "TIDEGATE_METRICS_LISTEN names no port; set one, or give a URL", EXIT_WRONG_USE)
+            fail("health", "TIDEGATE_METRICS_LISTEN names no port; set one, or give a URL", EXIT_WRONG_USE)
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/readyz"  # noqa: S104 - compared
     try:
         with urllib.request.urlopen(url, timeout=_HEALTH_SECONDS) as answer:  # noqa: S310 - the user's own URL
             typer.echo(answer.read().decode(errors="replace").strip())
     except urllib.error.HTTPError as error:
-        _fail("health", error.read().decode(errors="replace").strip() or str(error), EXIT_REFUSED)
+        fail("health", error.read().decode(errors="replace").strip() or str(error), EXIT_REFUSED)
     except (OSError, ValueError) as error:
-        _fail("health", f"nobody answers at {url}: {error}", EXIT_REFUSED)
+        fail("health", f"nobody answers at {url}: {error}", EXIT_REFUSED)
 
 
 @app.command("version")
@@ -127,7 +129,8 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line: the entry point of the console script."""
-    if not {command.name for command in app.registered_commands}.intersection(sys.argv[1:2]):
+    light = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    if not light.intersection(sys.argv[1:2]):
         # What starts the whole stack needs much; a service that starts as a part of it should not wait for that.
         from services.standalone.command import up
 
@@ -138,7 +141,7 @@ def main() -> None:
 
 def _serve(name: str, service: Service, *, numbered: bool = False) -> None:
     """Run a service until it is stopped, and turn every way it can end into an exit code and, if need be, a line."""
-    settings = _load(name)
+    settings = settings_or_fail(name)
     if numbered:
         _refuse_several_workers(name, settings)
     process = f"{name}-{settings.process.worker_index}" if numbered else name
@@ -155,10 +158,10 @@ def _serve(name: str, service: Service, *, numbered: bool = False) -> None:
         run_until_stopped(run)
         _log.info("stopped")
     except Refusal as refusal:
-        _fail(name, mask_secrets(str(refusal)), EXIT_REFUSED)
+        fail(name, mask_secrets(str(refusal)), EXIT_REFUSED)
     except Exception as error:  # noqa: BLE001 - the boundary of the process: logged, and told in one line
         _log.exception("ended by a bug")
-        _fail(name, f"ended by a bug, {type(error).__name__}; the log has its traceback", EXIT_BUG)
+        fail(name, f"ended by a bug, {type(error).__name__}; the log has its traceback", EXIT_BUG)
 
 
 def _refuse_several_workers(name: str, settings: Settings) -> None:
@@ -166,7 +169,7 @@ def _refuse_several_workers(name: str, settings: Settings) -> None:
     if process.workers > 1 and "worker_index" not in process.model_fields_set:
         advice = "give each worker its TIDEGATE_WORKER_INDEX, from 0, and a TIDEGATE_METRICS_LISTEN of its own"
         what = f"TIDEGATE_WORKERS = {process.workers}: this command is one worker (`tidegate up` starts them all)"
-        _fail(name, f"{what}; {advice}", EXIT_WRONG_USE)
+        fail(name, f"{what}; {advice}", EXIT_WRONG_USE)
 
 
 async def _serve_telemetry(telemetry: Telemetry, settings: Settings) -> tuple[asyncio.Server, int]:
@@ -187,13 +190,6 @@ async def _run_for_every_cache(settings: Settings, telemetry: Telemetry, run: Ca
     await run_together({name: partial(of_cache, cache) for name, cache in settings.caches.items()})
 
 
-def _load(command: str) -> Settings:
-    try:
-        return load_settings(os.environ)
-    except SettingsError as error:
-        _fail(command, str(error), EXIT_WRONG_USE)
-
-
 def _passwords(settings: Settings) -> Iterator[str]:
     for cache in settings.caches.values():
         if cache.upstream.password:
@@ -201,12 +197,6 @@ def _passwords(settings: Settings) -> Iterator[str]:
         redis_password = urlsplit(cache.redis_url.get_secret_value()).password
         if redis_password:
             yield unquote(redis_password)
-
-
-def _fail(command: str, message: str, exit_code: int) -> NoReturn:
-    for line in message.splitlines():
-        typer.echo(f"tidegate {command}: {line}", err=True)
-    raise typer.Exit(exit_code)
 
 
 if __name__ == "__main__":

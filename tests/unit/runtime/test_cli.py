@@ -28,7 +28,9 @@ def _tidegate(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.C
 def test_help_names_every_subcommand_the_usual_one_first(tmp_path: Path) -> None:
     told = _tidegate(tmp_path, "--help")
     assert told.returncode == 0
-    places = [told.stdout.find(f" {name} ") for name in ("up", "proxy", "cdc", "invalidator", "settings", "version")]
+    places = [
+        told.stdout.find(f" {name} ") for name in ("up", "proxy", "cdc", "invalidator", "settings", "version", "user")
+    ]
     assert all(place > 0 for place in places)
     assert places == sorted(places)
 
