@@ -22,6 +22,7 @@ from services.proxy.statements import no_names
 from services.proxy.statistics import ProxyStatistics
 from services.proxy.templates import Templates
 from services.proxy.unconfirmed import Kept, Unconfirmed
+from services.proxy.verifiers.finder import VerifierFinder
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
 from services.shared.pgwire.sqlstate import Sqlstate
@@ -48,6 +49,7 @@ class CachedDatabase:
     Attributes:
         settings: The cache's settings.
         statistics: Its counters.
+        verifiers: What the passwords of clients are checked with; None where Postgres itself asks them (`relay`).
         upstream, dialler: Where Postgres is, and what opens the clients' connections to it.
         sessions: The client sessions that are open.
         names: The empty meaning of statement names, where every session begins.
@@ -58,6 +60,7 @@ class CachedDatabase:
         self.settings = settings
         self.upstream = settings.upstream
         self.dialler = Dialler(self.upstream)
+        self.verifiers: VerifierFinder | None = None
         self.statistics = ProxyStatistics()
         self.sessions: set[OpenSession] = set()
         self.names = no_names()

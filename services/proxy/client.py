@@ -17,6 +17,7 @@ from services.proxy.door import Door
 from services.proxy.login import Arrival, refuse
 from services.proxy.negotiation import DirectTls, Negotiation
 from services.proxy.relayed_login import RelayedLogin
+from services.proxy.scram_login import ScramLogin
 from services.proxy.tls.identity import TlsIdentity
 from services.proxy.tls.upgrade import start_server_tls
 from services.proxy.upstream import keep_alive
@@ -169,7 +170,12 @@ class ClientConnection(asyncio.Protocol):
             self._over = True
             early = self._negotiation.release()
             arrival = Arrival(client, startup, early, self._identity, self._door.local, deadline)
-            login = RelayedLogin(self._database, arrival)
+            verifiers = self._database.verifiers
+            login = (
+                RelayedLogin(self._database, arrival)
+                if verifiers is None
+                else ScramLogin(self._database, arrival, verifiers)
+            )
             client.set_protocol(login)
             login.begin()
 

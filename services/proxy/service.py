@@ -11,16 +11,19 @@ from redis.exceptions import RedisError
 from services.proxy.allowed_clients import AllowedClients
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.client import ClientConnection
+from services.proxy.control import ConnectControl
 from services.proxy.door import Door
 from services.proxy.exposure import is_loopback, refuse_open_door
 from services.proxy.metrics import register_metrics
 from services.proxy.tls.identity import TlsIdentity, watch_identity
 from services.proxy.tls.offer import TlsOffer
 from services.proxy.tls.watched_files import WatchedFiles
+from services.proxy.verifiers.opening import open_verifiers
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.redis_client import connect
+from services.shared.runtime.authentication import Authentication
 from services.shared.runtime.lifecycle import Refusal, run_together
 from services.shared.runtime.logging import cache_context
 from services.shared.runtime.settings import CacheSettings, Settings, TlsMode
@@ -64,10 +67,13 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_por
             register_metrics(telemetry, database)
             servers: list[asyncio.Server] = []
             telemetry.readiness_check("listener", lambda: None if servers else "the port is not open yet")
+            if settings.auth is Authentication.SCRAM:
+                connect_control = ConnectControl(settings.upstream, "tidegate-proxy")
+                database.verifiers = await open_verifiers(settings, connect_control)
             running = asyncio.get_running_loop().create_task(database.run())
             try:
                 await database.catalog_watch.wait_for_first(_FIRST_READING_SECONDS)
-                offer = TlsOffer(settings.tls, identity, database.dialler, relayed=True)
+                offer = TlsOffer(settings.tls, identity, database.dialler, relayed=database.verifiers is None)
                 await offer.learn()
                 door = Door(loopback, offer, AllowedClients(settings.client_networks))
                 server = await _listen(database, door, host, port, shares_port=shares_port)
@@ -85,6 +91,8 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_por
             finally:
                 running.cancel()
                 _end_sessions(database)
+                if database.verifiers is not None:
+                    database.verifiers.close()
 
 
 @asynccontextmanager
