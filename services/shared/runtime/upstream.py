@@ -21,6 +21,7 @@ _KEPT_PARAMETERS = frozenset({"sslmode", "sslnegotiation", *_TLS_FILES, "options
 _DROPPED_PARAMETERS = frozenset(
     {
         "application_name",  # ours says which service is connected
+        "channel_binding",  # asyncpg has none; clients' logins are bound wherever Postgres offers it (auth = scram)
         "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",  # ours
         "gssencmode",  # never used by our connections
         "target_session_attrs",  # one server, which has to be the primary

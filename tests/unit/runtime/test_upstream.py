@@ -24,7 +24,7 @@ from services.shared.runtime.upstream import Upstream, parse_upstream
         ("postgresql:///shop?user=app&password=pw&host=db", Upstream("db", 5432, "app", "shop", "pw")),
         ("postgresql://app@/shop", Upstream("localhost", 5432, "app", "shop")),
         (
-            "postgresql://app@db/shop?sslmode=require&connect_timeout=3&application_name=web",
+            "postgresql://app@db/shop?sslmode=require&channel_binding=require&connect_timeout=3&application_name=web",
             Upstream("db", 5432, "app", "shop", parameters=(("sslmode", "require"),)),
         ),
         ("host=db port=5433 dbname=shop user=app", Upstream("db", 5433, "app", "shop")),
