@@ -49,7 +49,7 @@ def test_it_is_taken_apart(text: str, upstream: Upstream) -> None:
         ("postgresql://app:hunter2@[::1/shop", "not closed"),
         ("postgresql://app:hun/ter2@db/shop", "%2F"),
         ("postgresql://app:hunter2@db/shop?schema=public", "parameter schema"),
-        ("postgresql://app:hunter2@db/shop?channel_binding=require", "parameter channel_binding"),
+        ("postgresql://app:hunter2@db/shop?krbsrvname=x", "parameter krbsrvname"),
         ("host=db user=app password='hunter2", "postgresql://USER"),
         ("host=db,db2 user=app", "one host"),
         ("postgresql://app:hunter2@db/shop?sslmode=on", "sslmode should be one of disable, allow, prefer"),
