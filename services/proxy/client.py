@@ -57,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         self._identity: TlsIdentity | None = None  # what its TLS was made with
         self._deadline: asyncio.TimerHandle | None = None
         self._step: asyncio.Task[None] | None = None  # under way; the client's bytes wait for its end
+        self._cancelling = False
         self._over = False  # handed on, turned away, or gone
 
     # -- called by the loop
@@ -74,8 +75,8 @@ class ClientConnection(asyncio.Protocol):
         self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        if self._step is not None:
+        """The client is gone. A cancel request goes on: many clients send it and leave."""
+        if self._step is not None and not self._cancelling:
             self._step.cancel()
         self._gone()
 
@@ -98,6 +99,7 @@ class ClientConnection(asyncio.Protocol):
                 case SSLRequest() | DirectTls():
                     self._begin_step(self._encrypt(direct=isinstance(wanted, DirectTls)))
                 case CancelRequest():
+                    self._cancelling = True
                     self._begin_step(self._cancel(wanted))
                 case StartupMessage():
                     self._admit(wanted)
@@ -188,7 +190,8 @@ class ClientConnection(asyncio.Protocol):
             except OSError as error:
                 _log.warning("a cancel request could not be passed on", error=repr(error))
         self._over = True
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _refuse(self, sqlstate: Sqlstate, message: str, hint: str | None = None) -> None:
         assert self._client is not None

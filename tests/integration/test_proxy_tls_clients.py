@@ -26,8 +26,10 @@ from services.shared.pgwire.startup import (
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
 from tests.integration.wire_client import WireClient, error, rows
 from tests.servers.certificates import Authority, Certificate
-from tests.servers.processes import ServerError, wait_until
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import ServerDirectory, ServerError, wait_until
 from tests.servers.proxy import RunningProxy, running_proxy
+from tests.servers.stack import running_stack
 
 _HOSTS = ("127.0.0.1", "localhost")
 _MIB = 1 << 20
@@ -343,6 +345,23 @@ def test_a_cancel_request_in_the_clear_is_passed_on_too(proxied: ProxiedPostgres
         assert error(client.read_until("Z"))["C"] == "57014"
 
 
+def test_a_cancel_request_of_a_client_that_does_not_wait_is_passed_on(
+    proxied: ProxiedPostgres, authority: Authority
+) -> None:
+    running = "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(64)' AND state = 'active'"
+    for under_tls in (False, True):
+        with proxied.wire() as client:
+            (key,) = [answer.body for answer in client.greeting if answer.kind == "K"]
+            client.send(Query(b"SELECT pg_sleep(64)"))
+            wait_until(lambda: proxied.server.execute(running), "the query to run")
+            with WireClient(proxied.url()) as canceller:
+                if under_tls:
+                    _ask_for_tls(canceller)
+                    _upgrade(canceller, _context(authority))
+                canceller.send(CancelRequest(int.from_bytes(key[:4], "big"), key[4:]).encode())
+            assert error(client.read_until("Z"))["C"] == "57014"
+
+
 def test_a_slow_reader_under_tls_makes_postgres_wait(proxied: ProxiedPostgres, authority: Authority) -> None:
     """100 MiB of rows for a client that reads none of them do not pile up in the proxy; then all of them arrive."""
     with WireClient(proxied.url()) as client:
@@ -441,6 +460,23 @@ def test_a_certificate_that_is_no_good_is_refused_at_the_start(
             running_proxy(proxied.direct_url, tls_certificate=certificate, tls_key=key),
         ):
             pass
+
+
+def test_the_pair_that_the_stack_makes_for_itself_can_be_trusted_and_is_kept(
+    newest_postgres: PostgresServer, newest_database: str
+) -> None:
+    url = newest_postgres.url(newest_database)
+    data = ServerDirectory("data")
+    certificate, key = data.path / "tls.crt", data.path / "tls.key"
+    seen = set()
+    for _ in range(2):
+        with running_stack(url, "--data-dir", str(data.path)) as stack:
+            with psycopg.connect(stack.database_url, sslmode="verify-full", sslrootcert=str(certificate)) as connection:
+                assert _is_encrypted(connection)
+            seen.add(certificate.read_bytes())
+    assert len(seen) == 1
+    assert key.stat().st_mode & 0o777 == 0o600
+    data.remove()
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(proxied: ProxiedPostgres, authority: Authority) -> None:
