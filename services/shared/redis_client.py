@@ -13,11 +13,12 @@ def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None)
         connect_timeout: Seconds that connecting may take.
         reply_timeout: Seconds that one reply may take; None for a client that blocks, or whose caller has a time-out.
     """
+    over_tcp = {} if redis_url.startswith("unix:") else {"socket_keepalive": True}
     return redis.asyncio.Redis.from_url(
         redis_url,
         protocol=2,  # one form of replies, whatever the client's default is
         socket_timeout=reply_timeout,
         socket_connect_timeout=connect_timeout,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
+        **over_tcp,
     )
