@@ -81,6 +81,7 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
         ("SELECT 1; SELECT 2", Reason.MULTIPLE_STATEMENTS),
         ("SELECT FROM WHERE", Reason.PARSE_ERROR),
         ("SELECT 'a' 'b' FROM users", Reason.PARSE_ERROR),
+        ("SELECT id FROM users WHERE id ?# id", Reason.UNKNOWN_OPERATOR),  # the parser ends with a TypeError of its own
         ('SELECT U&"x" FROM users', Reason.LEX_ERROR),
         (f"SELECT {'x' * 64} FROM users", Reason.LEX_ERROR),
         ("SELECT 1", Reason.NO_RELATION),
