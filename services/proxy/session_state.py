@@ -50,12 +50,28 @@ _SETTINGS = (
 _MANNERS = ("statement_timeout", "tidegate.consistency")
 
 
+# current_schemas() makes the session's temporary schema where that would come first on the path, which a question must
+# not do: a transaction that used it cannot be prepared. So where pg_temp is on the path, a plainly written schema in
+# front of it ("$user" does not count) has to exist. No table is read for that: with enable_seqscan off, a plan over one
+# seems so dear that Postgres compiles it, which takes a tenth of a second.
+_SCHEMAS = """
+CASE WHEN pg_catalog.strpos(pg_catalog.current_setting('search_path'), 'pg_temp') OPERATOR(pg_catalog.=) 0
+    THEN pg_catalog.current_schemas(true)
+WHEN pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.~) '^("[$]user", *)?[a-z_][a-z0-9_]* *,'
+    THEN CASE WHEN pg_catalog.has_schema_privilege(
+        pg_catalog.to_regnamespace(pg_catalog.substring(
+            pg_catalog.current_setting('search_path'), '^(?:"[$]user", *)?([a-z_][a-z0-9_]*)'))::pg_catalog.oid,
+        'USAGE') THEN pg_catalog.current_schemas(true) END
+END
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """What Postgres said about a session.
 
     Attributes:
-        schemas: The search path as resolved (`current_schemas(true)`).
+        schemas: The search path as resolved (`current_schemas(true)`); empty where asking would have left a trace.
         timeline: Eight hexadecimal digits; empty on a standby.
         canary: The canary that this connection reads; empty when there is none.
         key: Digest of all that can change an answer, the history of the server included: a connection to a demoted
@@ -104,7 +120,7 @@ def state_query(cache: str) -> bytes:
         "SELECT pg_catalog.json_build_object("  # noqa: S608 - of constants, and the cache's own name, quoted
         "'user', current_user, 'login', session_user, 'database', pg_catalog.current_database(), "
         "'temporary', pg_catalog.pg_my_temp_schema()::pg_catalog.int8, "
-        "'schemas', pg_catalog.current_schemas(true), "
+        f"'schemas', {_SCHEMAS}, "
         "'standby', pg_catalog.pg_is_in_recovery(), "
         "'timeline', CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.substr("
         "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
@@ -129,7 +145,7 @@ def parse_state(row: bytes) -> SessionState:
         identity = json.dumps(
             [found[part] for part in ("user", "login", "database", "schemas", "settings", "timeline", "canary")]
         ).encode()
-        schemas = tuple(str(schema) for schema in found["schemas"])
+        schemas = tuple(str(schema) for schema in found["schemas"] or ())
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
         statement_timeout, consistency = found["manners"]
         refusal = _refusal(found, settings, consistency or "")
@@ -153,7 +169,7 @@ def _refusal(found: dict[str, Any], settings: dict[str, str | None], consistency
         return Reason.UNKNOWN_CONSISTENCY
     if found["standby"]:
         return Reason.STANDBY
-    if found["temporary"]:
+    if found["temporary"] or found["schemas"] is None:
         return Reason.TEMPORARY_SCHEMA  # a temporary table may shadow any name (hazard H22)
     if settings["client_encoding"] != "UTF8":
         return Reason.CLIENT_ENCODING

@@ -186,6 +186,23 @@ def test_a_temporary_table_hides_the_permanent_one_from_its_session_alone(cached
         assert connection.execute(read).fetchone() == ("person 77",)
 
 
+@pytest.mark.parametrize(
+    "path", ["pg_temp", '"pg_temp", public', "nowhere, pg_temp", '"$user", pg_temp', "pg_temp,x", '"a,""b", pg_temp']
+)
+def test_asking_for_the_state_makes_no_temporary_schema(cached: ProxiedPostgres, path: str) -> None:
+    with cached.connect() as connection:
+        connection.execute(f"SET search_path TO {path}")
+        connection.execute("SELECT 1")
+        made = connection.execute("SELECT pg_catalog.pg_my_temp_schema()").fetchone()
+        assert made == (0,)
+
+
+@pytest.mark.parametrize("path", ["public, pg_temp", "public,pg_temp", '"$user", public, pg_temp'])
+def test_a_search_path_that_ends_with_the_temporary_schema_is_cached(cached: ProxiedPostgres, path: str) -> None:
+    with cached.connect(options=f"-c search_path={path.replace(' ', chr(92) + ' ')}") as connection:
+        cached.wait_cached(lambda: connection.execute("SELECT name FROM people WHERE id = 1").fetchone())
+
+
 def test_a_temporary_table_made_by_a_function_hides_it_too(cached: ProxiedPostgres) -> None:
     read = "SELECT name FROM people WHERE id = 78"
     with cached.connect() as connection:

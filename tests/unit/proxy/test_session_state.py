@@ -71,6 +71,7 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
     [
         ({"standby": True}, "standby"),
         ({"temporary": 16_500}, "temporary_schema"),
+        ({"schemas": None}, "temporary_schema"),
         ({"client_encoding": "LATIN1"}, "client_encoding"),
         ({"client_encoding": None}, "client_encoding"),
         ({"standard_conforming_strings": "off"}, "nonstandard_strings"),
@@ -105,6 +106,10 @@ def test_bytes_of_another_encoding_do_no_harm() -> None:
 
 def test_the_question_asks_for_one_cache_and_cannot_be_broken_out_of() -> None:
     assert b"'it''s'::pg_catalog.text" in state_query("it's")
+
+
+def test_the_question_means_the_same_and_warns_of_nothing_whatever_strings_are_like_in_the_session() -> None:
+    assert b"\\" not in state_query("default")  # standard_conforming_strings and escape_string_warning
 
 
 def test_the_question_is_one_turn_that_leaves_the_unnamed_statement_alone() -> None:
