@@ -94,13 +94,15 @@ def state_request(cache: str) -> bytes:
     """Return the messages that ask for the state, as one turn.
 
     By the extended protocol under a name of its own: a simple query would remove the client's unnamed statement. The
-    first Close removes what an earlier question left behind that failed half-way.
+    first Close removes what an earlier question left behind that failed half-way. The portal has to go too: in a block
+    it would still be there when the question is asked again.
     """
     messages = (
         Close(Target.STATEMENT, _NAME),
         Parse(_NAME, state_query(cache)),
         Bind(_NAME, _NAME, (), (), ()),
         Execute(_NAME),
+        Close(Target.PORTAL, _NAME),
         Close(Target.STATEMENT, _NAME),
         Sync(),
     )

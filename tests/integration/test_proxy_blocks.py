@@ -71,6 +71,10 @@ COUNT = "SELECT count(*) FROM items"
 SOME = "SELECT id FROM items WHERE id < 10 ORDER BY id"
 
 
+def _prepare(name: bytes) -> Turn:
+    return [Parse(name, READ.encode()), Sync()]
+
+
 @dataclass(frozen=True)
 class Talk:
     """A conversation.
@@ -407,6 +411,16 @@ TALKS: dict[str, Talk] = {
             [*_ask(BY_ID, b"1"), *_ask("INSERT INTO log VALUES (1, 'a')"), *_ask(BY_ID, b"1"), Sync()],
             q("DELETE FROM log"),
         ]
+    ),
+    "reads prepared in a block that changes the session again and again": Talk(
+        [
+            *(q("BEGIN"), q("SET LOCAL jit = off"), _prepare(b"one")),
+            *(q("SET LOCAL jit = off"), _prepare(b"two"), x("", name=b"two")),
+            [Close(Target.STATEMENT, b"one"), Close(Target.STATEMENT, b"two"), Sync()],
+            q("COMMIT"),
+        ],
+        held=1,
+        sent=1,
     ),
     "no statement of that name": Talk([q("BEGIN"), x("", b"1", name=b"none"), q("ROLLBACK")], held=1, sent=1),
 }

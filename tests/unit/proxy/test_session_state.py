@@ -119,7 +119,7 @@ def test_the_question_is_one_turn_that_leaves_the_unnamed_statement_alone() -> N
     assert part is not None
     assert part.last
     assert assembler.between_turns
-    assert bytes(kind for kind, _, _ in part.messages) == b"CPBECS"
+    assert bytes(kind for kind, _, _ in part.messages) == b"CPBECCS"
     messages = decode_part(part)
     assert messages is not None
     names = [_statement(message) for message in messages]
