@@ -1,6 +1,7 @@
 """One statement as the rules see it: tokens, tree, relations, catalog and name space, all immutable. Pure."""
 
 import logging
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,8 @@ from services.proxy.sql.tokens import Token, tokenise
 _DIALECT = "postgres"
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it cannot parse; to us that is a verdict
 _PARSED_KEYWORDS = ("SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE")
+# sqlglot takes `$1,$2` for the beginning of a dollar-quoted text with the tag `1,`: a space goes behind each parameter.
+_PARAMETER_OR_QUOTED = re.compile(r'"(?:[^"]|"")*+"|(?<![\w$])(\$[0-9]+)')
 _NUMBERS = (LiteralKind.INTEGER, LiteralKind.DECIMAL, LiteralKind.RADIX)
 
 
@@ -78,8 +81,11 @@ def _parse(lexed: Lexed) -> exp.Expr | None:
     if lexed.keyword not in _PARSED_KEYWORDS or lexed.statement_count != 1:
         return None
     texts = ["1" if literal.kind in _NUMBERS else "'s'" for literal in lexed.literals]
+    template = _PARAMETER_OR_QUOTED.sub(
+        lambda found: f"{found.group()} " if found[1] else found.group(), lexed.template
+    )
     try:
-        trees = sqlglot.parse(fill_placeholders(lexed.template, texts), dialect=_DIALECT)
+        trees = sqlglot.parse(fill_placeholders(template, texts), dialect=_DIALECT)
     except Exception:  # noqa: BLE001 - it stumbles in many ways (a TypeError over `a ?# b`): all mean "not understood"
         return None
     return trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Expr) else None

@@ -57,6 +57,8 @@ def judge(text: str, catalog: Catalog = CATALOG, name_space: NameSpace = PUBLIC)
         ("SELECT date_trunc('month', created)::date FROM users", {USERS.oid}),
         ("SELECT cast(id AS numeric(10, 2)), id::varchar(3), '{1}'::int[] FROM users", {USERS.oid}),
         ("SELECT pg_catalog.upper(name) FROM users", {USERS.oid}),
+        ("SELECT name FROM users WHERE id IN ($1,$2,$3) AND name=$4::text LIMIT $5 OFFSET $6", {USERS.oid}),
+        ('SELECT u."a$1,$2" FROM users u (a, "a$1,$2") WHERE a IN ($1,$2)', {USERS.oid}),
         ("SELECT w FROM typed", {20_105}),
         ("SELECT max(id) FROM users", {USERS.oid}),  # somebody's max() takes a type that is not used
     ],
