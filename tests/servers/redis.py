@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import redis
 
-from tests.servers.postgres_programs import install_debian_package
+from tests.servers.debian import install_debian_package
 from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port, logged, wait_until
 
 Flavour = Literal["valkey", "redis"]
