@@ -24,7 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt scripts/make-venv
 # Real servers for the tests: fetched once, with visible progress.
 servers: $(SERVERS)
 
-$(SERVERS): $(INSTALLED) $(wildcard tests/servers/*.py tests/servers/*/*.xml)
+$(SERVERS): $(INSTALLED) $(wildcard tests/servers/*.py tests/servers/*/*.xml) \
+		$(wildcard tests/drivers/programs/*/*)
 	$(BIN)/python -m tests.servers
 	@mkdir -p $(@D) && touch $@
 

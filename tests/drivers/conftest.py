@@ -1,10 +1,12 @@
 """The database that every driver reads, behind the stack with its defaults."""
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
+from tests.servers.certificates import Authority
 
 _SQL = """
 CREATE TABLE kinds (
@@ -18,6 +20,13 @@ INSERT INTO kinds SELECT
     FROM generate_series(1, 5000) i;
 INSERT INTO kinds (id) VALUES (0);
 CREATE TABLE notes (id int PRIMARY KEY, body text);
+CREATE SCHEMA other;
+CREATE TABLE other.kinds (id int PRIMARY KEY, name text);
+INSERT INTO other.kinds SELECT i, 'other ' || i FROM generate_series(1, 10) i;
+CREATE ROLE app LOGIN PASSWORD 'app';
+GRANT ALL ON kinds, notes TO app;
+GRANT USAGE ON SCHEMA other TO app;
+GRANT ALL ON other.kinds TO app;
 """
 
 
@@ -25,6 +34,35 @@ CREATE TABLE notes (id int PRIMARY KEY, body text);
 def proxied() -> Iterator[ProxiedPostgres]:
     """Postgres with a table of common types, one of notes that tests write, and the stack."""
     with proxied_postgres(sql=_SQL) as started:
+        started.server.allow("host all app 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust")
+        yield started
+
+
+@pytest.fixture(scope="session")
+def authority() -> Iterator[Authority]:
+    """Who signs what the servers show."""
+    made = Authority()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def secured(authority: Authority) -> Iterator[ProxiedPostgres]:
+    """The same with TLS on both sides, and logins that may be bound to it (`auth = scram`)."""
+    shown = authority.issue("127.0.0.1")
+    environ = {
+        "TIDEGATE_AUTH": "scram",
+        "TIDEGATE_TLS_CERTIFICATE": str(shown.certificate),
+        "TIDEGATE_TLS_KEY": str(shown.key),
+    }
+    with proxied_postgres(
+        version="17",
+        sql=_SQL,
+        environ=environ,
+        hba=["hostssl all app 127.0.0.1/32 scram-sha-256", "host all postgres 127.0.0.1/32 trust"],
+        upstream_query=f"sslmode=verify-full&sslrootcert={quote(str(authority.certificate), safe='')}",
+        **authority.postgres_settings(authority.issue("127.0.0.1")),
+    ) as started:
         yield started
 
 

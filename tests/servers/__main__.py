@@ -1,10 +1,14 @@
-"""Fetch every server that the tests use, so that the tests themselves wait for nothing: `python -m tests.servers`."""
+"""Fetch every server and every driver that the tests use, so that the tests themselves wait for nothing.
+
+`python -m tests.servers`, which `make servers` runs.
+"""
 
 import sys
 import time
 from collections.abc import Callable
 
 from tests.servers.compose import compose_command
+from tests.servers.driver_programs import go_command, java_command, node_command
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres_programs import VERSIONS, programs_of
 from tests.servers.processes import ServerError
@@ -19,6 +23,9 @@ def main() -> int:
         *((flavour.capitalize(), lambda flavour=flavour: program_of(flavour)) for flavour in FLAVOURS),
         ("Kafka", _start_kafka),
         ("Compose", lambda: " ".join(compose_command())),
+        ("Node clients", lambda: node_command("pg.mjs")[-1]),
+        ("Java client", lambda: java_command("Ring")[-2]),
+        ("Go client", lambda: go_command()[-1]),
     ]
     for name, fetch in steps:
         sys.stdout.write(f"{name:<14}")

@@ -39,15 +39,24 @@ class RunningStack:
         found: dict[str, int] = json.loads(self.ready_file.read_text())["processes"]
         return found
 
-    def counter(self, name: str, **labels: str) -> float:
-        """Return the sum of a counter over all processes, of those of its series that have these labels."""
+    def counter(self, *names: str, **labels: str) -> float:
+        """Return the sum of counters over all processes, of those of their series that have these labels."""
+        series = self._series(*names)
+        return sum(value for line, value in series if all(f'{key}="{label}"' in line for key, label in labels.items()))
+
+    def counters(self, name: str, label: str) -> dict[str, float]:
+        """Return a counter by the values of one of its labels."""
+        found: dict[str, float] = {}
+        for line, value in self._series(name):
+            key = line.partition(f'{label}="')[2].partition('"')[0]
+            found[key] = found.get(key, 0.0) + value
+        return found
+
+    def _series(self, *names: str) -> list[tuple[str, float]]:
         with urlopen(self.metrics_url, timeout=5) as page:
-            text = page.read().decode()
-        total = 0.0
-        for line in text.splitlines():
-            if line.startswith(f"{name}{{") and all(f'{label}="{value}"' in line for label, value in labels.items()):
-                total += float(line.rpartition(" ")[2])
-        return total
+            lines = page.read().decode().splitlines()
+        begins = tuple(f"{name}{{" for name in names)
+        return [(line, float(line.rpartition(" ")[2])) for line in lines if line.startswith(begins)]
 
 
 @contextmanager
