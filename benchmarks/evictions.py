@@ -38,7 +38,7 @@ def measure_evictions(event_log: str, writes: int) -> SeenAfter:
         server.execute("CREATE TABLE item (id int PRIMARY KEY, price int NOT NULL)")
         server.execute("INSERT INTO item SELECT g, 0 FROM generate_series(1, 100) g")
         options = ("--kafka", kafka.bootstrap) if kafka is not None else ()
-        with running_stack(server.url(), *options) as stack:
+        with running_stack(server.url(), "--workers", "1", *options) as stack:
             return _measure(event_log, server.url(), stack.database_url, writes)
 
 

@@ -41,7 +41,7 @@ def measure_hits(clients: tuple[int, ...], rounds: int, seconds: int) -> list[Hi
         bouncer = PgBouncer(parse_upstream(server.url()))
         try:
             # Without TLS, as the other two: pgbench would take it where it is offered.
-            with running_stack(server.url(), environ={"TIDEGATE_TLS": "off"}) as stack:
+            with running_stack(server.url(), "--workers", "1", environ={"TIDEGATE_TLS": "off"}) as stack:
                 urls = {"direct": server.url(), "pgbouncer": bouncer.url, "tidegate": stack.database_url}
                 for mode in MODES:
                     for count in clients:

@@ -24,7 +24,7 @@ from services.shared.runtime.lifecycle import EXIT_REFUSED, Refusal, run_until_s
 from services.shared.runtime.logging import configure_logging
 from services.shared.runtime.setting_sources import PREFIX
 from services.shared.runtime.upstream import Upstream
-from services.standalone.command import STOP_SECONDS, stop_with_the_terminal
+from services.standalone.command import stop_seconds, stop_with_the_terminal
 from services.standalone.http import FetchError
 from services.standalone.output import Output
 from services.standalone.plan import Plan, make_plan
@@ -161,7 +161,7 @@ def main(  # noqa: PLR0917 - the parameters are the options of the command line
     load = Workload(ShopSize.scaled(scale), seconds, visitors, reads, changes, plan.cache.max_staleness)
     demo = Demo(plan, load, console, leave=leave)
     try:
-        run_until_stopped(demo.run, STOP_SECONDS)
+        run_until_stopped(demo.run, stop_seconds(plan))
     except Refusal as error:
         console.print(f"[bold red]✗[/] {escape(str(error))}\n[dim]More in {_LOG}[/]", highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_REFUSED) from error

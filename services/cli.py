@@ -34,6 +34,8 @@ from services.shared.runtime.settings import CacheSettings, Settings
 from services.shared.runtime.telemetry import Telemetry
 
 _HEALTH_SECONDS = 3.0
+_GRACE_SECONDS = 10.0  # to clean up after a signal
+_GRACE_AFTER_DRAIN_SECONDS = 5.0  # of a proxy, beside what it waits for its clients
 
 Service = Callable[[Settings, Telemetry], Coroutine[None, None, None]]
 CacheService = Callable[[CacheSettings, Telemetry], Awaitable[None]]
@@ -155,13 +157,17 @@ def _serve(name: str, service: Service, *, numbered: bool = False) -> None:
             await service(settings, telemetry)
 
     try:
-        run_until_stopped(run)
+        run_until_stopped(run, _drain_seconds(settings) + _GRACE_AFTER_DRAIN_SECONDS if numbered else _GRACE_SECONDS)
         _log.info("stopped")
     except Refusal as refusal:
         fail(name, mask_secrets(str(refusal)), EXIT_REFUSED)
     except Exception as error:  # noqa: BLE001 - the boundary of the process: logged, and told in one line
         _log.exception("ended by a bug")
         fail(name, f"ended by a bug, {type(error).__name__}; the log has its traceback", EXIT_BUG)
+
+
+def _drain_seconds(settings: Settings) -> float:
+    return max(cache.drain_timeout for cache in settings.caches.values())
 
 
 def _refuse_several_workers(name: str, settings: Settings) -> None:

@@ -20,7 +20,7 @@ from services.standalone.output import Output
 from services.standalone.plan import Plan, make_plan
 from services.standalone.stack import StackOptions, running_stack
 
-STOP_SECONDS = 60.0  # for all processes one after the other, before the kernel ends what is left
+_STOP_SECONDS = 60.0  # for all processes one after the other, beside what the proxies wait for their clients
 
 _OPTION_OF_VARIABLE = {
     "TIDEGATE_DATABASE_URL": "--database-url",
@@ -53,7 +53,7 @@ def up(  # noqa: PLR0913, PLR0917 - the parameters are the options of the comman
     ] = None,
     consistency: Annotated[str | None, typer.Option(help="off, bounded or session; session when not given.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="How many proxy processes share the port; 1 when not given.")
+        int | None, typer.Option(help="How many proxy processes share the port; one per core when not given.")
     ] = None,
     kafka: Annotated[
         str | None,
@@ -89,10 +89,15 @@ def up(  # noqa: PLR0913, PLR0917 - the parameters are the options of the comman
     plan = replace(plan, process=process)
     configure_logging(process, service="standalone", process="up")
     try:
-        run_until_stopped(lambda: _up(plan, StackOptions(data_dir=data_dir, ready_file=ready_file)), STOP_SECONDS)
+        run_until_stopped(lambda: _up(plan, StackOptions(data_dir=data_dir, ready_file=ready_file)), stop_seconds(plan))
     except Refusal as error:
         _complain(str(error))
         raise typer.Exit(EXIT_REFUSED) from error
+
+
+def stop_seconds(plan: Plan) -> float:
+    """Return how long a stop of the whole stack may take before the kernel ends what is left."""
+    return _STOP_SECONDS + plan.cache.drain_timeout
 
 
 async def _up(plan: Plan, options: StackOptions) -> None:

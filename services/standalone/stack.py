@@ -15,6 +15,7 @@ from pathlib import Path
 from services.shared.runtime.settings import CacheSettings, TlsMode
 from services.shared.runtime.upstream import Upstream
 from services.standalone.account import server_account
+from services.standalone.cores import worker_count
 from services.standalone.data_directory import DataDirectory, open_data_directory
 from services.standalone.farewell import leave_no_trace
 from services.standalone.http import serve
@@ -104,7 +105,8 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
         await options.prepare(cache.upstream)
 
         cache = _with_certificate(cache.model_copy(update={"listen": listen.address}), directory, listen.host)
-        stages = make_workers(options.environ, plan.process, cache, directory.path)
+        process = plan.process.model_copy(update={"workers": worker_count(plan.process.workers)})
+        stages = make_workers(options.environ, process, cache, directory.path)
         lasting = not (plan.embed_postgres and directory.temporary)  # else what is left in it ends with the database
         farewells = (partial(leave_no_trace, cache) if lasting and not cache.keep else None, None, None)
         for stage, farewell in zip(stages, farewells, strict=True):

@@ -13,7 +13,7 @@ from services.standalone.program import Program, Service
 
 _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 1.0  # for a page of metrics or health
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 10.0  # beside what a proxy waits for its clients
 
 
 class Worker:
@@ -59,7 +59,7 @@ class Worker:
             argv=(sys.executable, "-P", "-m", "services.cli", self._command),
             environment=service_environment(self._environ, self._process, self._cache, metrics_listen=metrics_listen),
             working_directory=self._working_directory,
-            stop_seconds=_STOP_SECONDS,
+            stop_seconds=_STOP_SECONDS + (self._cache.drain_timeout if self._command == "proxy" else 0.0),
         )
 
     async def is_ready(self) -> bool:

@@ -107,11 +107,13 @@ def proxied_postgres(
     hba: Sequence[str] = (),
     upstream_user: str = SUPERUSER,
     upstream_query: str = "",
+    workers: int = 1,
     **settings: str | int,
 ) -> Iterator[ProxiedPostgres]:
     """Start Postgres, run SQL in it, and start the stack in front of it.
 
     Args:
+        workers: Proxy processes. With one, all connections share what it holds, and its memory is that of the proxy.
         options: Of `tidegate up`.
         version: Postgres's major version.
         sql: Run before the stack starts.
@@ -127,5 +129,5 @@ def proxied_postgres(
         if hba:
             server.allow(*hba)
         url = server.url(user=upstream_user) + (f"?{upstream_query}" if upstream_query else "")
-        with running_stack(url, *options, environ=environ) as stack:
+        with running_stack(url, "--workers", str(workers), *options, environ=environ) as stack:
             yield ProxiedPostgres(server, stack)

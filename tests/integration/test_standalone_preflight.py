@@ -84,7 +84,7 @@ def test_a_server_without_logical_decoding() -> None:
         ("--listen", "6432", "--listen = '6432': it is no HOST:PORT"),
         ("--max-staleness", "soon", "--max-staleness = 'soon'"),
         ("--consistency", "perfect", "--consistency = 'perfect'"),
-        ("--workers", "0", "--workers = '0'"),
+        ("--workers", "-1", "--workers = '-1'"),
         ("--kafka", "nowhere", "--kafka = 'kafka://nowhere'"),
     ],
 )

@@ -19,6 +19,7 @@ import psutil
 import psycopg
 import pytest
 
+from services.standalone.cores import worker_count
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import ManagedProcess, wait_until
@@ -184,7 +185,7 @@ _OURS = {"slots": [("tidegate_default",)], "publications": [("tidegate_default",
 @contextmanager
 def _up_on(server: PostgresServer, database: str, *options: str) -> Iterator[Up]:
     environ = {"TIDEGATE_DATABASE_URL": server.url(database)}
-    with _up("--listen", "127.0.0.1:0", *options, environ=environ) as started:
+    with _up("--listen", "127.0.0.1:0", "--workers", "1", *options, environ=environ) as started:
         started.wait_ready()
         yield started
 
@@ -261,6 +262,15 @@ def test_a_stop_during_the_start_ends_everything() -> None:
 
         assert up.process.stop(timeout_seconds=_STOP_SECONDS) == 0
         assert not any(_alive(pid) for pid in started)
+
+
+def test_there_is_a_proxy_for_every_core_unless_a_number_is_given() -> None:
+    with _up("--listen", "127.0.0.1:0") as up:
+        up.wait_ready()
+
+        proxies = {name for name in up.pids if name.startswith("proxy-")}
+        assert proxies == {f"proxy-{index}" for index in range(worker_count(0))}
+        assert _answers(up.ready["database_url"])
 
 
 def test_another_port_is_chosen_and_named_when_the_wanted_one_is_taken() -> None:

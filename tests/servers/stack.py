@@ -12,7 +12,9 @@ from urllib.request import urlopen
 
 from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, wait_until
 
+_URLS = ("database", "upstream", "redis", "metrics")
 _START_SECONDS = 60.0
+_STOP_SECONDS = 40.0  # the proxies wait for transactions that a test left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class RunningStack:
     Attributes:
         database_url: Through the proxy.
         upstream_url: Around it.
+        redis_url: Its Redis.
         metrics_url: Counters of all processes.
         ready_file: Where all of this stands.
         process: `tidegate up` itself.
@@ -29,6 +32,7 @@ class RunningStack:
 
     database_url: str
     upstream_url: str
+    redis_url: str
     metrics_url: str
     ready_file: Path
     process: ManagedProcess
@@ -87,7 +91,8 @@ def running_stack(database_url: str, *options: str, environ: Mapping[str, str] |
         if not ready.exists():
             raise ServerError(f"tidegate up ended\n{process.log()}")
         content: dict[str, Any] = json.loads(ready.read_text())
-        yield RunningStack(content["database_url"], content["upstream_url"], content["metrics_url"], ready, process)
+        database, upstream, redis, metrics = (content[f"{name}_url"] for name in _URLS)
+        yield RunningStack(database, upstream, redis, metrics, ready, process)
     finally:
-        process.stop()
+        process.stop(timeout_seconds=_STOP_SECONDS)
         directory.remove()

@@ -33,3 +33,13 @@ def mask_secrets(text: str) -> str:
 def is_secret_name(name: str) -> bool:
     """Whether a value under this name is a secret as a whole, whatever it looks like."""
     return _SECRET_NAME.search(name) is not None
+
+
+def shown_secret(text: str) -> str:
+    """Show as much of a wrong secret as cannot hold a password: the address behind the last @ of a URL."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return MASK
+    credentials, at, address = rest.rpartition("@")
+    user = f"{credentials.partition(':')[0]}:{MASK}@" if at else ""
+    return f"{scheme}://{user}{mask_secrets(address)}"

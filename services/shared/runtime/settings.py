@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from services.shared.runtime.addresses import check_address, split_address
+from services.shared.runtime.addresses import check_address, check_directory, check_permissions, split_address
 from services.shared.runtime.authentication import (
     DEFAULT_AUTH_QUERY,
     Authentication,
@@ -23,7 +23,7 @@ from services.shared.runtime.authentication import (
     check_auth_query,
 )
 from services.shared.runtime.quantities import format_duration, parse_duration, parse_size
-from services.shared.runtime.redaction import MASK, mask_secrets
+from services.shared.runtime.redaction import mask_secrets, shown_secret
 from services.shared.runtime.setting_sources import (
     CONFIG_VARIABLE,
     RawSetting,
@@ -91,7 +91,9 @@ class ProcessSettings(_Section):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     metrics_listen: str = Field("127.0.0.1:0", description="HOST:PORT of /metrics, /healthz, /readyz; port 0: any")
-    workers: int = Field(1, ge=1, le=256, description="how many proxy processes share the port, 1 to 256")
+    workers: int = Field(
+        0, ge=0, le=256, description="how many proxy processes share the port, 1 to 256; 0: as many as there are cores"
+    )
     worker_index: int = Field(0, ge=0, description="which of them this process is, from 0")
 
     _check_metrics_listen = field_validator("metrics_listen")(check_address)
@@ -143,9 +145,28 @@ class CacheSettings(_Section):
         0.05, ge=0.001, le=5.0, description="how long a query waits for Redis at most, 1ms to 5s, such as 50ms"
     )
     keep: bool = Field(False, description="true or false: leave slot and publication in place at a clean stop")
+    listen_unix: str = Field(
+        "", description="absolute path of a directory for a unix-domain socket .s.PGSQL.PORT beside the TCP port"
+    )
+    listen_unix_permissions: str = Field(
+        "0777", description="the socket's permissions as an octal number, such as 0770"
+    )
+    max_clients: int = Field(10_000, ge=1, le=1_000_000, description="clients in each worker, from 1")
+    client_idle_timeout: Duration = Field(
+        0.0,
+        ge=0,
+        le=30 * 86400.0,
+        description="how long a client may idle outside a transaction, up to 30d; 0: for ever",
+    )
+    drain_timeout: Duration = Field(
+        10.0, ge=0, le=3600.0, description="how long a stop waits for turns and transactions under way, up to 1h"
+    )
+    tcp_keepalive: bool = Field(True, description="true or false: have the kernel notice peers that vanished")
 
     _check_listen = field_validator("listen")(check_address)
     _check_auth_query = field_validator("auth_query")(check_auth_query)
+    _check_listen_unix = field_validator("listen_unix")(check_directory)
+    _check_permissions = field_validator("listen_unix_permissions", mode="before")(check_permissions)
 
     @field_validator("name")
     @classmethod
@@ -211,6 +232,11 @@ class CacheSettings(_Section):
     def client_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The networks that clients may come from; none: all."""
         return tuple(ipaddress.ip_network(network) for network in self.allow_clients)
+
+    @property
+    def listen_unix_mode(self) -> int:
+        """The unix socket's permission bits."""
+        return int(self.listen_unix_permissions, 8)
 
     @property
     def kafka_bootstrap(self) -> tuple[str, ...]:
@@ -326,7 +352,7 @@ def _problem(
     if setting is None:
         where = f"TIDEGATE_{field.upper()}" if given.get("name") == "default" else f"cache.{given.get('name')}.{field}"
         return SettingProblem(where, "", f"is not set; it should be {wanted}")
-    shown = _shown_secret(str(setting.value)) if field in section.secret_fields else repr(setting.value)
+    shown = shown_secret(str(setting.value)) if field in section.secret_fields else repr(setting.value)
     reason = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     return SettingProblem(setting.origin, shown, f"{reason} ({wanted})")
 
@@ -339,25 +365,15 @@ def _shown(value: object) -> str | int | float | list[str]:
     return value if isinstance(value, int | float) else str(value)
 
 
-def _shown_secret(text: str) -> str:
-    """Show as much of a wrong secret as cannot hold a password: the address behind the last @ of a URL."""
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return MASK
-    credentials, at, address = rest.rpartition("@")
-    user = f"{credentials.partition(':')[0]}:{MASK}@" if at else ""
-    return f"{scheme}://{user}{mask_secrets(address)}"
-
-
 def _contradictions(
     process: ProcessSettings | None,
     caches: Mapping[str, CacheSettings],
     origins: Mapping[tuple[str | None, str], str],
 ) -> Iterable[SettingProblem]:
     """Find settings that are right by themselves and wrong together."""
-    if process is not None and process.worker_index >= process.workers:
+    if process is not None and process.worker_index >= (workers := max(process.workers, 1)):
         origin = origins.get((None, "worker_index"), "worker_index")
-        yield SettingProblem(origin, str(process.worker_index), f"should be less than workers, {process.workers}")
+        yield SettingProblem(origin, str(process.worker_index), f"should be less than workers, {workers}")
     taken: dict[str, str] = {}
     for name, cache in caches.items():
         if cache.listen_address[1] and taken.setdefault(cache.listen, name) != name:

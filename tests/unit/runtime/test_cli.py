@@ -45,7 +45,7 @@ def test_settings_are_printed_as_toml_and_masked(tmp_path: Path) -> None:
     printed = tomllib.loads(told.stdout)
     assert printed["cache"]["default"]["database_url"] == "postgresql://app:***@db:5432/shop"
     assert printed["cache"]["default"]["hashed_columns"] == ["a.b.c"]
-    assert printed["process"]["workers"] == 1
+    assert printed["process"]["workers"] == 0
     assert "hunter2" not in told.stdout + told.stderr
 
 

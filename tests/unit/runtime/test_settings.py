@@ -77,6 +77,14 @@ def test_what_makes_no_sense_about_tls_is_refused(tmp_path: Path) -> None:
     assert "sslmode should be" in _refusal(tmp_path, DATABASE_URL=f"{_URL}?sslmode=sometimes")
 
 
+@pytest.mark.parametrize(
+    ("written", "mode"), [('"0770"', 0o770), ("0o770", 0o770), ('"700"', 0o700), ('"0o777"', 0o777)]
+)
+def test_permissions_are_octal_however_they_are_written(tmp_path: Path, written: str, mode: int) -> None:
+    text = f'[cache.shop]\ndatabase_url = "{_URL}"\nlisten_unix_permissions = {written}\n'
+    assert _load(tmp_path, text).caches["shop"].listen_unix_mode == mode
+
+
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     text = f'[process]\nlog_level = "debug"\n[cache.orders]\ndatabase_url = "{_URL}"\nmax_staleness = "5s"\n'
     settings = _load(tmp_path, text, MAX_STALENESS="2s", LOG_LEVEL="error")
@@ -147,6 +155,11 @@ def test_a_cache_without_a_database_is_refused(tmp_path: Path) -> None:
         ("USERS_FILE", "users.txt", "has no effect with auth = relay"),
         ("AUTH_QUERY", "SELECT f($1)", "TIDEGATE_AUTH_QUERY = SELECT f($1): has no effect with auth = relay"),
         ("AUTH_QUERY", "SELECT 1", "it has no $1"),
+        ("WORKERS", "-1", "1 to 256; 0: as many as there are cores"),
+        ("LISTEN_UNIX", "run", "TIDEGATE_LISTEN_UNIX = 'run': it is no absolute path"),
+        ("LISTEN_UNIX_PERMISSIONS", "778", "as an octal number, such as 0770"),
+        ("MAX_CLIENTS", "0", "greater than or equal to 1"),
+        ("CLIENT_IDLE_TIMEOUT", "-1s", "a duration"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name_with_what_would_be_right(
