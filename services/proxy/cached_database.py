@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Protocol
 
 from services.proxy.answer_tags import answer_tags
 from services.proxy.cache.block_replies import BlockReplies
@@ -13,10 +12,14 @@ from services.proxy.cache.freshness import Freshness, boot_clock
 from services.proxy.cache.l1 import L1
 from services.proxy.cache.prober import Prober
 from services.proxy.cache.store import Store
+from services.proxy.cancelling import Cancelling
 from services.proxy.catalog_watch import CatalogWatch
+from services.proxy.client_count import ClientCount
 from services.proxy.control import ConnectControl
 from services.proxy.dialler import Dialler
+from services.proxy.open_sessions import OpenSessions
 from services.proxy.planning import Plan
+from services.proxy.session_state import SharedStates
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.statements import no_names
 from services.proxy.statistics import ProxyStatistics
@@ -25,22 +28,11 @@ from services.proxy.unconfirmed import Kept, Unconfirmed
 from services.proxy.verifiers.finder import VerifierFinder
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
-from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.position import START, Position
 from services.shared.relation import Shape, ShapeColumn
 from services.shared.runtime.settings import CacheSettings, Consistency
 
 _SWEEP_SECONDS = 5.0
-
-
-class OpenSession(Protocol):
-    """What a cache asks of the sessions that use it."""
-
-    def forget_state(self) -> None:
-        """Ask Postgres for the session's state before the next decision."""
-
-    def end(self, sqlstate: Sqlstate, message: str) -> None:
-        """End the session with an error that the client sees."""
 
 
 class CachedDatabase:
@@ -52,6 +44,11 @@ class CachedDatabase:
         verifiers: What the passwords of clients are checked with; None where Postgres itself asks them (`relay`).
         upstream, dialler: Where Postgres is, and what opens the clients' connections to it.
         sessions: The client sessions that are open.
+        clients: How many clients there are, and may be.
+        cancelling: What serves cancel requests.
+        listening: Whether clients can come in.
+        draining: Whether the worker is about to stop.
+        states: What the sessions' states have in common.
         names: The empty meaning of statement names, where every session begins.
         templates, l1, block_replies, store, flights, freshness, follower, prober, catalog_watch: Its parts.
     """
@@ -62,7 +59,12 @@ class CachedDatabase:
         self.dialler = Dialler(self.upstream)
         self.verifiers: VerifierFinder | None = None
         self.statistics = ProxyStatistics()
-        self.sessions: set[OpenSession] = set()
+        self.sessions = OpenSessions(self.upstream.password or "")
+        self.clients = ClientCount(self.statistics, settings.max_clients)
+        self.cancelling = Cancelling(self.sessions, self.dialler)
+        self.listening = False
+        self.draining = False
+        self.states = SharedStates()
         self.names = no_names()
         self.templates = Templates()
         self.freshness = Freshness(settings.max_staleness)

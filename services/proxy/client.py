@@ -12,9 +12,8 @@ import structlog
 
 from services.proxy.allowed_clients import client_address
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.cancel import relay_cancel
 from services.proxy.door import Door
-from services.proxy.login import Arrival, refuse
+from services.proxy.login import Arrival, refuse, refuse_as_postgres
 from services.proxy.negotiation import DirectTls, Negotiation
 from services.proxy.relayed_login import RelayedLogin
 from services.proxy.scram_login import ScramLogin
@@ -65,8 +64,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
         self._client = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        keep_alive(transport)
-        self._database.statistics.sessions += 1
+        keep_alive(transport, probes=self._database.settings.tcp_keepalive)
+        if not self._database.clients.arrive():
+            self._client.abort()
         self._deadline = asyncio.get_running_loop().call_later(self._startup_seconds, self._time_out)
 
     def data_received(self, data: bytes) -> None:
@@ -168,6 +168,12 @@ class ClientConnection(asyncio.Protocol):
                 "connections have to be under TLS here",
                 "Connect with sslmode=require, or stronger.",
             )
+        elif self._database.draining:
+            self._over = True
+            refuse_as_postgres(client, Sqlstate.CANNOT_CONNECT_NOW, "the database system is shutting down")
+        elif not self._database.clients.become_client():
+            self._over = True
+            refuse_as_postgres(client, Sqlstate.TOO_MANY_CONNECTIONS, "sorry, too many clients already")
         else:
             self._over = True
             early = self._negotiation.release()
@@ -182,13 +188,10 @@ class ClientConnection(asyncio.Protocol):
             login.begin()
 
     async def _cancel(self, packet: CancelRequest) -> None:
-        """Pass a cancel request on; the session's key is Postgres's own, so Postgres knows whom it means."""
+        """Serve a cancel request; its connection is closed when it has been."""
         assert self._client is not None
         if self._door.clients.allows(client_address(self._client.get_extra_info("peername"))):
-            try:
-                await relay_cancel(self._database.dialler, packet.encode())
-            except OSError as error:
-                _log.warning("a cancel request could not be passed on", error=repr(error))
+            await self._database.cancelling.request(packet)
         self._over = True
         if self._client is not None:
             self._client.close()
@@ -210,4 +213,4 @@ class ClientConnection(asyncio.Protocol):
             self._over = True
             if self._deadline is not None:
                 self._deadline.cancel()
-            self._database.statistics.sessions -= 1
+            self._database.clients.leave()

@@ -13,6 +13,7 @@ from services.shared.pgwire.codes import BackendCode
 from services.shared.pgwire.fields import FieldReader
 
 _AUTHENTICATION, _READY = int(BackendCode.AUTHENTICATION), int(BackendCode.READY_FOR_QUERY)
+_BACKEND_KEY = int(BackendCode.BACKEND_KEY_DATA)
 _BODY_AT = 5
 _AUTHENTICATION_OK = 0
 _SASL = 10
@@ -29,10 +30,12 @@ class Handshake:
         challenged: Postgres asked the client to prove itself.
         admitted: Postgres let the client in.
         ready: The first ReadyForQuery has come; it was held back.
+        backend_key: Process id and cancel key of the session, as Postgres gave them; empty if it gave none. A secret.
     """
 
     __slots__ = (
-        "_allow_unchallenged", "_hide_binding", "admitted", "asked_sasl", "challenged", "offer", "ready", "unprotected",
+        "_allow_unchallenged", "_hide_binding", "admitted", "asked_sasl", "backend_key", "challenged", "offer", "ready",
+        "unprotected",
     )  # fmt: skip
 
     def __init__(self, *, allow_unchallenged: bool, hide_binding: bool = False) -> None:
@@ -47,6 +50,7 @@ class Handshake:
         self._allow_unchallenged = allow_unchallenged
         self._hide_binding = hide_binding
         self.offer = b""
+        self.backend_key = b""
         self.asked_sasl = False
         self.challenged = False
         self.admitted = False
@@ -66,6 +70,8 @@ class Handshake:
             elif code == _AUTHENTICATION_OK:
                 self.admitted = True
                 self.unprotected = not self.challenged and not self._allow_unchallenged
+        elif kind == _BACKEND_KEY:
+            self.backend_key = data[start + _BODY_AT : end]
         elif kind == _READY and not self.ready:
             self.ready = True
             return False

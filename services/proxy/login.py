@@ -47,8 +47,19 @@ def refuse(client: asyncio.Transport, sqlstate: str, message: str, hint: str | N
     client.close()
 
 
+def refuse_as_postgres(client: asyncio.Transport, sqlstate: str, message: str) -> None:
+    """End a client's connection with an error that Postgres has too, in its words."""
+    client.write(error_response("FATAL", sqlstate, message).encode())
+    client.close()
+
+
 def begin_session(
-    database: CachedDatabase, arrival: Arrival, upstream: UpstreamConnection, relay: BackendRelay, early: bytes
+    database: CachedDatabase,
+    arrival: Arrival,
+    upstream: UpstreamConnection,
+    relay: BackendRelay,
+    early: bytes,
+    backend_key: bytes,
 ) -> None:
     """Hand a client that Postgres has let in to a session.
 
@@ -58,16 +69,19 @@ def begin_session(
         upstream: Its connection to Postgres. The first ReadyForQuery has come on it and was not passed on.
         relay: What has cut that connection's bytes so far.
         early: What the client has sent since it was let in.
+        backend_key: Process id and cancel key, as BackendKeyData carried them; empty if there was none. A secret.
     """
     arrival.deadline.cancel()
     session = Session(database, arrival.client, upstream, relay, _refusal(database, arrival.startup))
     upstream.listener = session
-    database.sessions.add(session)
+    database.sessions.add(session, backend_key)
     arrival.client.set_protocol(session)
     session.greet(READY_FOR_QUERY[TransactionStatus.IDLE])
     arrival.client.resume_reading()
     if early:
         session.data_received(early)
+    if database.draining:
+        session.drain()
 
 
 def _refusal(database: CachedDatabase, startup: StartupMessage) -> str:

@@ -20,6 +20,8 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
             "blocks_held": "Transaction blocks whose BEGIN was held back.",
             "blocks_sent": "Held-back blocks that Postgres had to see after all.",
             "kept": "Answers taken into L1.",
+            "interrupted": "Queries that waited in the proxy and were cancelled there.",
+            "clients_refused": "Clients that found no room (max_clients).",
         },
     )
     telemetry.counts_by(
@@ -42,6 +44,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
     telemetry.counts(_SUBSYSTEM, database.follower, {"resyncs": "Times that everything was dropped and read anew."})
     telemetry.counts(_SUBSYSTEM, database.prober, {"mismatches": "Probes that showed another history."})
     _register_gauges(telemetry, database)
+    telemetry.readiness_check("listener", lambda: None if database.listening else "the port is not open")
     telemetry.readiness_check("feed", lambda: None if database.follower.epoch else database.follower.drop_reason)
     telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.current else "catalog not read yet")
 

@@ -37,6 +37,11 @@ class BackendRelay:
         self._remaining = 0
         self._bulk_kind = 0
 
+    @property
+    def inside_message(self) -> bool:
+        """Whether the client has the beginning of a message whose end is still to come."""
+        return self._remaining > 0
+
     def feed(self, data: bytes, sink: Sink) -> bytes:
         """Cut a chunk, show the messages to the sink, and return what goes on to the client.
 

@@ -13,6 +13,7 @@ from services.proxy.binding_guard import BindingGuard
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.handshake import Handshake
 from services.proxy.login import Arrival, begin_session, refuse
+from services.proxy.peer_user import is_our_user
 from services.proxy.raw_relay import RawRelay
 from services.proxy.relay import BackendRelay
 from services.proxy.upstream import UpstreamConnection
@@ -151,7 +152,7 @@ class RelayedLogin(asyncio.Protocol):
             self._owed_to = _Owed.CERTIFICATE
         in_the_clear = self._arrival.identity is None
         self._handshake = Handshake(
-            allow_unchallenged=self._arrival.local and self._owed_to is _Owed.ADDRESS,
+            allow_unchallenged=self._arrival.local and self._is_entitled(),
             hide_binding=upstream.encrypted and in_the_clear,
         )
         if upstream.encrypted and not in_the_clear:
@@ -163,6 +164,10 @@ class RelayedLogin(asyncio.Protocol):
             early, self._early = self._early, b""
             self._pass_on(early)
         self._client.resume_reading()
+
+    def _is_entitled(self) -> bool:
+        """Whether a client from this host has anyway what Postgres may give the proxy unasked."""
+        return self._owed_to is _Owed.ADDRESS or (self._owed_to is _Owed.SYSTEM_USER and is_our_user(self._client))
 
     def _pass_on(self, data: bytes) -> None:
         assert self._upstream is not None
@@ -184,7 +189,8 @@ class RelayedLogin(asyncio.Protocol):
         if self._arrival.startup.is_replication:
             self._relay_for_good(self._upstream)
         else:
-            begin_session(self._database, self._arrival, self._upstream, self._relay, self._early)
+            key = self._handshake.backend_key
+            begin_session(self._database, self._arrival, self._upstream, self._relay, self._early, key)
 
     def _relay_for_good(self, upstream: UpstreamConnection) -> None:
         self._arrival.deadline.cancel()

@@ -168,7 +168,7 @@ class ScramLogin(asyncio.Protocol):
         self._ended = True
         early = self._broker.early + self._early
         if not self._arrival.startup.is_replication:
-            begin_session(self._database, self._arrival, upstream, self._relay, early)
+            begin_session(self._database, self._arrival, upstream, self._relay, early, self._broker.backend_key)
             return
         self._arrival.deadline.cancel()
         raw = RawRelay(self._client, upstream, self._database.statistics)

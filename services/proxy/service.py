@@ -8,20 +8,25 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
+from services.proxy.allocator import map_large_blocks
 from services.proxy.allowed_clients import AllowedClients
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.cancelling import CancelChannel
 from services.proxy.client import ClientConnection
 from services.proxy.control import ConnectControl
+from services.proxy.descriptors import client_limits, raise_open_files
 from services.proxy.door import Door
+from services.proxy.draining import drain, end_all
 from services.proxy.exposure import is_loopback, refuse_open_door
+from services.proxy.idle_timeout import end_idle_sessions
+from services.proxy.listener import Listeners, Workers, open_listeners
 from services.proxy.metrics import register_metrics
 from services.proxy.tls.identity import TlsIdentity, watch_identity
-from services.proxy.tls.offer import TlsOffer
+from services.proxy.tls.offer import TlsOffer, no_tls
 from services.proxy.tls.watched_files import WatchedFiles
 from services.proxy.verifiers.opening import open_verifiers
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
-from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.redis_client import connect
 from services.shared.runtime.authentication import Authentication
 from services.shared.runtime.lifecycle import Refusal, run_together
@@ -29,7 +34,6 @@ from services.shared.runtime.logging import cache_context
 from services.shared.runtime.settings import CacheSettings, Settings, TlsMode
 from services.shared.runtime.telemetry import Telemetry
 
-_BACKLOG = 1024  # clients that may wait to be accepted, as a pool that starts up opens all at once
 _FIRST_READING_SECONDS = 5.0  # clients wait so long at most: what is prepared before that reading is never cached
 _REDIS_CONNECT_SECONDS = 1.0
 _REDIS_ANSWER_SECONDS = 2.0  # for what no client waits for; a client's query has its own bound
@@ -48,55 +52,75 @@ async def run_proxy(settings: Settings, worker_index: int, telemetry: Telemetry)
     Raises:
         Refusal: A port cannot be had, listening on it would let strangers in, or a certificate is no good.
     """
+    map_large_blocks()
+    limits = client_limits(settings.caches, raise_open_files())
+    workers = Workers(max(settings.process.workers, 1), worker_index)
     await run_together(
         {
-            name: partial(_serve_cache, cache, telemetry.for_cache(name), settings.process.workers > 1)
+            name: partial(_serve_cache, cache, telemetry.for_cache(name), limits[name], workers)
             for name, cache in settings.caches.items()
         }
     )
 
 
-async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, shares_port: bool) -> None:
+async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_limit: int, workers: Workers) -> None:
     with cache_context(settings.name):
-        host, port = settings.listen_address
-        loopback = is_loopback(host)
+        loopback = is_loopback(settings.listen_address[0])
         identity = _identity(settings)
         if not loopback:
             await refuse_open_door(settings.upstream, settings.listen)
-        async with _cached_database(settings) as database:
+        async with _cached_database(settings) as (database, channel):
+            database.clients.limit = client_limit
             register_metrics(telemetry, database)
-            servers: list[asyncio.Server] = []
-            telemetry.readiness_check("listener", lambda: None if servers else "the port is not open yet")
             if settings.auth is Authentication.SCRAM:
                 connect_control = ConnectControl(settings.upstream, "tidegate-proxy")
                 database.verifiers = await open_verifiers(settings, connect_control)
-            running = asyncio.get_running_loop().create_task(database.run())
+            running = asyncio.get_running_loop().create_task(_run(database, channel))
             try:
                 await database.catalog_watch.wait_for_first(_FIRST_READING_SECONDS)
                 offer = TlsOffer(settings.tls, identity, database.dialler, relayed=database.verifiers is None)
                 await offer.learn()
-                door = Door(loopback, offer, AllowedClients(settings.client_networks))
-                server = await _listen(database, door, host, port, shares_port=shares_port)
-                servers.append(server)
-                address = server.sockets[0].getsockname()
-                _log.info(
-                    "listening",
-                    host=address[0],
-                    port=address[1],
-                    consistency=str(settings.consistency),
-                    tls=str(settings.tls),
+                network_door = Door(loopback, offer, AllowedClients(settings.client_networks))
+                unix_door = Door(True, no_tls(database.dialler), AllowedClients(()))
+                listeners = await open_listeners(
+                    settings,
+                    partial(ClientConnection, database, network_door),
+                    partial(ClientConnection, database, unix_door),
+                    workers,
                 )
-                async with server:
-                    await running
+                await _serve_until_stopped(database, listeners, running)
             finally:
                 running.cancel()
-                _end_sessions(database)
+                end_all(database.sessions)
                 if database.verifiers is not None:
                     database.verifiers.close()
 
 
+async def _run(database: CachedDatabase, channel: CancelChannel) -> None:
+    """Run all that a cache needs beside its sessions."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(database.run())
+        tasks.create_task(channel.listen())
+        tasks.create_task(end_idle_sessions(database.sessions, database.settings.client_idle_timeout))
+
+
+async def _serve_until_stopped(database: CachedDatabase, listeners: Listeners, running: asyncio.Task[None]) -> None:
+    """Let clients in until cancelled, and then out; what their turns need goes on running until the last has left."""
+    try:
+        try:
+            database.listening = True
+            await asyncio.shield(running)
+        finally:
+            database.listening = False
+            listeners.close()
+    except asyncio.CancelledError:
+        database.draining = True
+        await drain(database.sessions, database.settings.drain_timeout)
+        raise
+
+
 @asynccontextmanager
-async def _cached_database(settings: CacheSettings) -> AsyncIterator[CachedDatabase]:
+async def _cached_database(settings: CacheSettings) -> AsyncIterator[tuple[CachedDatabase, CancelChannel]]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
     redis_url = settings.redis_url.get_secret_value()
     commands = connect(redis_url, _REDIS_CONNECT_SECONDS, None)
@@ -105,7 +129,10 @@ async def _cached_database(settings: CacheSettings) -> AsyncIterator[CachedDatab
         bucket = Bucket(
             commands, settings.name, settings.partitions, settings.max_entry_age, timeout=_REDIS_ANSWER_SECONDS
         )
-        yield CachedDatabase(settings, bucket, Feed(feed_reader, settings.name, settings.partitions))
+        database = CachedDatabase(settings, bucket, Feed(feed_reader, settings.name, settings.partitions))
+        channel = CancelChannel(commands, settings.name, database.sessions)
+        database.cancelling.tell_others = channel.tell
+        yield database, channel
     finally:
         for client in (commands, feed_reader):
             try:
@@ -130,21 +157,3 @@ def _identity(settings: CacheSettings) -> WatchedFiles[TlsIdentity] | None:
             "Set TIDEGATE_TLS_CERTIFICATE and TIDEGATE_TLS_KEY."
         )
     return None
-
-
-async def _listen(database: CachedDatabase, door: Door, host: str, port: int, *, shares_port: bool) -> asyncio.Server:
-    """Open the port; only workers of one proxy may share it, or two proxies would split their clients unnoticed."""
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.create_server(
-            lambda: ClientConnection(database, door), host, port, reuse_port=shares_port, backlog=_BACKLOG
-        )
-    except OSError as error:
-        raise Refusal(
-            f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another TIDEGATE_LISTEN."
-        ) from error
-
-
-def _end_sessions(database: CachedDatabase) -> None:
-    for session in list(database.sessions):
-        session.end(Sqlstate.ADMIN_SHUTDOWN, "terminating connection: the proxy is shutting down")

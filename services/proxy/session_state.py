@@ -16,6 +16,7 @@ from services.shared.runtime.quantities import parse_duration
 from services.shared.runtime.settings import Consistency
 
 _NAME = b"tidegate_state"
+_MOST_SHARED = 256  # states that are remembered for sessions to come
 
 # Settings that change the text of an answer or the meaning of a statement (hazard H23). Those that only change plans,
 # time-outs, locks or logging are left out.
@@ -162,6 +163,24 @@ def parse_state(row: bytes) -> SessionState:
         parse_duration(statement_timeout),  # as Postgres shows it: a number and a unit, or a bare 0
         Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
     )
+
+
+class SharedStates:
+    """The states of one cache's sessions. Most sessions differ in nothing, so equal states are one object."""
+
+    def __init__(self) -> None:
+        self._states: dict[SessionState, SessionState] = {}
+
+    def read(self, row: bytes) -> SessionState:
+        """Read the answer to `state_query`.
+
+        Raises:
+            ValueError: As `parse_state`.
+        """
+        state = parse_state(row)
+        if len(self._states) >= _MOST_SHARED:
+            self._states.clear()  # who has one keeps it
+        return self._states.setdefault(state, state)
 
 
 def _refusal(found: dict[str, Any], settings: dict[str, str | None], consistency: str) -> str:

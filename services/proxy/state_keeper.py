@@ -6,7 +6,7 @@ import structlog
 
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.exchange import Question
-from services.proxy.session_state import SessionState, parse_state, state_request
+from services.proxy.session_state import SessionState, state_request
 
 _RETRY_SECONDS = 5.0  # how long a session goes without asking again when its state could not be had
 
@@ -48,7 +48,7 @@ class StateKeeper:
         """Take Postgres's answer."""
         self._epoch = self._database.follower.epoch
         try:
-            self.state = parse_state(question.row) if question.row is not None else None
+            self.state = self._database.states.read(question.row) if question.row is not None else None
         except ValueError as error:
             _log.warning("the session's state could not be read", error=str(error))
         self.last = self.state or self.last

@@ -16,16 +16,20 @@ class ProxyStatistics:
         forwarded: Turns that went to Postgres, by reason; a miss's reason says why it could not be served.
         kept: Answers taken into L1.
         refused: Answers that were not kept, by reason.
+        interrupted: Queries that waited in the proxy and were cancelled there.
+        clients_refused: Clients that found no room.
         sessions: Client sessions now.
     """
 
     __slots__ = (
         "blocks_held",
         "blocks_sent",
+        "clients_refused",
         "forwarded",
         "hits",
         "hits_joined",
         "hits_l2",
+        "interrupted",
         "kept",
         "misses",
         "refused",
@@ -40,6 +44,8 @@ class ProxyStatistics:
         self.blocks_sent = 0
         self.misses = 0
         self.kept = 0
+        self.interrupted = 0
+        self.clients_refused = 0
         self.sessions = 0
         self.forwarded: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()

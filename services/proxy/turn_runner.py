@@ -66,6 +66,20 @@ class TurnRunner:
         sink: What sees the bytes that Postgres sends for the turn; None between turns.
     """
 
+    __slots__ = (
+        "_asked",
+        "_effect",
+        "_exchange",
+        "_refusal",
+        "_run",
+        "_statistics",
+        "_sync_follows",
+        "_wire",
+        "conversation",
+        "sink",
+        "stage",
+    )
+
     def __init__(self, database: CachedDatabase, wire: Wire, refusal: str) -> None:
         """Begin outside of a block.
 
@@ -130,11 +144,14 @@ class TurnRunner:
             elif sink.done:
                 self._exchange_done(sink)
 
-    def interrupt(self) -> None:
-        """The client cancels what it waits for; what Postgres runs for it, Postgres cancels."""
-        if self.stage is Stage.ASKING_CACHE and self._run is not None:
-            self._run.interrupt()
-            self._wire.go_on()
+    def interrupt(self) -> bool:
+        """The client cancels what it waits for. False when that is not here: what Postgres runs, Postgres cancels."""
+        if self.stage is not Stage.ASKING_CACHE or self._run is None:
+            return False
+        self._statistics.interrupted += 1
+        self._run.interrupt()
+        self._wire.go_on()
+        return True
 
     def client_reads(self) -> None:
         """The client has caught up."""

@@ -225,5 +225,8 @@ class TurnAssembler:
 
     def _take(self, end: int) -> bytes:
         raw = self._data if self._start == 0 and end == len(self._data) else self._data[self._start : end]
-        self._start = end
+        if end == len(self._data):
+            self._data, self._start = b"", 0  # a client that falls idle now must not hold its last message
+        else:
+            self._start = end
         return raw

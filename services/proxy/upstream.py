@@ -26,6 +26,8 @@ class UpstreamConnection(asyncio.Protocol):
         certificate: Under TLS, the certificate that Postgres showed (DER), which channel binding binds a login to.
     """
 
+    __slots__ = ("_transport", "certificate", "listener")
+
     def __init__(self, listener: UpstreamListener) -> None:
         self.listener = listener
         self.certificate: bytes | None = None
@@ -87,12 +89,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
 
 
-def keep_alive(transport: asyncio.BaseTransport) -> None:
-    """Have the kernel notice a peer that vanished, within some two minutes."""
+def keep_alive(transport: asyncio.BaseTransport, *, probes: bool = True) -> None:
+    """Send small messages at once and, with probes, have the kernel notice a lost peer within some two minutes."""
     raw = transport.get_extra_info("socket")
-    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+    if raw is None or raw.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if probes:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

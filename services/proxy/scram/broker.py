@@ -41,12 +41,12 @@ from services.shared.pgwire.authentication import (
 from services.shared.pgwire.backend import BackendMessage, decode_backend
 from services.shared.pgwire.codes import BackendCode, FrontendCode
 from services.shared.pgwire.errors import ProtocolViolation
-from services.shared.pgwire.framing import frame
+from services.shared.pgwire.framing import HEADER_BYTES, frame
 from services.shared.pgwire.notice import ErrorResponse, error_response
 from services.shared.pgwire.sqlstate import Sqlstate
 
 _AUTHENTICATION, _READY = int(BackendCode.AUTHENTICATION), int(BackendCode.READY_FOR_QUERY)
-_ERROR = int(BackendCode.ERROR_RESPONSE)
+_ERROR, _BACKEND_KEY = int(BackendCode.ERROR_RESPONSE), int(BackendCode.BACKEND_KEY_DATA)
 _PASSING = (int(BackendCode.NOTICE_RESPONSE), int(BackendCode.NEGOTIATE_PROTOCOL_VERSION))
 
 _UNSUITABLE: Final = (
@@ -79,6 +79,7 @@ class Broker:
         refusal: Why the login ended here: the shell sends it to the client and closes both sides.
         advice: What whoever runs the proxy should know about that, or nothing; for the log.
         ready: The first ReadyForQuery has come; it was held back.
+        backend_key: Process id and cancel key of the session, as Postgres gave them; empty if it gave none. A secret.
     """
 
     def __init__(self, user: str, *, client_end_point: bytes | None, server_end_point: bytes | None) -> None:
@@ -103,6 +104,7 @@ class Broker:
         self.refusal: ErrorResponse | None = None
         self.advice = ""
         self.ready = False
+        self.backend_key = b""
 
     @property
     def wanted(self) -> Challenge | None:
@@ -164,6 +166,8 @@ class Broker:
     def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
         """See one whole message of Postgres; tell whether the client sees it."""
         if self.stage is Stage.ADMITTED:
+            if kind == _BACKEND_KEY:
+                self.backend_key = data[start + HEADER_BYTES : end]
             held_back = kind == _READY and not self.ready
             self.ready = self.ready or held_back
             return not held_back

@@ -65,6 +65,11 @@ class Keys:
         """Hash: one answer with what it depends on."""
         return f"{self.prefix}e:{key.hex()}"
 
+    @property
+    def cancel_channel(self) -> str:
+        """Channel on which workers tell each other of cancel requests. No key, and the same in every version."""
+        return f"tidegate:{{{self.cache}}}:cancel"
+
     def feed(self, partition: int) -> str:
         """Stream: one item per applied log record of a partition, its id the record's position."""
         return f"{self.prefix}f:{partition}"

@@ -130,10 +130,15 @@ class CancelRequest:
     key: bytes = field(repr=False)
     """4 to 256 bytes, as BackendKeyData gave them."""
 
+    @property
+    def backend_key(self) -> bytes:
+        """Process id and key as they stand in the body of BackendKeyData. A secret."""
+        return pack_int32(self.pid) + self.key
+
     def encode(self) -> bytes:
         """Write the packet."""
         check_cancel_key(self.key, Unencodable)
-        return _packet(CANCEL_REQUEST_CODE, pack_int32(self.pid) + self.key)
+        return _packet(CANCEL_REQUEST_CODE, self.backend_key)
 
 
 StartupPacket = StartupMessage | SSLRequest | GSSENCRequest | CancelRequest

@@ -36,6 +36,7 @@ def test_a_challenged_client_comes_in_and_its_first_ready_is_held_back(challenge
     assert passed == challenge + OK + SETTINGS
     assert (handshake.challenged, handshake.admitted, handshake.ready) == (True, True, True)
     assert not handshake.unprotected
+    assert handshake.backend_key == b"\0\0\0\x071234"
 
 
 @pytest.mark.parametrize("first", [b"", SASL_FINAL])

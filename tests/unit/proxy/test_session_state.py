@@ -7,7 +7,7 @@ import pytest
 
 from services.proxy import session_state
 from services.proxy.requests import decode_part
-from services.proxy.session_state import SessionState, parse_state, state_query, state_request
+from services.proxy.session_state import SessionState, SharedStates, parse_state, state_query, state_request
 from services.proxy.turns import TurnAssembler
 from services.shared.pgwire.frontend import Bind, Close, FrontendMessage, Parse, Target
 from services.shared.runtime.settings import Consistency
@@ -152,3 +152,17 @@ def test_the_level_that_the_session_asks_for(value: str | None, level: Consisten
 
 def test_how_a_session_is_served_is_not_in_the_key() -> None:
     assert parsed(manners=["5s", "bounded"]).key == parsed().key
+
+
+def test_sessions_that_differ_in_nothing_share_one_state() -> None:
+    states = SharedStates()
+
+    def read(**changed: Any) -> SessionState:
+        return states.read(json.dumps(found(**changed)).encode())
+
+    assert read() is read()
+    assert read(TimeZone="UTC") != read()
+    assert read(temporary=1) != read()  # not in the key, but in what follows from it
+    for number in range(300):  # however many there are, only so many are remembered
+        assert read(TimeZone=str(number)).refusal == ""
+    assert read() == parsed()

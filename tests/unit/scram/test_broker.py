@@ -111,6 +111,7 @@ def test_who_knows_the_password_is_admitted_by_postgres() -> None:
     login = Login(Postgres(CHALLENGE, VERIFIER)).run()
     assert login.broker.stage is Stage.ADMITTED
     assert login.broker.ready
+    assert login.broker.backend_key == b"\0\0\0\x071234"
     assert login.seen.endswith(OK + SETTINGS)  # the first ReadyForQuery is held back
     assert isinstance(login.postgres.challenger.outcome, Proven)
 
