@@ -2,6 +2,7 @@
 
 python -m benchmarks hits --rounds 5 --seconds 5
 python -m benchmarks evictions --writes 300
+python -m benchmarks idle --idle-clients 2000
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.evictions import measure_evictions
 from benchmarks.hits import measure_hits
+from benchmarks.idle import measure_idle
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -18,16 +20,19 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("what", nargs="?", choices=("all", "hits", "evictions"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", "hits", "evictions", "idle"), default="all")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each side; the median counts")
     parser.add_argument("--seconds", type=int, default=4, help="length of one round")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--writes", type=int, default=300, help="changes whose way is timed")
+    parser.add_argument("--idle-clients", type=int, default=2000, help="how many clients idle at once")
     arguments = parser.parse_args()
     if arguments.what in ("all", "hits"):
         _keep("hits", _hits(tuple(arguments.clients), arguments.rounds, arguments.seconds))
     if arguments.what in ("all", "evictions"):
         _keep("evictions", _evictions(arguments.writes))
+    if arguments.what in ("all", "idle"):
+        _keep("idle", _idle(arguments.idle_clients))
 
 
 def _hits(clients: tuple[int, ...], rounds: int, seconds: int) -> str:
@@ -58,6 +63,22 @@ def _evictions(writes: int) -> str:
     for event_log in ("redis", "kafka"):
         seen = measure_evictions(event_log, writes)
         lines.append(f"| {event_log} | {seen.writes} | {seen.p50:.2f} | {seen.p99:.2f} | {seen.from_cache:.0%} |")
+    return "\n".join(lines)
+
+
+def _idle(clients: int) -> str:
+    lines = [
+        f"`python -m benchmarks idle --idle-clients {clients}` ({dt.datetime.now(dt.UTC):%Y-%m-%d}): idle clients of "
+        "one worker, each with its connection to Postgres; growth of the worker's resident memory for each of them.",
+        "",
+        "| idle | clients | KiB each | worker in all, MiB | answered rightly afterwards |",
+        "|---|---|---|---|---|",
+    ]
+    for cost in measure_idle(clients):
+        lines.append(
+            f"| {cost.kind} | {cost.clients:,} | {cost.bytes_each / 1024:.1f} | {cost.worker_bytes / 1024**2:.0f} "
+            f"| {cost.answered:,} |"
+        )
     return "\n".join(lines)
 
 
