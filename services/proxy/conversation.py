@@ -10,7 +10,9 @@ from services.proxy.follow_up import FollowUp
 from services.proxy.lookup import Lookup
 from services.proxy.own_writes import OwnWrites
 from services.proxy.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
+from services.proxy.portals import Portals
 from services.proxy.requests import Request, decode_part, read_requests
+from services.proxy.session_state import SessionState
 from services.proxy.session_statements import SessionStatements
 from services.proxy.sql.verdict import NameSpace
 from services.proxy.state_keeper import StateKeeper
@@ -23,7 +25,7 @@ OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
 
 _IN_BLOCK = int(TransactionStatus.IN_BLOCK)
 _READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
-_HELD = b"T"  # tells the tables of ready-made replies in a held-back block from those outside
+_HELD, _LISTENS = b"T", b"L"  # tell the tables of ready-made replies apart
 
 
 class Conversation:
@@ -37,10 +39,10 @@ class Conversation:
         statements: What statement names mean.
         writes: The session's own writes.
         lookup: Its way into the cache.
-        listens: It may be sent notifications, which must not come in the middle of a block.
+        portals: What the portals of Postgres's block run.
     """
 
-    __slots__ = ("block", "database", "keeper", "listens", "lookup", "statements", "status", "writes")
+    __slots__ = ("block", "database", "keeper", "lookup", "portals", "statements", "status", "writes")
 
     def __init__(self, database: CachedDatabase) -> None:
         """Begin outside of a block."""
@@ -51,7 +53,7 @@ class Conversation:
         self.statements = SessionStatements(database.names)
         self.writes = OwnWrites(tracked=database.reads_own_writes)
         self.lookup = Lookup(database, self.writes)
-        self.listens = False
+        self.portals = Portals()
 
     @property
     def shown_status(self) -> TransactionStatus:
@@ -110,9 +112,7 @@ class Conversation:
         state, block = self.keeper.state, self.block
         if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
             return None
-        if block is None:
-            return self.statements.names.context(state.key)
-        return None if block.failed else self.statements.names.context(state.key + _HELD)
+        return None if block is not None and block.failed else self._replies(state, held=block is not None)
 
     def remember(self, turn: bytes, steps: tuple[Step, ...], payload: bytes, entries: list[Entry]) -> None:
         """Keep the reply to a turn that was answered from memory, for when the same bytes come in the same situation.
@@ -127,9 +127,9 @@ class Conversation:
         if state is None or len(entries) > 1 or any(step.request.depends_on_unnamed for step in steps):
             return
         held_before, follow_up = summary(steps, self.block)
-        context = self.statements.names.context(state.key + _HELD if held_before else state.key)
         entry = entries[0] if entries else ALWAYS_LIVE
-        self.lookup.remember(turn, Reply(entry, payload, follow_up, len(entries)), context)
+        reply = Reply(entry, payload, follow_up, len(entries))
+        self.lookup.remember(turn, reply, self._replies(state, held=held_before))
 
     def follow(self, follow_up: FollowUp) -> None:
         """A ready-made reply was sent: note what it changes."""
@@ -139,17 +139,24 @@ class Conversation:
             self.database.statistics.blocks_held += 1
         self.block = followed(self.block, follow_up)
 
+    def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
+        """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
+        way = _HELD if held else b""
+        return self.statements.names.context(state.key + way + _LISTENS if state.listens else state.key + way)
+
     def _setting(self) -> Setting:
         block, statements = self.block, self.statements
         phase = Phase.OUTSIDE if self.status == OUTSIDE_BLOCK else Phase.UPSTREAM
         if block is not None:
             phase = Phase.FAILED if block.failed else Phase.HELD
+        state = self.keeper.state
         return Setting(
             statements.names,
             statements.unnamed,
-            self.keeper.state,
+            self.portals,
+            state,
             self.keeper.last,
             self.database.templates,
             phase,
-            may_hold=not self.listens,
+            may_hold=state is not None and not state.listens,  # a notification must not come in the middle of a block
         )

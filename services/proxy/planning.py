@@ -10,6 +10,7 @@ from enum import Enum
 
 from services.proxy.entry_key import entry_key
 from services.proxy.follow_up import FollowUp
+from services.proxy.portals import Portals
 from services.proxy.prepared import Prepared
 from services.proxy.reasons import Reason
 from services.proxy.requests import Request, bound_before, executed_texts
@@ -121,6 +122,7 @@ class Setting:
     Attributes:
         names: What statement names mean in the session.
         unnamed: What the unnamed statement means before the turn.
+        portals: What the portals of earlier turns run.
         state: The session's state; None while it is not known.
         last_state: What it was when it was known last.
         templates: Analyses.
@@ -130,6 +132,7 @@ class Setting:
 
     names: Names
     unnamed: Prepared | None
+    portals: Portals
     state: SessionState | None
     last_state: SessionState | None
     templates: Templates
@@ -185,7 +188,7 @@ def _plan_step(request: Request, message_count: int, setting: Setting, phase: Ph
     """Plan one statement; without a step there is a refusal."""
     prepared = request.prepared_before
     if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
-        return None, Reason.PREPARED_BEFORE, ANY_EFFECT
+        return None, Reason.PREPARED_BEFORE, _unknown_effect([prepared])
     template = setting.templates.find(request.text, setting.name_space)
     block = _held_step(template, setting, phase)
     if block is not None:
@@ -239,13 +242,14 @@ def summary(steps: Sequence[Step], block: object | None) -> tuple[bool, FollowUp
 
 def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     """Plan a turn that is forwarded as it is: only what it may change is of interest."""
-    texts = executed_texts(messages, setting.names, setting.unnamed)
+    texts = executed_texts(messages, setting.names, setting.unnamed, setting.portals)
     if texts is None:
         return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT)
     before = bound_before(messages, setting.names, setting.unnamed)
     name_space = setting.likely_name_space
-    if any(_means_otherwise(prepared, setting.templates, name_space) for prepared in before):
-        return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=ANY_EFFECT)
+    otherwise = [prepared for prepared in before if _means_otherwise(prepared, setting.templates, name_space)]
+    if otherwise:
+        return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=_unknown_effect(otherwise))
     effect = NO_EFFECT
     for text in texts:
         effect = effect.union(_effect_of_text(text, setting))
@@ -276,6 +280,11 @@ def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameS
     """
     template = templates.find(prepared.text, name_space)
     return template is None or prepared.meaning != template.analysis.names
+
+
+def _unknown_effect(statements: list[Prepared]) -> Effect:
+    """Return what statements may do whose names mean nobody knows what: anything but to rename statements."""
+    return replace(ANY_EFFECT, names=any(_RENAMES.search(prepared.text) is not None for prepared in statements))
 
 
 def _effect_of_text(text: bytes, setting: Setting) -> Effect:

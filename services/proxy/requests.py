@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.proxy.cache.entry import Answer
+from services.proxy.portals import Portals
 from services.proxy.prepared import Meaning, Prepared, unknown_meaning
 from services.proxy.statements import Names
 from services.proxy.turns import Part
@@ -208,10 +209,18 @@ def _bound(
     return request, 2 + parses + described
 
 
-def executed_texts(messages: list[FrontendMessage], names: Names, unnamed: Prepared | None) -> list[bytes] | None:
+def executed_texts(
+    messages: list[FrontendMessage], names: Names, unnamed: Prepared | None, portals: Portals
+) -> list[bytes] | None:
     """Return the statements that these messages run, or None when that cannot be told.
 
-    A portal that was bound in an earlier turn, a fast-path function call, a name that is not known here: not told.
+    A fast-path function call, a name that is not known here: not told.
+
+    Args:
+        messages: The messages.
+        names: What statement names mean before them.
+        unnamed: What the unnamed statement means before them.
+        portals: What the portals of earlier turns run.
     """
     parsed: dict[bytes, bytes] = {}
     bound: set[bytes] = set()
@@ -228,9 +237,13 @@ def executed_texts(messages: list[FrontendMessage], names: Names, unnamed: Prepa
                     return None
                 texts.append(text)
                 bound.add(portal)
-            case Execute(portal):
-                if portal not in bound:
+            case Execute(portal) if portal not in bound:
+                text = portals.text(portal)
+                if text is None:
                     return None
+                texts.append(text)
+            case Execute():
+                pass
             case Sync() | Flush() | Describe() | Close():
                 pass
             case _:

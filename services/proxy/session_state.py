@@ -79,6 +79,7 @@ class SessionState:
             primary shares nothing with one to its successor.
         refusal: Why this session's statements are not cached; empty when they may be.
         statement_timeout: Seconds after which Postgres would cancel a statement; 0: never.
+        listens: It may be sent notifications.
         consistency: What `SET tidegate.consistency` asks for; None: what the cache's setting says.
     """
 
@@ -88,6 +89,7 @@ class SessionState:
     key: bytes
     refusal: str
     statement_timeout: float = 0.0
+    listens: bool = False
     consistency: Consistency | None = None
 
 
@@ -125,6 +127,7 @@ def state_query(cache: str) -> bytes:
         "'temporary', pg_catalog.pg_my_temp_schema()::pg_catalog.int8, "
         f"'schemas', {_SCHEMAS}, "
         "'standby', pg_catalog.pg_is_in_recovery(), "
+        "'listens', EXISTS (SELECT FROM pg_catalog.pg_listening_channels()), "
         "'timeline', CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.substr("
         "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
         "'canary', (SELECT c.canary FROM tidegate.canary c "
@@ -151,7 +154,7 @@ def parse_state(row: bytes) -> SessionState:
         schemas = tuple(str(schema) for schema in found["schemas"] or ())
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
         statement_timeout, consistency = found["manners"]
-        refusal = _refusal(found, settings, consistency or "")
+        refusal, listens = _refusal(found, settings, consistency or ""), bool(found["listens"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"unexpected session state: {error!r}") from error
     return SessionState(
@@ -161,6 +164,7 @@ def parse_state(row: bytes) -> SessionState:
         blake2b(identity, digest_size=16).digest(),
         refusal,
         parse_duration(statement_timeout),  # as Postgres shows it: a number and a unit, or a bare 0
+        listens,
         Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
     )
 

@@ -225,8 +225,6 @@ class TurnRunner:
             first = prelude(block, messages or ())
             self._statistics.blocks_sent += 1
             conversation.block = None
-        if plan.effect.session and b"listen" in part.raw.lower():
-            conversation.listens = True
         self._forward(part, messages, plan.effect, first)
 
     def _block_has_failed(self, question: Question) -> None:
@@ -243,6 +241,7 @@ class TurnRunner:
         """Hand a turn, or a further part of one, to Postgres verbatim."""
         conversation = self.conversation
         statements = conversation.statements
+        conversation.portals.forward(messages or (), statements.names, statements.unnamed)
         catch_up, acks = statements.catch_up(messages or ())
         acks.extend(statements.expected(messages or (), conversation.meaning))
         conversation.writes.begin(effect)
@@ -273,8 +272,10 @@ class TurnRunner:
             conversation.keeper.forget()
         self._effect = NO_EFFECT
         conversation.status = exchange.status
-        if exchange.status == OUTSIDE_BLOCK and conversation.lookup.writes_visible().session:
-            conversation.keeper.forget()  # what was set in the block may be undone
+        if exchange.status == OUTSIDE_BLOCK:
+            conversation.portals.end_block()
+            if conversation.lookup.writes_visible().session:
+                conversation.keeper.forget()  # what was set in the block may be undone
         block = conversation.block
         if exchange.failed and block is not None:
             block.failed = True

@@ -456,6 +456,56 @@ def test_a_conversation_has_the_bytes_of_postgres_cold_and_warm(proxied: Proxied
             assert talk.hits is None or found == (talk.hits, talk.held, talk.sent)
 
 
+def test_a_notification_never_comes_in_the_middle_of_a_block(proxied: ProxiedPostgres) -> None:
+    block = [q("BEGIN"), q(READ), q("COMMIT")]
+    with proxied.wire() as earlier:
+        expected = _hold(earlier, block)
+        wait_until(lambda: _held(proxied, earlier, block) == 1, "a block that is held back")
+        for _ in range(5):
+            assert _hold(earlier, block) == expected  # ready-made by now
+
+        with proxied.wire() as client:
+            client.query("LISTEN news")
+            assert _hold(client, block) == expected
+            for _ in range(3):
+                client.query("BEGIN")
+                proxied.server.execute("NOTIFY news")
+                assert [answer.kind for answer in client.query(READ)] == ["T", "D", "C", "Z"]
+                assert [answer.kind for answer in client.query("COMMIT")] in (["C", "A", "Z"], ["C", "Z", "A"])
+            assert _held(proxied, client, block) == 0
+
+            client.query("UNLISTEN *")
+            assert _held(proxied, client, block) == 1
+            client.query("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL")
+            assert _held(proxied, client, block) == 1
+
+
+def _held(proxied: ProxiedPostgres, client: WireClient, turns: Sequence[Turn]) -> float:
+    before = _counts(proxied)[1]
+    _hold(client, turns)
+    return _counts(proxied)[1] - before
+
+
+def test_a_cursor_leaves_the_session_in_the_cache(proxied: ProxiedPostgres) -> None:
+    """Portals fetched in parts, by the protocol and by SQL: statements are not forgotten, and nothing was written."""
+    named: Turn = [Bind(b"", b"s", (), (b"7",), ()), Execute(b""), Sync()]
+    cursors: Sequence[Turn] = [
+        q("BEGIN"),
+        [Parse(b"c", SOME.encode()), Bind(b"p", b"c", (), (), ()), Sync()],
+        [Execute(b"p", 2), Sync()],
+        [Execute(b"p"), Close(Target.STATEMENT, b"c"), Sync()],
+        q(f"DECLARE d CURSOR FOR {SOME}"),
+        q("FETCH 3 FROM d"),
+        q("COMMIT"),
+    ]
+    with proxied.wire() as client:
+        client.turns(Parse(b"s", BY_ID.encode()), Sync())
+        proxied.wait_cached(lambda: client.turns(*named))
+        for _ in range(3):
+            _hold(client, cursors)
+            wait_until(lambda: proxied.is_hit(lambda: client.turns(*named)), "a hit by the statement's name", 3)
+
+
 def _counts(proxied: ProxiedPostgres) -> tuple[float, float, float]:
     counter = proxied.stack.counter
     return proxied.hits(), counter("tidegate_proxy_blocks_held_total"), counter("tidegate_proxy_blocks_sent_total")

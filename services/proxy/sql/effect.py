@@ -68,6 +68,8 @@ _BY_KEYWORD: dict[str, StatementEffect] = {
     "RELEASE": _step("savepoint"),
     "SHOW": READS,
     "CLOSE": READS,
+    "FETCH": READS,  # what its cursor does was counted when that was declared, in the same transaction
+    "MOVE": READS,
     "NOTIFY": READS,
     "LOCK": READS,
     "CHECKPOINT": READS,

@@ -7,6 +7,7 @@ import pytest
 from services.proxy.block import HeldBlock
 from services.proxy.follow_up import FollowUp
 from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Phase, Plan, Setting, TurnPlan, plan_turn, summary
+from services.proxy.portals import Portals
 from services.proxy.prepared import Prepared
 from services.proxy.requests import read_requests
 from services.proxy.session_state import SessionState
@@ -35,7 +36,7 @@ def turn(
     phase: Phase = Phase.OUTSIDE,
     may_hold: bool = True,
 ) -> TurnPlan:
-    setting = Setting(no_names(), unnamed, state, last_state, templates, phase, may_hold)
+    setting = Setting(no_names(), unnamed, Portals(), state, last_state, templates, phase, may_hold)
     requests = read_requests(messages, setting.names, unnamed)
     return plan_turn(list(messages), requests, setting)
 
@@ -112,7 +113,7 @@ def test_without_a_catalog_nothing_is_known() -> None:
 
 
 def test_what_could_not_be_read_may_do_anything(templates: Templates) -> None:
-    plan = plan_turn(None, None, Setting(no_names(), None, STATE, None, templates))
+    plan = plan_turn(None, None, Setting(no_names(), None, Portals(), STATE, None, templates))
     assert (bool(plan.refusal), plan.effect) == (True, ANY_EFFECT)
 
 

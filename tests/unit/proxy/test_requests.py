@@ -3,6 +3,7 @@
 import pytest
 
 from services.proxy.exchange import Exchange, Segment
+from services.proxy.portals import Portals
 from services.proxy.prepared import Prepared
 from services.proxy.recorder import Recorder
 from services.proxy.relay import BackendRelay
@@ -217,10 +218,10 @@ def test_every_statement_that_runs_is_told(names: Names) -> None:
     other = Parse(b"t", b"INSERT")
     turn: list[FrontendMessage] = [PARSE, BIND, EXECUTE, NAMED_BIND, EXECUTE, other, Bind(b"p", b"t", (), (), ())]
     turn += [Execute(b"p", 5), Close(Target.PORTAL, b"p"), Sync()]
-    assert executed_texts(turn, names, None) == [SQL, b"SELECT 2", b"INSERT"]
-    assert executed_texts([Query(SQL)], names, None) == [SQL]
-    assert executed_texts([Sync()], names, None) == []
-    assert executed_texts([BIND, EXECUTE], names, UNNAMED) == [SQL]
+    assert executed_texts(turn, names, None, Portals()) == [SQL, b"SELECT 2", b"INSERT"]
+    assert executed_texts([Query(SQL)], names, None, Portals()) == [SQL]
+    assert executed_texts([Sync()], names, None, Portals()) == []
+    assert executed_texts([BIND, EXECUTE], names, UNNAMED, Portals()) == [SQL]
 
 
 def test_a_statement_runs_as_it_was_parsed_at_that_moment(names: Names) -> None:
@@ -233,11 +234,17 @@ def test_a_statement_runs_as_it_was_parsed_at_that_moment(names: Names) -> None:
         EXECUTE,
         Sync(),
     ]
-    assert executed_texts(redone, names, None) == [b"SELECT 2", b"DELETE"]
+    assert executed_texts(redone, names, None, Portals()) == [b"SELECT 2", b"DELETE"]
 
 
 def test_an_empty_statement_is_not_mistaken_for_the_one_before(names: Names) -> None:
-    assert executed_texts([Parse(b"", b""), BIND, EXECUTE], names, UNNAMED) == [b""]
+    assert executed_texts([Parse(b"", b""), BIND, EXECUTE], names, UNNAMED, Portals()) == [b""]
+
+
+def test_a_portal_of_an_earlier_turn_runs_what_it_was_bound_from(names: Names) -> None:
+    portals = Portals()
+    portals.forward([Bind(b"p", b"s", (), (), ()), Execute(b"p", 5), Sync()], names, None)
+    assert executed_texts([Execute(b"p", 5), Sync()], names, None, portals) == [b"SELECT 2"]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +258,7 @@ def test_an_empty_statement_is_not_mistaken_for_the_one_before(names: Names) -> 
     ],
 )
 def test_what_cannot_be_told_is_not_told(turn: list[FrontendMessage], names: Names) -> None:
-    assert executed_texts(turn, names, None) is None
+    assert executed_texts(turn, names, None, Portals()) is None
 
 
 # -- replies

@@ -28,6 +28,7 @@ def found(**changed: Any) -> dict[str, Any]:
         "temporary": 0,
         "schemas": ["pg_catalog", "public"],
         "standby": False,
+        "listens": False,
         "timeline": "00000001",
         "canary": "c0ffee",
         "settings": list(settings.values()),
@@ -152,6 +153,8 @@ def test_the_level_that_the_session_asks_for(value: str | None, level: Consisten
 
 def test_how_a_session_is_served_is_not_in_the_key() -> None:
     assert parsed(manners=["5s", "bounded"]).key == parsed().key
+    assert parsed(listens=True).listens
+    assert parsed(listens=True).key == parsed().key
 
 
 def test_sessions_that_differ_in_nothing_share_one_state() -> None:

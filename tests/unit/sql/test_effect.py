@@ -32,6 +32,8 @@ def effect(text: str) -> StatementEffect:
         "TABLE users",
         "SELECT 'users'::regclass",
         "SHOW search_path",
+        "FETCH 10 FROM c",
+        "MOVE c",
         "",
     ],
 )
@@ -105,7 +107,6 @@ def test_a_write_with_side_effects_may_write_anything(text: str) -> None:
         "CALL p()",
         "DO 'x'",
         "EXECUTE s",
-        "FETCH c",
         "DECLARE c CURSOR FOR SELECT my_function(1)",
         "MERGE INTO users USING orders ON true WHEN MATCHED THEN DELETE",
         "EXPLAIN ANALYZE DELETE FROM users",
