@@ -81,11 +81,17 @@ class Conversation:
             level = state.consistency or database.settings.consistency
             self.writes.track(tracked=level is Consistency.SESSION, next_probe=database.freshness.next_number)
 
-    def plan(self, part: Part, messages: list[FrontendMessage] | None) -> TurnPlan:
-        """Plan a turn."""
+    def plan(self, part: Part, messages: list[FrontendMessage] | None, *, inside_turn: bool) -> TurnPlan:
+        """Plan a turn, or the next part of one.
+
+        Args:
+            part: The turn, or a part of it.
+            messages: Its messages; None when they could not be read.
+            inside_turn: What came before it in the same turn is answered, and was not forwarded as a part of a whole.
+        """
         setting = self._setting()
         requests: list[tuple[Request, int]] | None = None
-        if messages is not None and part.first and part.last and setting.phase is not Phase.UPSTREAM:
+        if messages is not None and (part.first or inside_turn) and setting.phase is not Phase.UPSTREAM:
             requests = read_requests(messages, setting.names, setting.unnamed, self.meaning)
         plan = plan_turn(messages, requests, setting)
         in_block = self.block is not None or any(step.block is not None for step in plan.steps)
@@ -149,6 +155,8 @@ class Conversation:
         phase = Phase.OUTSIDE if self.status == OUTSIDE_BLOCK else Phase.UPSTREAM
         if block is not None:
             phase = Phase.FAILED if block.failed else Phase.HELD
+            if block.portal is not None:
+                self.portals.answered_here(block.portal.text)
         state = self.keeper.state
         return Setting(
             statements.names,

@@ -12,6 +12,10 @@ from services.proxy.prepared import Prepared
 class Portal(Protocol):
     """What the unnamed portal holds after a read that the cache answered."""
 
+    @property
+    def text(self) -> bytes:
+        """The statement that it runs."""
+
     def rebuild_portal(self) -> tuple[bytes, int]:
         """Return the messages that make it so upstream, and with how many CloseCompletes the answer to them ends."""
 

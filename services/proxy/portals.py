@@ -25,6 +25,10 @@ class Portals:
         """Return what a portal runs; None when that is not known."""
         return self._texts.get(portal)
 
+    def answered_here(self, text: bytes) -> None:
+        """The cache answered a read: the unnamed portal runs this, should Postgres be asked for it."""
+        self._texts[_UNNAMED] = text
+
     def forward(self, messages: Iterable[FrontendMessage], names: Names, unnamed: Prepared | None) -> None:
         """Messages go to Postgres; should one fail, the block has failed, and no portal runs any more.
 

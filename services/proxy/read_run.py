@@ -13,6 +13,7 @@ from services.proxy.block import HeldBlock
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.conversation import Conversation
 from services.proxy.exchange import Exchange, Segment
+from services.proxy.follow_up import Portal
 from services.proxy.lookup import Miss
 from services.proxy.planning import Plan, Step
 from services.proxy.reasons import Reason
@@ -47,8 +48,8 @@ class Turns(Protocol):
     def resume(self) -> None:
         """A wait for the cache is over, and what came of it is done."""
 
-    def finish(self) -> None:
-        """The turn is answered to its end."""
+    def finish(self, *, whole: bool, failed: bool, portal: Portal | None) -> None:
+        """A turn is answered to its end (`whole`), or a part of it, of which a statement may have failed."""
 
 
 class ReadRun:
@@ -84,7 +85,7 @@ class ReadRun:
         Args:
             turns: Whose turn it is.
             conversation: What holds in the session.
-            part: The turn, whole.
+            part: The turn, or a part of it that ends with a Flush.
             messages: Its messages.
             steps: What it does.
         """
@@ -127,9 +128,9 @@ class ReadRun:
                 block.note_read(None if step.request.simple else step.request)
         if exchange.shows_ready:
             self._over = True
-            self._turns.finish()
+            self._turns.finish(whole=True, failed=exchange.failed, portal=None)
         elif exchange.failed:
-            self._end()  # to the client, the rest of the turn is skipped
+            self._end(failed=True)  # to the client, the rest of the turn is skipped
         else:
             self.go_on()
 
@@ -140,7 +141,7 @@ class ReadRun:
         self._put(error_response("ERROR", Sqlstate.QUERY_CANCELED, why).encode())
         if self._conversation.block is not None:
             self._conversation.block.failed = True
-        self._end()
+        self._end(failed=True)
 
     def abandon(self) -> None:
         """The session is over: nothing that comes late goes on with this turn."""
@@ -247,7 +248,8 @@ class ReadRun:
             self._misses.append((step, miss))
             self._advance(step)
         self._flush()
-        shown = conversation.block is None and self._at == len(self._steps) and len(segments) == 1
+        ends = self._at == len(self._steps) and len(segments) == 1 and self._part.last
+        shown = ends and conversation.block is None
         self._turns.send(b"".join(pieces), Exchange(segments, shows_ready=shown))
 
     def _goes_along(self, step: Step, plan: Plan) -> bool:
@@ -285,12 +287,14 @@ class ReadRun:
         self._message_at += step.message_count
         self._at += 1
 
-    def _end(self) -> None:
+    def _end(self, *, failed: bool = False) -> None:
         self._over = True
-        conversation = self._conversation
-        self._put(READY_FOR_QUERY[conversation.shown_status])
+        conversation, part = self._conversation, self._part
+        if part.last:
+            self._put(READY_FOR_QUERY[conversation.shown_status])
         payload = b"".join(self._out)
         self._turns.to_client(payload)
-        self._turns.finish()
-        if self._ready_made:
-            conversation.remember(self._part.raw, self._steps, payload, self._entries)
+        last = self._steps[-1].request
+        self._turns.finish(whole=part.last, failed=failed, portal=None if last.simple else last)
+        if self._ready_made and part.first and part.last:
+            conversation.remember(part.raw, self._steps, payload, self._entries)

@@ -1,7 +1,8 @@
 """Which turns can be answered from a cache at all, and what exactly they ask.
 
 A simple Query of one statement, or any number of `[Parse] Bind [Describe portal] Execute` on the unnamed portal, ended
-by one Sync (a pipeline). Everything else is forwarded. Pure.
+by one Sync (a pipeline) or, where the client wants the answers of a part of its turn, a Flush. Everything else is
+forwarded. Pure.
 """
 
 from collections.abc import Sequence
@@ -118,12 +119,12 @@ def decode_part(part: Part) -> list[FrontendMessage] | None:
 def read_requests(
     messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning = unknown_meaning
 ) -> list[tuple[Request, int]] | None:
-    """Return what a whole turn asks, statement by statement, each with the number of its messages.
+    """Return what a turn, or a part of one, asks, statement by statement, each with the number of its messages.
 
     Args:
-        messages: The turn's.
+        messages: Those of the turn or of its part.
         names: What statement names mean.
-        unnamed: What the unnamed statement means before the turn.
+        unnamed: What the unnamed statement means before them.
         meaning: What the names in a statement mean now.
 
     Returns:
@@ -131,7 +132,7 @@ def read_requests(
     """
     if len(messages) == 1 and isinstance(messages[0], Query):
         return [(_simple(messages[0]), 1)]
-    if not messages or not isinstance(messages[-1], Sync):
+    if not messages or not isinstance(messages[-1], Sync | Flush):
         return None
     requests: list[tuple[Request, int]] = []
     at, end = 0, len(messages) - 1

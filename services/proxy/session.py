@@ -214,11 +214,11 @@ class Session(asyncio.Protocol):
         self._rested = False
         turns = self._turns
         try:
-            while turns.stage is Stage.FORWARDED or (turns.stage is Stage.IDLE and not self.client_full):
+            while turns.goes_on_upstream or (turns.stage is Stage.IDLE and not self.client_full):
                 if self._draining and self._between_turns:
                     self.end(Sqlstate.ADMIN_SHUTDOWN, SHUTDOWN_MESSAGE)
                     break
-                part = self._assembler.next_part(within_turn=turns.stage is Stage.FORWARDED, copying=turns.copying)
+                part = self._assembler.next_part(within_turn=turns.goes_on_upstream, copying=turns.copying)
                 if part is None:
                     break
                 self._handle(part)
@@ -234,7 +234,7 @@ class Session(asyncio.Protocol):
             self._close()
         elif part.kind is PartKind.COPY:
             self._upstream.write(part.raw)
-        elif self._turns.stage is Stage.FORWARDED:
+        elif self._turns.goes_on_upstream:
             self._turns.go_on(part)
         else:
             self._turns.begin(part)
@@ -244,7 +244,9 @@ class Session(asyncio.Protocol):
     @property
     def _between_turns(self) -> bool:
         """Whether no turn is under way, and the client is in no transaction block."""
-        return self._turns.stage is Stage.IDLE and self._conversation.shown_status is TransactionStatus.IDLE
+        turns = self._turns
+        idle = turns.stage is Stage.IDLE and not turns.inside_turn
+        return idle and self._conversation.shown_status is TransactionStatus.IDLE
 
     def _write_collected(self) -> None:
         """Write what has come together for the client."""

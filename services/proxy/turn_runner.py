@@ -2,6 +2,10 @@
 
 A turn of proven reads is taken apart (`read_run`). Every other turn goes upstream whole and verbatim, and in front of
 it what Postgres does not know yet: a BEGIN that was held back, an unnamed statement that the cache has answered.
+
+A client may ask for answers before the end of its turn (Flush). The parts that it cuts its turn into so are decided one
+by one: what prepares statements goes upstream by itself, reads are taken apart. From the first part that is neither on,
+the rest of the turn goes upstream as one; nothing of what was before it is missed there.
 """
 
 from collections.abc import Callable
@@ -12,13 +16,14 @@ from services.proxy.block import Prelude, failed_block, prelude, uses_unnamed_po
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.conversation import OUTSIDE_BLOCK, Conversation
 from services.proxy.exchange import Exchange, Question, Segment
+from services.proxy.follow_up import Portal
 from services.proxy.planning import NO_EFFECT, Effect, TurnPlan
 from services.proxy.read_run import ReadRun
 from services.proxy.requests import decode_part
 from services.proxy.turns import Part
 from services.shared.pgwire.backend import READY_FOR_QUERY
 from services.shared.pgwire.codes import FrontendCode, TransactionStatus
-from services.shared.pgwire.frontend import FrontendMessage
+from services.shared.pgwire.frontend import FLUSH, SYNC, Flush, FrontendMessage, Sync
 from services.shared.pgwire.sqlstate import Sqlstate
 
 _FAILED_BLOCK = int(TransactionStatus.FAILED)
@@ -63,6 +68,7 @@ class TurnRunner:
     Attributes:
         stage: Where the turn is.
         conversation: What holds in the session.
+        inside_turn: Parts of a turn have been answered, and its end has not come.
         sink: What sees the bytes that Postgres sends for the turn; None between turns.
     """
 
@@ -70,12 +76,15 @@ class TurnRunner:
         "_asked",
         "_effect",
         "_exchange",
+        "_portal",
         "_refusal",
         "_run",
+        "_skipping",
         "_statistics",
         "_sync_follows",
         "_wire",
         "conversation",
+        "inside_turn",
         "sink",
         "stage",
     )
@@ -96,9 +105,17 @@ class TurnRunner:
         self._run: ReadRun | None = None
         self._effect = NO_EFFECT
         self._sync_follows = True  # behind what was forwarded
+        self._skipping = False  # a part of the turn failed: the rest is skipped to the Sync
+        self._portal: Portal | None = None  # what the unnamed portal holds inside of a turn
+        self.inside_turn = False
         self.stage = Stage.IDLE
         self.conversation = Conversation(database)
         self.sink: Exchange | Question | None = None
+
+    @property
+    def goes_on_upstream(self) -> bool:
+        """Whether a turn is on its way to Postgres as a whole, so that what comes of it is passed on at once."""
+        return self.stage is Stage.FORWARDED and self._run is None and not self.inside_turn
 
     @property
     def copying(self) -> bool:
@@ -118,8 +135,10 @@ class TurnRunner:
         self._ask(self.conversation.keeper.question(), answered)
 
     def begin(self, part: Part) -> None:
-        """Take the first part of a turn; the turn before it has been answered."""
-        if self._refusal:
+        """Take a part of a turn; all that was before it has been answered."""
+        if self._skipping:
+            self._skip(part)
+        elif self._refusal:
             self._statistics.forwarded[self._refusal] += 1
             self._forward(part, None, NO_EFFECT)
         elif self.conversation.wants_state(part):
@@ -195,16 +214,41 @@ class TurnRunner:
         """A wait for the cache is over, and what came of it is done."""
         self._wire.go_on()
 
-    def finish(self) -> None:
-        """The turn is answered to its end."""
+    def finish(self, *, whole: bool, failed: bool, portal: Portal | None) -> None:
+        """A turn, or a part of one, is answered.
+
+        Args:
+            whole: To its end.
+            failed: The rest of it is skipped.
+            portal: What the unnamed portal holds now, if the turn goes on.
+        """
         self._run = None
         self.stage = Stage.IDLE
+        self.inside_turn = not whole
+        self._skipping = failed and not whole
+        self._portal = None if whole else portal
+        if self._portal is not None:
+            self.conversation.portals.answered_here(self._portal.text)
+
+    def _skip(self, part: Part) -> None:
+        """Drop what Postgres would skip: all up to a Sync."""
+        if part.messages and part.messages[-1][0] == FrontendCode.SYNC:
+            self.finish(whole=True, failed=False, portal=None)
+            self._wire.to_client(READY_FOR_QUERY[self.conversation.shown_status])
 
     # -- a turn that is forwarded whole
 
     def _decide(self, part: Part) -> None:
         messages = decode_part(part)
-        plan = self.conversation.plan(part, messages)
+        outside = self.conversation.status == OUTSIDE_BLOCK
+        if messages == [Flush()] and outside:
+            self.inside_turn = True  # all there is has been sent
+            return
+        if messages == [Sync()] and self.inside_turn:
+            self.finish(whole=True, failed=False, portal=None)
+            self._wire.to_client(READY_FOR_QUERY[self.conversation.shown_status])
+            return
+        plan = self.conversation.plan(part, messages, inside_turn=self.inside_turn)
         if plan.steps and messages is not None:
             self._run = ReadRun(self, self.conversation, part, messages, plan.steps)
             self._run.go_on()
@@ -219,13 +263,32 @@ class TurnRunner:
             self._decide_after(part, failed_block(block), self._block_has_failed)
             return
         self._statistics.forwarded[plan.refusal] += 1
-        alone = plan.runs_nothing and part.last and not uses_unnamed_portal(messages or ())
+        uses_portal = uses_unnamed_portal(messages or ())
+        alone = plan.runs_nothing and (part.last or self._flushes(part)) and not uses_portal
         first: Prelude | None = None
         if block is not None and not alone:
             first = prelude(block, messages or ())
             self._statistics.blocks_sent += 1
             conversation.block = None
-        self._forward(part, messages, plan.effect, first)
+        elif uses_portal and self._portal is not None:
+            first = Prelude(*self._portal.rebuild_portal())
+        if alone and not part.last:
+            self._forward_by_itself(part, messages or [])
+        else:
+            self._forward(part, messages, plan.effect, first)
+
+    def _flushes(self, part: Part) -> bool:
+        """Tell whether a part ends with a Flush outside of a block, where a Sync in its place makes no difference."""
+        ends_so = bool(part.messages) and part.messages[-1][0] == FrontendCode.FLUSH
+        return ends_so and self.conversation.status == OUTSIDE_BLOCK
+
+    def _forward_by_itself(self, part: Part, messages: list[FrontendMessage]) -> None:
+        """Hand a part that only prepares to Postgres, as a turn of its own: a Sync in place of its Flush."""
+        statements = self.conversation.statements
+        catch_up, acks = statements.catch_up(messages)
+        acks.extend(statements.expected(messages, self.conversation.meaning))
+        self.inside_turn = True
+        self.send(catch_up + part.raw[: -len(FLUSH)] + SYNC, Exchange([Segment(acks)], shows_ready=False))
 
     def _block_has_failed(self, question: Question) -> None:
         """Postgres is in the failed block that the client is in."""
@@ -254,6 +317,8 @@ class TurnRunner:
             self._wire.to_postgres(raw)
             return
         self._effect = effect
+        self.inside_turn = False  # from here on the turn is Postgres's
+        self._portal = None
         self._sync_follows = part.raw[0] not in _NO_SYNC_FOLLOWS
         shows_ready = conversation.block is None
         if first is None:
@@ -281,6 +346,8 @@ class TurnRunner:
             block.failed = True
         if self._run is not None:
             self._run.answered_upstream(exchange)
+        elif self.inside_turn:
+            self.finish(whole=False, failed=exchange.failed, portal=None)
         else:
             if block is not None:
                 self._wire.to_client(READY_FOR_QUERY[block.status])

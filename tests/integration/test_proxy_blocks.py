@@ -422,6 +422,79 @@ TALKS: dict[str, Talk] = {
         held=1,
         sent=1,
     ),
+    "prepared and flushed, then run": Talk(
+        [
+            [Parse(b"f", BY_ID.encode()), Describe(Target.STATEMENT, b"f"), Flush()],
+            x("", b"7", name=b"f"),
+            [Close(Target.STATEMENT, b"f"), Sync()],
+            [Parse(b"", BY_ID.encode()), Describe(Target.STATEMENT, b""), Flush()],
+            [Bind(b"", b"", (), (b"8",), ()), Execute(b""), Sync()],
+        ],
+        hits=2,
+    ),
+    "reads that are flushed": Talk(
+        [
+            [*_ask(BY_ID, b"1"), *_ask(BY_ID, b"2"), Flush()],
+            [*_ask(BY_ID, b"3"), Flush()],
+            [Flush()],
+            [Sync()],
+            [Flush()],
+            [*_ask(BY_ID, b"4"), Sync()],
+        ],
+        hits=4,
+    ),
+    "a block that is flushed": Talk(
+        [
+            [*_command("BEGIN"), *_ask(BY_ID, b"1"), Flush()],
+            [*_ask(BY_ID, b"2"), Flush()],
+            [*_command("COMMIT"), Sync()],
+        ],
+        hits=2,
+        held=1,
+    ),
+    "a write behind reads that are flushed": Talk(
+        [
+            [*_command("BEGIN"), *_ask(BY_ID, b"1"), Flush()],
+            [*_ask("INSERT INTO log VALUES (1, 'a')"), *_ask(BY_ID, b"2"), Flush()],
+            [*_ask(BY_ID, b"3"), Sync()],
+            q("ROLLBACK"),
+            [*_ask(BY_ID, b"1"), Flush()],
+            [*_ask("INSERT INTO log VALUES (1, 'a')"), *_ask("SELECT 1/0"), Flush()],
+            [*_ask(BY_ID, b"3"), Sync()],
+        ],
+        hits=2,
+        held=1,
+        sent=1,
+    ),
+    "errors in parts that are flushed": Talk(
+        [
+            [*_ask(BY_ID, b"one"), Flush()],
+            [*_ask(BY_ID, b"2"), Flush()],
+            [Query(b"SELECT 'skipped'")],
+            [*_ask(BY_ID, b"3"), Sync()],
+            [Parse(b"bad", b"SELECT nothing FROM items"), Describe(Target.STATEMENT, b"bad"), Flush()],
+            [Bind(b"", b"bad", (), (), ()), Execute(b""), Sync()],
+            q("BEGIN"),
+            [*_ask(BY_ID, b"one"), Flush()],
+            [*_command("ROLLBACK"), Sync()],
+            q("ROLLBACK"),
+            q(READ),
+        ],
+        hits=1,
+        held=1,
+    ),
+    "a portal that outlives its part": Talk(
+        [
+            [*_ask(SOME, limit=2), Flush()],
+            [Execute(b"", 2), Flush()],
+            [Execute(b""), Sync()],
+            [Execute(b""), Sync()],
+        ],
+        hits=1,
+    ),
+    "a portal that is bound in one part and run in the next": Talk(
+        [[Parse(b"", BY_ID.encode()), Bind(b"", b"", (), (b"5",), ()), Flush()], [Execute(b""), Sync()]]
+    ),
     "no statement of that name": Talk([q("BEGIN"), x("", b"1", name=b"none"), q("ROLLBACK")], held=1, sent=1),
 }
 
@@ -431,6 +504,7 @@ def _hold(client: WireClient, turns: Sequence[Turn]) -> list[bytes]:
     for turn in turns:
         client.send(*turn)
         ends = sum(isinstance(message, Query | Sync | FunctionCall) for message in turn)
+        ends -= turn == [Query(b"SELECT 'skipped'")]  # behind an error: the Sync is awaited
         answers.append(raw(client.read_until("Z", ends)))
     return answers
 
@@ -449,11 +523,12 @@ def test_a_conversation_has_the_bytes_of_postgres_cold_and_warm(proxied: Proxied
             assert _hold(client, talk.turns) == expected
             return _difference(_counts(proxied), before)
 
-        if talk.hits is not None:
-            wait_until(lambda: counted()[0] == talk.hits, f"{talk.hits} hits")
-        for _ in range(4):  # the replies are ready-made from some time on
-            found = counted()
-            assert talk.hits is None or found == (talk.hits, talk.held, talk.sent)
+        wanted = (talk.hits, talk.held, talk.sent)
+        for _ in range(5):  # the replies are ready-made from some time on
+            if talk.hits is None:
+                counted()
+            else:  # what may have changed the schema keeps the session from the cache for a moment
+                wait_until(lambda: counted() == wanted, f"hits, blocks held, blocks sent: {wanted}")
 
 
 def test_a_notification_never_comes_in_the_middle_of_a_block(proxied: ProxiedPostgres) -> None:
@@ -478,6 +553,19 @@ def test_a_notification_never_comes_in_the_middle_of_a_block(proxied: ProxiedPos
             assert _held(proxied, client, block) == 1
             client.query("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL")
             assert _held(proxied, client, block) == 1
+
+
+def test_what_is_flushed_is_answered_at_once(proxied: ProxiedPostgres) -> None:
+    with proxied.wire() as client:
+        for _ in range(5):
+            client.send(Parse(b"", BY_ID.encode()), Describe(Target.STATEMENT, b""), Flush())
+            assert [client.read().kind for _ in range(3)] == ["1", "t", "T"]
+            client.send(Bind(b"", b"", (), (b"7",), ()), Execute(b""), Flush())
+            assert [client.read().kind for _ in range(3)] == ["2", "D", "C"]
+            client.send(*_ask(BY_ID, b"8"), Flush())
+            assert [client.read().kind for _ in range(5)] == ["1", "2", "T", "D", "C"]
+            client.send(Sync())
+            assert client.read().kind == "Z"
 
 
 def _held(proxied: ProxiedPostgres, client: WireClient, turns: Sequence[Turn]) -> float:

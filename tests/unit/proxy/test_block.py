@@ -26,6 +26,8 @@ FETCH: Sequence[FrontendMessage] = [Execute(b"", 5), Sync()]
 
 
 class RowsTwoToThree:
+    text = b"SELECT portal"
+
     def rebuild_portal(self) -> tuple[bytes, int]:
         return Parse(b"own", b"SELECT portal").encode() + Close(Target.STATEMENT, b"own").encode(), 1
 

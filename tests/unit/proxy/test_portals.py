@@ -41,6 +41,13 @@ def test_portals_that_were_closed_or_ended_run_nothing() -> None:
     assert portals.text(b"a") is None
 
 
+def test_the_unnamed_portal_of_a_read_that_was_answered_here() -> None:
+    portals = Portals()
+    portals.answered_here(b"SELECT cached")
+    assert portals.text(b"") == b"SELECT cached"
+    assert after(Query(b"SELECT 1"), portals=portals).text(b"") is None
+
+
 def test_there_are_never_more_than_some() -> None:
     portals = after(*(bind(str(number).encode(), b"s") for number in range(2_000)))
     assert portals.text(b"0") == b"SELECT s"

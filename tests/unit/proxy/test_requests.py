@@ -128,7 +128,8 @@ NOT_OF_THE_FORM: dict[str, list[FrontendMessage]] = {
     "parsed without use": [PARSE, NAMED_BIND, EXECUTE, Sync()],
     "unknown name": [Bind(b"", b"unknown", (), (), ()), EXECUTE, Sync()],
     "closed": [PARSE, BIND, EXECUTE, Close(Target.PORTAL, b""), Sync()],
-    "flush": [PARSE, BIND, EXECUTE, Flush()],
+    "flush": [Flush()],
+    "flushed before it is run": [PARSE, BIND, Flush()],
     "no sync": [PARSE, BIND, EXECUTE],
     "two queries": [Query(SQL), Query(SQL)],
     "function call": [FunctionCall(1397, (), (), 0)],
@@ -149,6 +150,12 @@ def test_a_pipeline_asks_several_things(names: Names) -> None:
     assert requests is not None
     assert [(request.text, count) for request, count in requests] == [(SQL, 4), (b"SELECT 2", 2), (SQL, 2)]
     assert [request.depends_on_unnamed for request, _ in requests] == [False, False, True]
+
+
+def test_a_part_of_a_turn_ends_with_a_flush(names: Names) -> None:
+    requests = read_requests([PARSE, BIND, EXECUTE, Flush()], names, None)
+    assert requests is not None
+    assert [(request.text, count) for request, count in requests] == [(SQL, 3)]
 
 
 def test_a_pipeline_is_read_with_the_unnamed_statement_that_it_parses(names: Names) -> None:
