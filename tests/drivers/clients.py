@@ -43,7 +43,6 @@ class Client:
         name: Of the tests.
         command: Gives the program's command; fetches and compiles it where need be.
         lacks: Functions that the program has not, each with the reason.
-        never_hits: Functions whose reads are not answered from the cache yet, each with the reason.
         fewer_hits: Hits of a function's call, where it asks less often than others.
         binds: Whether it can be told to bind its login to the TLS channel (`channel_binding=require`).
         environ: Further environment variables of the program.
@@ -52,7 +51,6 @@ class Client:
     name: str
     command: Callable[[], Command]
     lacks: Mapping[str, str]
-    never_hits: Mapping[str, str] = field(default_factory=dict)
     fewer_hits: Mapping[str, int] = field(default_factory=dict)
     binds: bool = True
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +63,6 @@ def _python(module: str) -> Callable[[], Command]:
     return lambda: [sys.executable, "-W", "error", "-m", f"tests.drivers.programs.python.{module}"]
 
 
-_FLUSH = "a turn with a Flush in it goes to Postgres as it is"
 _DJANGO_LACKS = {
     **_ORM,
     **dict.fromkeys(("read_only_transaction", "serializable_transaction", "write_when_read_only"), "a setting"),
@@ -81,12 +78,11 @@ _SQLALCHEMY_LACKS = {
 }
 
 CLIENTS = (
-    Client("psycopg", _python("psycopg_sync"), {**_DRIVER, **_SYNCHRONOUS}, never_hits={"pipeline": _FLUSH}),
+    Client("psycopg", _python("psycopg_sync"), {**_DRIVER, **_SYNCHRONOUS}),
     Client(
         "psycopg_async",
         _python("psycopg_async"),
         _DRIVER,
-        never_hits={"pipeline": _FLUSH},
     ),
     Client(
         "psycopg2",
@@ -110,7 +106,6 @@ CLIENTS = (
             "several_statements": _NO_RESULTS,
             "cancel": "by its task, always",
         },
-        never_hits={"row_unprepared": _FLUSH, "row_prepared": _FLUSH},
         binds=False,
     ),
     Client("sqlalchemy", _python("sqlalchemy_sync"), _SQLALCHEMY_LACKS),
@@ -126,7 +121,6 @@ CLIENTS = (
         "postgres_js",
         lambda: node_command("postgres.mjs"),
         {**_DRIVER, "cancel_by_task": _NO_TASKS, "row_binary": _ALWAYS_TEXT},
-        never_hits={"row_unprepared": _FLUSH},
         binds=False,
     ),
     Client(

@@ -16,11 +16,10 @@ from uuid import UUID
 ROWS = 5000
 APPLICATION_NAME = "tidegate ring"
 
-SPOILING = ("search_path", "cursor", "notice", "listen")
+SPOILING = ("search_path", "notice")
 """Functions after which a session's reads may go to Postgres for good.
 
-Statements that were prepared before a search_path was set, a result fetched in parts or a `DO` are not known any more;
-after a LISTEN no BEGIN is held back.
+Statements that were prepared under another search_path mean something else, and those from before a `DO` are not known.
 """
 
 
