@@ -190,13 +190,18 @@ def _plan_step(request: Request, message_count: int, setting: Setting, phase: Ph
     if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
         return None, Reason.PREPARED_BEFORE, _unknown_effect([prepared])
     template = setting.templates.find(request.text, setting.name_space)
-    block = _held_step(template, setting, phase)
+    block = None if _has_parameters(request) else _held_step(template, setting, phase)
     if block is not None:
         return Step(request, message_count, block=block), "", NO_EFFECT
     plan = _plan_read(request, template, _effect(template, request.text), setting.state)
     if not plan.refusal and phase is Phase.FAILED:
         return None, Reason.IN_TRANSACTION, plan.effect
     return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
+
+
+def _has_parameters(request: Request) -> bool:
+    """Tell whether a request brings parameters: with a statement that has none, that is an error of Postgres's."""
+    return bool(request.values or request.parameter_types) or len(request.parameter_formats) > 1
 
 
 def _held_step(template: Template | None, setting: Setting, phase: Phase) -> BlockStatement | None:

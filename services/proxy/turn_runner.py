@@ -162,6 +162,8 @@ class TurnRunner:
                 self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)  # Postgres skips to a Sync that will not come
             elif sink.done:
                 self._exchange_done(sink)
+            elif sink.copying:
+                self._wire.go_on()  # what the client has sent ahead may belong to the COPY
 
     def interrupt(self) -> bool:
         """The client cancels what it waits for. False when that is not here: what Postgres runs, Postgres cancels."""

@@ -20,7 +20,7 @@ from services.shared.pgwire.framing import (
 
 MAX_TURN_BYTES = 256 * 1024  # a longer turn is no read worth caching; beyond this it streams
 
-_KNOWN = frozenset(int(code) for code in FrontendCode)
+_KNOWN = frozenset(int(code) for code in FrontendCode) - {int(FrontendCode.PASSWORD)}  # after the login there is none
 _COPY_DATA = int(FrontendCode.COPY_DATA)
 _COPY = frozenset((_COPY_DATA, int(FrontendCode.COPY_DONE), int(FrontendCode.COPY_FAIL)))
 _COPY_ENDS = _COPY - {_COPY_DATA}

@@ -164,6 +164,7 @@ TALKS: dict[str, Talk] = {
     "a write at once, as jdbc sends it": Talk(
         [[*_command("BEGIN"), *_ask("INSERT INTO log VALUES (1, 'a')"), Sync()], q("ROLLBACK")]
     ),
+    "a begin with a parameter": Talk([x("BEGIN", b"7"), q("SELECT 1"), q("COMMIT")]),
     "a failed read": Talk(
         [q("BEGIN"), q(READ), q("SELECT price / (id - 7) FROM items WHERE id = 7"), q(READ), q("ROLLBACK")],
         hits=1,
