@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from services.proxy.answer_tags import answer_tags
+from services.proxy.arrival.client_count import ClientCount
 from services.proxy.cache.block_replies import BlockReplies
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.cache.flights import Flights
@@ -12,20 +12,20 @@ from services.proxy.cache.freshness import Freshness, boot_clock
 from services.proxy.cache.l1 import L1
 from services.proxy.cache.prober import Prober
 from services.proxy.cache.store import Store
-from services.proxy.cancelling import Cancelling
 from services.proxy.catalog_watch import CatalogWatch
-from services.proxy.client_count import ClientCount
 from services.proxy.control import ConnectControl
-from services.proxy.dialler import Dialler
-from services.proxy.open_sessions import OpenSessions
-from services.proxy.planning import Plan
-from services.proxy.session_state import SharedStates
+from services.proxy.session.answer_tags import answer_tags
+from services.proxy.session.names import no_names
+from services.proxy.session.planning import Plan
+from services.proxy.session.state import SharedStates
+from services.proxy.session.templates import Templates
 from services.proxy.sql.snapshot import Catalog
-from services.proxy.statements import no_names
 from services.proxy.statistics import ProxyStatistics
-from services.proxy.templates import Templates
 from services.proxy.unconfirmed import Kept, Unconfirmed
+from services.proxy.upstream.dialler import Dialler
 from services.proxy.verifiers.finder import VerifierFinder
+from services.proxy.worker.cancelling import Cancelling
+from services.proxy.worker.open_sessions import OpenSessions
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
 from services.shared.position import START, Position

@@ -8,23 +8,23 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
-from services.proxy.allocator import map_large_blocks
-from services.proxy.allowed_clients import AllowedClients
+from services.proxy.arrival.allowed_clients import AllowedClients
+from services.proxy.arrival.client import ClientConnection
+from services.proxy.arrival.door import Door
+from services.proxy.arrival.exposure import is_loopback, refuse_open_door
+from services.proxy.arrival.listener import Listeners, Workers, open_listeners
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.cancelling import CancelChannel
-from services.proxy.client import ClientConnection
 from services.proxy.control import ConnectControl
-from services.proxy.descriptors import client_limits, raise_open_files
-from services.proxy.door import Door
-from services.proxy.draining import drain, end_all
-from services.proxy.exposure import is_loopback, refuse_open_door
-from services.proxy.idle_timeout import end_idle_sessions
-from services.proxy.listener import Listeners, Workers, open_listeners
 from services.proxy.metrics import register_metrics
 from services.proxy.tls.identity import TlsIdentity, watch_identity
 from services.proxy.tls.offer import TlsOffer, no_tls
 from services.proxy.tls.watched_files import WatchedFiles
 from services.proxy.verifiers.opening import open_verifiers
+from services.proxy.worker.allocator import map_large_blocks
+from services.proxy.worker.cancelling import CancelChannel
+from services.proxy.worker.descriptors import client_limits, raise_open_files
+from services.proxy.worker.draining import drain, end_all
+from services.proxy.worker.idle_timeout import end_idle_sessions
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.redis_client import connect

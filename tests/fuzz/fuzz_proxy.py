@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from unittest.mock import patch
 
-from services.proxy import relay as relay_module
-from services.proxy import turns as turns_module
-from services.proxy.relay import BackendRelay
-from services.proxy.turns import Part, PartKind, TurnAssembler
+from services.proxy.session import relay as relay_module
+from services.proxy.session import turns as turns_module
+from services.proxy.session.relay import BackendRelay
+from services.proxy.session.turns import Part, PartKind, TurnAssembler
 from services.shared.pgwire.errors import ProtocolViolation
 from services.shared.pgwire.framing import HEADER_BYTES, HEADER_UNPACK, LARGE_MESSAGE_LIMIT, MessageLimits
 from tests.fuzz.inputs import Target, chunks_of, expect, search

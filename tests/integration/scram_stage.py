@@ -10,14 +10,14 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.proxy.dialler import Dialler
-from services.proxy.relay import BackendRelay
 from services.proxy.scram.binding import end_point
 from services.proxy.scram.broker import Broker, Stage
 from services.proxy.scram.challenger import Challenger
 from services.proxy.scram.server import NotProven, Proven, ServerExchange
 from services.proxy.scram.verifier import Challenge, Verifier
-from services.proxy.upstream import UpstreamConnection
+from services.proxy.session.relay import BackendRelay
+from services.proxy.upstream.connection import UpstreamConnection
+from services.proxy.upstream.dialler import Dialler
 from services.shared.pgwire.authentication import AuthenticationOk, AuthenticationSaslFinal
 from services.shared.pgwire.backend import READY_FOR_QUERY, error_response
 from services.shared.pgwire.codes import TransactionStatus

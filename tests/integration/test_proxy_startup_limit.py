@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from services.proxy.allowed_clients import AllowedClients
+from services.proxy.arrival.allowed_clients import AllowedClients
+from services.proxy.arrival.client import ClientConnection
+from services.proxy.arrival.door import Door
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.client import ClientConnection
-from services.proxy.door import Door
 from services.proxy.tls.identity import watch_identity
 from services.proxy.tls.offer import TlsOffer
 from services.shared.keyspace.feed import Feed

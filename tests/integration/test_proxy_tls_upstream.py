@@ -13,10 +13,10 @@ import psycopg
 import pytest
 import uvloop
 
-from services.proxy.cancel import relay_cancel
 from services.proxy.control import ConnectControl
-from services.proxy.dialler import Dialler
-from services.proxy.upstream_failure import TlsFailure, TlsNotOffered
+from services.proxy.upstream.cancel import relay_cancel
+from services.proxy.upstream.dialler import Dialler
+from services.proxy.upstream.failure import TlsFailure, TlsNotOffered
 from services.shared.pgwire.startup import VERSION_3_0, StartupMessage
 from services.shared.runtime.refusal import Refusal
 from services.shared.runtime.upstream import parse_upstream

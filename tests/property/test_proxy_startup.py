@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.proxy.binding_guard import BindingGuard
-from services.proxy.negotiation import DirectTls, Negotiation
+from services.proxy.arrival.binding_guard import BindingGuard
+from services.proxy.arrival.negotiation import DirectTls, Negotiation
 from services.shared.pgwire.authentication import SaslInitialResponse
 from services.shared.pgwire.errors import ProtocolViolation
 from services.shared.pgwire.startup import (

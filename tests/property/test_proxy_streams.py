@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.proxy.relay import BackendRelay
-from services.proxy.turns import MAX_TURN_BYTES, Part, PartKind, TurnAssembler
+from services.proxy.session.relay import BackendRelay
+from services.proxy.session.turns import MAX_TURN_BYTES, Part, PartKind, TurnAssembler
 from services.shared.pgwire.backend import (
     BIND_COMPLETE,
     PARSE_COMPLETE,

@@ -7,7 +7,7 @@ of an answer, so an entry keeps only RowDescription, the DataRows and CommandCom
 import struct
 from dataclasses import dataclass
 
-from services.proxy.follow_up import FollowUp
+from services.proxy.session.follow_up import FollowUp
 from services.shared.position import Position
 
 _LENGTHS = struct.Struct(">II")

@@ -7,9 +7,9 @@ its connections to Postgres are in the clear. Which they are is learned from the
 
 import structlog
 
-from services.proxy.dialler import Dialler
 from services.proxy.tls.identity import TlsIdentity
 from services.proxy.tls.watched_files import WatchedFiles
+from services.proxy.upstream.dialler import Dialler
 from services.shared.runtime.settings import TlsMode
 
 _log = structlog.get_logger()

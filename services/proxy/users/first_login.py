@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 
-from services.proxy.dialler import Dialler
 from services.proxy.scram.binding import end_point
 from services.proxy.scram.verifier import Verifier
-from services.proxy.upstream import UpstreamConnection
-from services.proxy.upstream_failure import explain
+from services.proxy.upstream.connection import UpstreamConnection
+from services.proxy.upstream.dialler import Dialler
+from services.proxy.upstream.failure import explain
 from services.proxy.users.password_login import LoginFailed, PasswordLogin
 from services.shared.pgwire.frontend import Terminate
 from services.shared.pgwire.startup import VERSION_3_0, StartupMessage

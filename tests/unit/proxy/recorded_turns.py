@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.proxy.turns import Part, PartKind, TurnAssembler
+from services.proxy.session.turns import Part, PartKind, TurnAssembler
 from services.shared.pgwire.codes import BackendCode, FrontendCode
 from services.shared.pgwire.framing import BACKEND_LIMITS, FRONTEND_LIMITS, MessageBuffer
 from services.shared.pgwire.startup import StartupBuffer

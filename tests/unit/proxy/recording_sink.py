@@ -1,6 +1,6 @@
 """A relay's sink that does nothing but record."""
 
-from services.proxy.recorder import Recorder
+from services.proxy.session.recorder import Recorder
 
 
 class RecordingSink:

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from services.proxy.allowed_clients import AllowedClients, client_address
+from services.proxy.arrival.allowed_clients import AllowedClients, client_address
 
 
 @pytest.mark.parametrize(

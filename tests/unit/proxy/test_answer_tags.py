@@ -2,11 +2,11 @@
 
 import pytest
 
-from services.proxy.answer_tags import answer_tags
-from services.proxy.requests import Request, read_requests
+from services.proxy.session.answer_tags import answer_tags
+from services.proxy.session.names import no_names
+from services.proxy.session.requests import Request, read_requests
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse
-from services.proxy.statements import no_names
 from services.shared.keyspace.tags import occurrence_tags
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from services.shared.relation import Shape, ShapeColumn, relation_tag

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.binding_guard import BindingGuard
+from services.proxy.arrival.binding_guard import BindingGuard
 from services.shared.pgwire.authentication import SaslInitialResponse, encode_password
 
 _PLUS = SaslInitialResponse("SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc").encode()

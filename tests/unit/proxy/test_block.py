@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.proxy.block import HeldBlock, failed_block, followed, prelude, uses_unnamed_portal
-from services.proxy.follow_up import FollowUp
+from services.proxy.session.block import HeldBlock, failed_block, followed, prelude, uses_unnamed_portal
+from services.proxy.session.follow_up import FollowUp
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.framing import FRONTEND_LIMITS, MessageBuffer
 from services.shared.pgwire.frontend import (

@@ -7,9 +7,9 @@ import sys
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from services.proxy.client_count import ClientCount
-from services.proxy.descriptors import client_limits
+from services.proxy.arrival.client_count import ClientCount
 from services.proxy.statistics import ProxyStatistics
+from services.proxy.worker.descriptors import client_limits
 from services.shared.runtime.settings import CacheSettings
 
 
@@ -74,7 +74,7 @@ def test_with_too_few_they_share_and_the_log_names_the_number_that_is_needed() -
 
 def test_the_soft_limit_on_open_files_is_raised_to_the_hard_one() -> None:
     program = (
-        "import resource; from services.proxy.descriptors import raise_open_files;"
+        "import resource; from services.proxy.worker.descriptors import raise_open_files;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); print(raise_open_files());"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )

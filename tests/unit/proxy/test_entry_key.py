@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from services.proxy.entry_key import entry_key
-from services.proxy.requests import Request
+from services.proxy.session.entry_key import entry_key
+from services.proxy.session.requests import Request
 from services.proxy.sql.template import lex
 
 REQUEST = Request(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.proxy.exchange import Ack, CloseAck, Exchange, ParseAck, Question, Segment
-from services.proxy.prepared import Prepared
-from services.proxy.recorder import Recorder
-from services.proxy.relay import BackendRelay
+from services.proxy.session.exchange import Ack, CloseAck, Exchange, ParseAck, Question, Segment
+from services.proxy.session.prepared import Prepared
+from services.proxy.session.recorder import Recorder
+from services.proxy.session.relay import BackendRelay
 from services.shared.pgwire.backend import (
     READY_FOR_QUERY,
     BindComplete,

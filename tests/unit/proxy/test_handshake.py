@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.handshake import Handshake
-from services.proxy.relay import BackendRelay
+from services.proxy.arrival.handshake import Handshake
+from services.proxy.session.relay import BackendRelay
 from services.shared.pgwire.backend import READY_FOR_QUERY, BackendKeyData, ErrorResponse, ParameterStatus
 from services.shared.pgwire.codes import BackendCode, TransactionStatus
 from services.shared.pgwire.framing import frame

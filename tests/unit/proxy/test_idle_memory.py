@@ -2,13 +2,13 @@
 
 import pytest
 
-from services.proxy.conversation import Conversation
-from services.proxy.relay import BackendRelay
-from services.proxy.session import Session
-from services.proxy.state_keeper import StateKeeper
-from services.proxy.turn_runner import TurnRunner
-from services.proxy.turns import TurnAssembler
-from services.proxy.upstream import UpstreamConnection
+from services.proxy.session.conversation import Conversation
+from services.proxy.session.relay import BackendRelay
+from services.proxy.session.session import Session
+from services.proxy.session.state_keeper import StateKeeper
+from services.proxy.session.turn_runner import TurnRunner
+from services.proxy.session.turns import TurnAssembler
+from services.proxy.upstream.connection import UpstreamConnection
 from services.shared.pgwire.frontend import Query
 
 

@@ -1,7 +1,7 @@
 """When a client has been idle for too long: never before its time, at most one sweep late, and not while it is busy."""
 
-from services.proxy.idle_timeout import IdleTimeout
-from services.proxy.open_sessions import OpenSessions
+from services.proxy.worker.idle_timeout import IdleTimeout
+from services.proxy.worker.open_sessions import OpenSessions
 from services.shared.pgwire.sqlstate import Sqlstate
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.negotiation import DirectTls, Negotiation
+from services.proxy.arrival.negotiation import DirectTls, Negotiation
 from services.shared.pgwire.errors import ForeignProtocol, ProtocolViolation, UnsupportedVersion
 from services.shared.pgwire.startup import (
     VERSION_3_0,

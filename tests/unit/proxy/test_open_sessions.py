@@ -1,6 +1,6 @@
 """Which session a cancel request means, and that its key is told to nobody."""
 
-from services.proxy.open_sessions import OpenSessions
+from services.proxy.worker.open_sessions import OpenSessions
 from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.pgwire.startup import CancelRequest
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.proxy.own_writes import OwnWrites
-from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect
+from services.proxy.session.own_writes import OwnWrites
+from services.proxy.session.planning import ANY_EFFECT, NO_EFFECT, Effect
 
 SHOPS, ORDERS = 16_384, 16_390
 WRITES_SHOPS, WRITES_ORDERS = Effect(frozenset({SHOPS})), Effect(frozenset({ORDERS}))

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from services.proxy.peer_user import is_our_user
+from services.proxy.arrival.peer_user import is_our_user
 
 
 class _Transport(asyncio.BaseTransport):

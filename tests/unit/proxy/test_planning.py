@@ -4,15 +4,25 @@ from dataclasses import replace
 
 import pytest
 
-from services.proxy.block import HeldBlock
-from services.proxy.follow_up import FollowUp
-from services.proxy.planning import ANY_EFFECT, NO_EFFECT, Effect, Phase, Plan, Setting, TurnPlan, plan_turn, summary
-from services.proxy.portals import Portals
-from services.proxy.prepared import Prepared
-from services.proxy.requests import read_requests
-from services.proxy.session_state import SessionState
-from services.proxy.statements import no_names
-from services.proxy.templates import Templates
+from services.proxy.session.block import HeldBlock
+from services.proxy.session.follow_up import FollowUp
+from services.proxy.session.names import no_names
+from services.proxy.session.planning import (
+    ANY_EFFECT,
+    NO_EFFECT,
+    Effect,
+    Phase,
+    Plan,
+    Setting,
+    TurnPlan,
+    plan_turn,
+    summary,
+)
+from services.proxy.session.portals import Portals
+from services.proxy.session.prepared import Prepared
+from services.proxy.session.requests import read_requests
+from services.proxy.session.state import SessionState
+from services.proxy.session.templates import Templates
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from tests.unit.sql.small_catalog import ORDERS, USERS, small_catalog
 

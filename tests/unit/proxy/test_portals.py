@@ -1,8 +1,8 @@
 """What a portal of an earlier turn runs."""
 
-from services.proxy.portals import Portals
-from services.proxy.prepared import Prepared
-from services.proxy.statements import no_names
+from services.proxy.session.names import no_names
+from services.proxy.session.portals import Portals
+from services.proxy.session.prepared import Prepared
 from services.shared.pgwire.frontend import Bind, Close, Execute, FrontendMessage, Parse, Query, Sync, Target
 
 NAMES = no_names().having(b"s", Prepared(b"SELECT s", (), b"raw"))

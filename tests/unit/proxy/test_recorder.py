@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.proxy.recorder import Recorder
-from services.proxy.relay import BackendRelay
+from services.proxy.session.recorder import Recorder
+from services.proxy.session.relay import BackendRelay
 from services.shared.pgwire.backend import (
     EMPTY_QUERY_RESPONSE,
     NO_DATA,

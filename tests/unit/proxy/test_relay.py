@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from services.proxy.relay import BackendRelay
+from services.proxy.session.relay import BackendRelay
 from services.shared.pgwire.backend import (
     READY_FOR_QUERY,
     BindComplete,

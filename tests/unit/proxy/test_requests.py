@@ -2,15 +2,15 @@
 
 import pytest
 
-from services.proxy.exchange import Exchange, Segment
-from services.proxy.portals import Portals
-from services.proxy.prepared import Prepared
-from services.proxy.recorder import Recorder
-from services.proxy.relay import BackendRelay
-from services.proxy.requests import Request, decode_part, executed_texts, read_requests
-from services.proxy.session_statements import SessionStatements
-from services.proxy.statements import Names, no_names
-from services.proxy.turns import Part, TurnAssembler
+from services.proxy.session.exchange import Exchange, Segment
+from services.proxy.session.names import Names, no_names
+from services.proxy.session.portals import Portals
+from services.proxy.session.prepared import Prepared
+from services.proxy.session.recorder import Recorder
+from services.proxy.session.relay import BackendRelay
+from services.proxy.session.requests import Request, decode_part, executed_texts, read_requests
+from services.proxy.session.statements import SessionStatements
+from services.proxy.session.turns import Part, TurnAssembler
 from services.shared.pgwire.backend import READY_FOR_QUERY, BindComplete, CommandComplete, NoData, ParseComplete
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import (

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.proxy import session_state
-from services.proxy.requests import decode_part
-from services.proxy.session_state import SessionState, SharedStates, parse_state, state_query, state_request
-from services.proxy.turns import TurnAssembler
+from services.proxy.session import state as session_state
+from services.proxy.session.requests import decode_part
+from services.proxy.session.state import SessionState, SharedStates, parse_state, state_query, state_request
+from services.proxy.session.turns import TurnAssembler
 from services.shared.pgwire.frontend import Bind, Close, FrontendMessage, Parse, Target
 from services.shared.runtime.settings import Consistency
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.proxy.exchange import Ack, ParseAck, Segment
-from services.proxy.prepared import Prepared
-from services.proxy.session_statements import SessionStatements
-from services.proxy.statements import no_names
+from services.proxy.session.exchange import Ack, ParseAck, Segment
+from services.proxy.session.names import no_names
+from services.proxy.session.prepared import Prepared
+from services.proxy.session.statements import SessionStatements
 from services.shared.pgwire.frontend import (
     Bind,
     Close,

@@ -4,8 +4,8 @@ import gc
 import weakref
 
 from services.proxy.cache.entry import Answer, Entry, Reply
-from services.proxy.prepared import Prepared
-from services.proxy.statements import Names, no_names
+from services.proxy.session.names import Names, no_names
+from services.proxy.session.prepared import Prepared
 
 ONE, TWO = Prepared(b"SELECT 1", (), b"raw 1"), Prepared(b"SELECT 2", (23,), b"raw 2")
 

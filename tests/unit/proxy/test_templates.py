@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.proxy import templates as module
+from services.proxy.session import templates as module
+from services.proxy.session.templates import L2Yield, Templates
 from services.proxy.sql.verdict import NameSpace
-from services.proxy.templates import L2Yield, Templates
 from tests.unit.sql.small_catalog import USERS, small_catalog
 
 PUBLIC = NameSpace(("pg_catalog", "public"))

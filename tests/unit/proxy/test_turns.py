@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.turns import MAX_TURN_BYTES, Part, PartKind, TurnAssembler
+from services.proxy.session.turns import MAX_TURN_BYTES, Part, PartKind, TurnAssembler
 from services.shared.pgwire.errors import MessageTooLong, ProtocolViolation
 from services.shared.pgwire.frontend import (
     FLUSH,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.unix_socket import UnixSocket
+from services.proxy.arrival.unix_socket import UnixSocket
 from services.shared.runtime.refusal import Refusal
 
 _PORT = 6432

@@ -2,7 +2,7 @@
 
 import ssl
 
-from services.proxy.upstream_failure import TlsFailure, TlsNotOffered, explain
+from services.proxy.upstream.failure import TlsFailure, TlsNotOffered, explain
 from services.shared.runtime.upstream import parse_upstream
 
 _UPSTREAM = parse_upstream("postgresql://app:hunter2@db:5433/shop?sslmode=verify-full&sslrootcert=/etc/root.crt")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from services.proxy.relay import BackendRelay
 from services.proxy.scram import b64
 from services.proxy.scram.broker import Broker, Stage
 from services.proxy.scram.challenger import Challenger
@@ -16,6 +15,7 @@ from services.proxy.scram.errors import wrong_password
 from services.proxy.scram.keys import Keys, nobodys_keys
 from services.proxy.scram.server import Proven, ServerExchange
 from services.proxy.scram.verifier import MECHANISM, Challenge, Verifier
+from services.proxy.session.relay import BackendRelay
 from services.shared.pgwire.authentication import (
     AuthenticationCleartextPassword,
     AuthenticationMd5Password,

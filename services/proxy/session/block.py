@@ -1,0 +1,136 @@
+"""A transaction block whose BEGIN is held back: what is known of it, and how Postgres learns of it when it must. Pure.
+
+Drivers open a block for every read. As long as a READ COMMITTED block has held proven reads only, nobody can tell it
+from no block: each of them takes a snapshot of its own. So the proxy answers the BEGIN itself, serves the reads, and
+answers COMMIT or ROLLBACK itself. The first statement that is no proven read brings the BEGIN upstream, in front of
+itself, and from there on the block is Postgres's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.proxy.session.follow_up import FollowUp, Portal
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.frontend import (
+    Bind,
+    Close,
+    Describe,
+    Execute,
+    FrontendMessage,
+    Parse,
+    Query,
+    Sync,
+    Target,
+)
+
+_NAME = b"tidegate_block"
+_FAIL = Parse(_NAME, b"SELECT tidegate_block_has_failed").encode()  # no such column: what it is called in the log
+_SNAPSHOT = b"SELECT"  # the shortest statement that takes one
+_CLOSES = 3  # in what `_run` returns
+
+
+@dataclass(slots=True)
+class HeldBlock:
+    """A block that Postgres has not seen.
+
+    Attributes:
+        begin: The client's BEGIN.
+        read: A read was answered in it, so it is too late for SET TRANSACTION (25001).
+        failed: A read in it failed: only its end is answered without Postgres.
+        portal: What the unnamed portal holds, which in a block outlives its turn.
+    """
+
+    begin: bytes
+    read: bool = False
+    failed: bool = False
+    portal: Portal | None = None
+
+    @property
+    def status(self) -> TransactionStatus:
+        """What ReadyForQuery says of it."""
+        return TransactionStatus.FAILED if self.failed else TransactionStatus.IN_BLOCK
+
+    def note_read(self, portal: Portal | None) -> None:
+        """A read was answered.
+
+        Args:
+            portal: What it left in the unnamed portal; None after a simple Query.
+        """
+        self.read = True
+        self.portal = portal
+
+
+def followed(block: HeldBlock | None, follow_up: FollowUp) -> HeldBlock | None:
+    """Return the block after a turn that was answered from the cache."""
+    if follow_up.ends:
+        block = None
+    if follow_up.begins:
+        block = HeldBlock(follow_up.begins)
+    if block is not None and follow_up.reads:
+        block.note_read(follow_up.portal)
+    return block
+
+
+@dataclass(frozen=True, slots=True)
+class Prelude:
+    """What goes upstream in front of a turn; the client sees nothing of its answer.
+
+    It has no Sync of its own: should the BEGIN fail, Postgres skips the turn, which must not run outside of a block.
+
+    Attributes:
+        raw: The messages.
+        closes: With how many CloseCompletes the answer to it ends.
+    """
+
+    raw: bytes
+    closes: int
+
+
+def prelude(block: HeldBlock, messages: Sequence[FrontendMessage]) -> Prelude:
+    """Return what makes the block true upstream, before the first turn of it that Postgres sees.
+
+    Args:
+        block: The block, which has not failed.
+        messages: The turn's, as far as they could be read.
+    """
+    pieces = [_run(block.begin)]
+    closes = _CLOSES
+    if block.read:
+        pieces.append(_run(_SNAPSHOT))
+        closes += _CLOSES
+    if block.portal is not None and uses_unnamed_portal(messages):
+        raw, portal_closes = block.portal.rebuild_portal()
+        pieces.append(raw)
+        closes += portal_closes
+    return Prelude(b"".join(pieces), closes)
+
+
+def failed_block(block: HeldBlock) -> bytes:
+    """Return a turn of its own that leaves Postgres in a block that has failed."""
+    return _run(block.begin) + _FAIL + Sync().encode()
+
+
+def _run(sql: bytes) -> bytes:
+    """Run a statement under a name of the proxy's own: the client's unnamed statement stays as it is."""
+    messages = (
+        Close(Target.STATEMENT, _NAME),  # what an earlier one that failed half-way left behind
+        Parse(_NAME, sql),
+        Bind(_NAME, _NAME, (), (), ()),
+        Execute(_NAME),
+        Close(Target.PORTAL, _NAME),
+        Close(Target.STATEMENT, _NAME),
+    )
+    return b"".join(message.encode() for message in messages)
+
+
+def uses_unnamed_portal(messages: Sequence[FrontendMessage]) -> bool:
+    """Tell whether messages use what the unnamed portal held before them."""
+    for message in messages:
+        match message:
+            case Bind(portal=b"") | Query():
+                return False
+            case Execute(portal=b"") | Describe(Target.PORTAL, b"") | Close(Target.PORTAL, b""):
+                return True
+            case _:
+                pass
+    return False

@@ -1,0 +1,170 @@
+"""What holds in one session: its state, its statements, its block, its own writes. What a turn is planned with."""
+
+import re
+
+from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.block import HeldBlock, followed
+from services.proxy.session.exchange import Question
+from services.proxy.session.follow_up import FollowUp
+from services.proxy.session.lookup import Lookup
+from services.proxy.session.own_writes import OwnWrites
+from services.proxy.session.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
+from services.proxy.session.portals import Portals
+from services.proxy.session.requests import Request, decode_part, read_requests
+from services.proxy.session.state import SessionState
+from services.proxy.session.state_keeper import StateKeeper
+from services.proxy.session.statements import SessionStatements
+from services.proxy.session.turns import Part
+from services.proxy.sql.verdict import NameSpace
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.frontend import FrontendMessage, Parse
+from services.shared.runtime.settings import Consistency
+
+OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
+
+_IN_BLOCK = int(TransactionStatus.IN_BLOCK)
+_READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
+_HELD, _LISTENS = b"T", b"L"  # tell the tables of ready-made replies apart
+
+
+class Conversation:
+    """What holds in one session between two turns.
+
+    Attributes:
+        database: The cache.
+        status: The transaction status upstream.
+        block: The block that is held back, if there is one.
+        keeper: The session's state.
+        statements: What statement names mean.
+        writes: The session's own writes.
+        lookup: Its way into the cache.
+        portals: What the portals of Postgres's block run.
+    """
+
+    __slots__ = ("block", "database", "keeper", "lookup", "portals", "statements", "status", "writes")
+
+    def __init__(self, database: CachedDatabase) -> None:
+        """Begin outside of a block."""
+        self.database = database
+        self.status = OUTSIDE_BLOCK
+        self.block: HeldBlock | None = None
+        self.keeper = StateKeeper(database)
+        self.statements = SessionStatements(database.names)
+        self.writes = OwnWrites(tracked=database.reads_own_writes)
+        self.lookup = Lookup(database, self.writes)
+        self.portals = Portals()
+
+    @property
+    def shown_status(self) -> TransactionStatus:
+        """What the client has to be told in ReadyForQuery."""
+        return self.block.status if self.block is not None else TransactionStatus(self.status)
+
+    def wants_state(self, part: Part) -> bool:
+        """Tell whether Postgres has to be asked for the session's state before a turn is decided.
+
+        In a block of Postgres's it is asked only where a read is prepared, perhaps to be used after the block: what its
+        names meant could never be told later. (To ask takes a snapshot, and so does the Parse of a read.)
+        """
+        if self.status == OUTSIDE_BLOCK:
+            return self.keeper.wanted()
+        if self.status != _IN_BLOCK or self.keeper.state is not None or not self.keeper.wanted():
+            return False
+        parses = (message for message in decode_part(part) or () if isinstance(message, Parse))
+        return any(parse.statement and _READ.match(parse.sql) for parse in parses)
+
+    def learn_state(self, question: Question) -> None:
+        """Take Postgres's answer to the question for the session's state."""
+        self.keeper.learn(question)
+        state, database = self.keeper.state, self.database
+        if state is not None and not state.refusal:
+            level = state.consistency or database.settings.consistency
+            self.writes.track(tracked=level is Consistency.SESSION, next_probe=database.freshness.next_number)
+
+    def plan(self, part: Part, messages: list[FrontendMessage] | None, *, inside_turn: bool) -> TurnPlan:
+        """Plan a turn, or the next part of one.
+
+        Args:
+            part: The turn, or a part of it.
+            messages: Its messages; None when they could not be read.
+            inside_turn: What came before it in the same turn is answered, and was not forwarded as a part of a whole.
+        """
+        setting = self._setting()
+        requests: list[tuple[Request, int]] | None = None
+        if messages is not None and (part.first or inside_turn) and setting.phase is not Phase.UPSTREAM:
+            requests = read_requests(messages, setting.names, setting.unnamed, self.meaning)
+        plan = plan_turn(messages, requests, setting)
+        in_block = self.block is not None or any(step.block is not None for step in plan.steps)
+        if in_block and plan.steps and (refusal := self.lookup.catalog_refusal()):
+            # What were proven reads may be something else by now, which must not be run outside of its block.
+            return TurnPlan(refusal=refusal, effect=plan_turn(messages, None, setting).effect)
+        return plan
+
+    def plan_further(self, part: Part) -> tuple[list[FrontendMessage] | None, TurnPlan]:
+        """Decode and plan a further part of a turn that is on its way."""
+        messages = decode_part(part)
+        return messages, plan_turn(messages, None, self._setting())
+
+    def meaning(self, text: bytes) -> tuple[int, ...] | None:
+        """Tell what the names in a statement mean in this session now; None while that is not known."""
+        state = self.keeper.state
+        if state is None:
+            return None
+        template = self.database.templates.find(text, NameSpace(state.schemas))
+        return template.analysis.names if template is not None else None
+
+    def ready_made(self) -> dict[bytes, Reply] | None:
+        """Return the table of ready-made replies that holds now; None when each turn has to be looked at."""
+        state, block = self.keeper.state, self.block
+        if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
+            return None
+        return None if block is not None and block.failed else self._replies(state, held=block is not None)
+
+    def remember(self, turn: bytes, steps: tuple[Step, ...], payload: bytes, entries: list[Entry]) -> None:
+        """Keep the reply to a turn that was answered from memory, for when the same bytes come in the same situation.
+
+        Args:
+            turn: The client's bytes.
+            steps: What they ask.
+            payload: What was answered.
+            entries: What it rests on: at most one, since a reply dies with its entry.
+        """
+        state = self.keeper.state
+        if state is None or len(entries) > 1 or any(step.request.depends_on_unnamed for step in steps):
+            return
+        held_before, follow_up = summary(steps, self.block)
+        entry = entries[0] if entries else ALWAYS_LIVE
+        reply = Reply(entry, payload, follow_up, len(entries))
+        self.lookup.remember(turn, reply, self._replies(state, held=held_before))
+
+    def follow(self, follow_up: FollowUp) -> None:
+        """A ready-made reply was sent: note what it changes."""
+        if follow_up.sets_unnamed:
+            self.statements.answered_here(follow_up.unnamed)
+        if follow_up.begins:
+            self.database.statistics.blocks_held += 1
+        self.block = followed(self.block, follow_up)
+
+    def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
+        """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
+        way = _HELD if held else b""
+        return self.statements.names.context(state.key + way + _LISTENS if state.listens else state.key + way)
+
+    def _setting(self) -> Setting:
+        block, statements = self.block, self.statements
+        phase = Phase.OUTSIDE if self.status == OUTSIDE_BLOCK else Phase.UPSTREAM
+        if block is not None:
+            phase = Phase.FAILED if block.failed else Phase.HELD
+            if block.portal is not None:
+                self.portals.answered_here(block.portal.text)
+        state = self.keeper.state
+        return Setting(
+            statements.names,
+            statements.unnamed,
+            self.portals,
+            state,
+            self.keeper.last,
+            self.database.templates,
+            phase,
+            may_hold=state is not None and not state.listens,  # a notification must not come in the middle of a block
+        )

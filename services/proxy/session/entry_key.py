@@ -1,0 +1,47 @@
+"""The key of an answer: a digest of everything that can change it. Pure.
+
+Parts are written with their lengths, so that no two different lists of parts read the same. The digest is what Redis
+sees: no text, value or name leaves the proxy as a key.
+"""
+
+from hashlib import blake2b
+
+from services.proxy.session.requests import Request
+from services.proxy.sql.template import Lexed
+
+_FORMAT = b"1"  # of keys and entries: another format is another key
+_DIGEST_BYTES = 20  # 160 bits: answers of different statements must never share a key
+
+
+def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes) -> bytes:
+    """Return the key.
+
+    Args:
+        request: Parameters and formats.
+        lexed: The statement, normalised.
+        fingerprint: What the catalog says of the relations and functions that it names.
+        state_key: Role, database and every setting of the session that can change an answer.
+    """
+    digest = blake2b(_FORMAT, digest_size=_DIGEST_BYTES)
+    literals = [literal.text.encode() for literal in lexed.literals]
+    _add(digest, [state_key, fingerprint.encode(), lexed.template.encode(), *literals])
+    _add(
+        digest,
+        [
+            repr(
+                (request.parameter_types, request.parameter_formats, request.result_formats, request.row_limit)
+            ).encode()
+        ],
+    )
+    _add(digest, request.values)
+    return digest.digest()
+
+
+def _add(digest: blake2b, parts: "list[bytes] | tuple[bytes | None, ...]") -> None:
+    digest.update(len(parts).to_bytes(4, "big"))
+    for part in parts:
+        if part is None:
+            digest.update(b"\xff\xff\xff\xff")
+        else:
+            digest.update(len(part).to_bytes(4, "big"))
+            digest.update(part)

@@ -1,0 +1,254 @@
+"""What is under way upstream for one session: what is expected, what the client does not see, what is learned. Pure.
+
+An exchange is one turn as the client sent it, or a run of reads out of a turn, each sent as a transaction of its own:
+then it has several segments, and Postgres sends a ReadyForQuery for each, of which the client sees none.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.proxy.session.prepared import Prepared
+from services.proxy.session.recorder import Recorder
+from services.shared.pgwire.codes import BackendCode
+from services.shared.pgwire.framing import HEADER_BYTES
+
+_READY, _ERROR = int(BackendCode.READY_FOR_QUERY), int(BackendCode.ERROR_RESPONSE)
+_PARSE_COMPLETE, _CLOSE_COMPLETE = int(BackendCode.PARSE_COMPLETE), int(BackendCode.CLOSE_COMPLETE)
+_DATA_ROW = int(BackendCode.DATA_ROW)
+_FATAL = b"VFATAL\0"  # the severity that is not translated
+_PARAMETER_STATUS = int(BackendCode.PARAMETER_STATUS)
+_SINGLE_VALUE_AT = HEADER_BYTES + 2 + 4  # of a DataRow: behind the column count and the length of the only column
+_ASYNCHRONOUS = frozenset((int(BackendCode.NOTICE_RESPONSE), int(BackendCode.NOTIFICATION_RESPONSE), _PARAMETER_STATUS))
+_COPY_STARTS = frozenset((int(BackendCode.COPY_IN_RESPONSE), int(BackendCode.COPY_BOTH_RESPONSE)))
+
+
+@dataclass(frozen=True, slots=True)
+class ParseAck:
+    """A Parse whose ParseComplete is due. `swallowed`: the proxy sent it, the client did not."""
+
+    name: bytes
+    prepared: Prepared
+    swallowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAck:
+    """A Close of a statement (a portal's has no name here) whose CloseComplete is due; `swallowed` as above."""
+
+    name: bytes | None
+    swallowed: bool = False
+
+
+Ack = ParseAck | CloseAck
+
+
+class Segment:
+    """One stretch that ends with a ReadyForQuery.
+
+    Attributes:
+        recorder: What captures the answer, for a read that may be kept.
+        due: How many acknowledgements are expected, all in all.
+        failed: An error came.
+        settled: Acks that came, in order: what Postgres has really prepared and closed.
+    """
+
+    __slots__ = ("_acks", "due", "failed", "recorder", "settled")
+
+    def __init__(self, acks: Iterable[Ack], recorder: Recorder | None = None) -> None:
+        """Expect these acknowledgements."""
+        self._acks = deque(acks)
+        self.due = len(self._acks)
+        self.recorder = recorder
+        self.failed = False
+        self.settled: list[Ack] = []
+
+    def expect(self, acks: Iterable[Ack]) -> None:
+        """A further part of the same turn was forwarded."""
+        before = len(self._acks)
+        self._acks.extend(acks)
+        self.due += len(self._acks) - before
+
+    def acknowledged(self) -> bool:
+        """Take a ParseComplete or CloseComplete; tell whether the client sees it."""
+        if not self._acks:
+            return True
+        ack = self._acks.popleft()
+        self.settled.append(ack)
+        return not ack.swallowed
+
+
+class Exchange:
+    """What is under way between the proxy and Postgres for the turn of a client.
+
+    Attributes:
+        segments: Its stretches, in order.
+        shows_ready: The client sees the ReadyForQuery of the only segment as it is.
+        ended: How many of them have ended.
+        status: The transaction status in the last ReadyForQuery.
+        copying: Postgres asked for COPY data.
+        fatal: Postgres said why it ends the connection.
+        setting_changed: Postgres reported a changed setting.
+        prelude_failed: The proxy's own statements in front of the turn failed, so Postgres skips to the next Sync.
+    """
+
+    __slots__ = (
+        "_closes_due",
+        "_muted",
+        "copying",
+        "ended",
+        "fatal",
+        "prelude_failed",
+        "segments",
+        "setting_changed",
+        "shows_ready",
+        "status",
+    )
+
+    def __init__(self, segments: Sequence[Segment], *, shows_ready: bool = True, closes: int = 0) -> None:
+        """Expect the answer.
+
+        Args:
+            segments: At least one.
+            shows_ready: See above.
+            closes: With how many CloseCompletes the answer to a prelude ends, of which the client sees nothing.
+        """
+        self.segments = segments
+        self.shows_ready = shows_ready
+        self._closes_due = closes
+        self._muted = False  # a segment failed: to the client the rest of its turn is skipped
+        self.ended = 0
+        self.status = 0
+        self.copying = False
+        self.fatal = False
+        self.setting_changed = False
+        self.prelude_failed = False
+
+    @property
+    def done(self) -> bool:
+        """Whether all of it has been answered."""
+        return self.ended == len(self.segments)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error came."""
+        return any(segment.failed for segment in self.segments)
+
+    def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
+        """See one whole message; tell whether the client sees it."""
+        if kind == _PARAMETER_STATUS:
+            self.setting_changed = True
+        if self._closes_due and not self._in_prelude(kind):
+            return kind in _ASYNCHRONOUS
+        if self.done:
+            self.fatal = self.fatal or (kind == _ERROR and _FATAL in data[start:end])
+            return True  # what Postgres says of its own accord came in the same chunk
+        segment = self.segments[self.ended]
+        if segment.recorder is not None:
+            segment.recorder.message(kind, data, start, end)
+        passed = not self._muted
+        if kind == _READY:
+            self._segment_ended(segment, data[start + HEADER_BYTES])
+            return self.shows_ready
+        if kind in (_PARSE_COMPLETE, _CLOSE_COMPLETE):
+            return segment.acknowledged() and passed
+        if kind == _ERROR:
+            segment.failed = True
+            self.fatal = _FATAL in data[start:end]
+            return passed or self.fatal
+        if kind in _COPY_STARTS:
+            self.copying = True
+        return passed or kind in _ASYNCHRONOUS
+
+    def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:
+        """See a stretch of rows or COPY data."""
+        if self._closes_due:
+            return False
+        if self.done:
+            return True
+        recorder = self.segments[self.ended].recorder
+        if recorder is not None:
+            recorder.bulk(kind, data, start, end)
+        return not self._muted
+
+    def _segment_ended(self, segment: Segment, status: int) -> None:
+        self.status = status
+        self.ended += 1
+        self._muted = self._muted or segment.failed
+
+    def _in_prelude(self, kind: int) -> bool:
+        """Take a message of the prelude's answer; tell whether it belongs to the turn after all."""
+        if kind == _CLOSE_COMPLETE:
+            self._closes_due -= 1
+        elif kind == _ERROR:
+            self._closes_due = 0
+            self.prelude_failed = True
+            return True
+        return False
+
+
+class Question:
+    """A turn of the proxy's own, of which the client sees nothing.
+
+    Attributes:
+        done: The answer has come to its end.
+        status: The transaction status in its ReadyForQuery.
+        row: The answer's only value, if it has one; None when Postgres refused the question.
+        fatal: Postgres said why it ends the connection; that the client does see.
+    """
+
+    __slots__ = ("_pieces", "done", "fatal", "row", "status")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.fatal = False
+        self.done = False
+        self.status = 0
+        self.row: bytes | None = None
+
+    def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
+        """See one whole message; only what Postgres says of its own accord goes on to the client."""
+        if self.done:
+            return True
+        if kind == _READY:
+            self.done = True
+            self.status = data[start + HEADER_BYTES]
+            row = b"".join(self._pieces)
+            self.row = row[_SINGLE_VALUE_AT:] if len(row) > _SINGLE_VALUE_AT else None
+        if kind == _ERROR and _FATAL in data[start:end]:
+            self.fatal = True
+            return True
+        return kind in _ASYNCHRONOUS
+
+    def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:
+        """See a stretch of the answer's row."""
+        if kind == _DATA_ROW and not self.done:
+            self._pieces.append(data[start:end])
+        return False
+
+
+class Unasked:
+    """Sees what Postgres says of its own accord, between turns.
+
+    Attributes:
+        setting_changed: Postgres reported a changed setting.
+        fatal: Postgres said why it ends the connection.
+    """
+
+    __slots__ = ("fatal", "setting_changed")
+
+    def __init__(self) -> None:
+        self.fatal = False
+        self.setting_changed = False
+
+    def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
+        """See one whole message; the client sees it too."""
+        if kind == _PARAMETER_STATUS:
+            self.setting_changed = True
+        elif kind == _ERROR:
+            self.fatal = _FATAL in data[start:end]
+        return True
+
+    def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:
+        """See bytes that nobody asked for; the client sees them too."""
+        return True

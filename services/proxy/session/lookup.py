@@ -1,0 +1,242 @@
+"""One session's way into the cache: may it be served, where is the answer, who asks already, may it be kept?
+
+Consistency contract, section 9. Nothing here touches the wire; the session does.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from services.proxy.cache.entry import ALWAYS_LIVE, Answer, Entry, Reply
+from services.proxy.cache.flights import Flight
+from services.proxy.cache.freshness import boot_clock
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.reasons import Reason
+from services.proxy.session.own_writes import OwnWrites
+from services.proxy.session.planning import Effect, Plan
+from services.proxy.session.recorder import Recorder
+from services.proxy.session.state import SessionState
+from services.shared.position import Position
+
+_MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
+_MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
+
+# Reasons against a stored answer that do not speak against sharing a query under way: it runs after the session's own
+# writes, and now.
+_JOINABLE = ("", Reason.OWN_WRITE, Reason.NOT_FRESH)
+
+Answered = Callable[[Answer | None, str], None]
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Miss:
+    """A cacheable read on its way to Postgres, whose answer may be kept.
+
+    Attributes:
+        q0: Positions that this worker had applied before it was sent.
+        epoch: The bucket's epoch then.
+        flight: What others may join; None once it is not shared any more.
+    """
+
+    plan: Plan
+    q0: tuple[Position, ...]
+    epoch: str
+    recorder: Recorder
+    flight: Flight | None
+    end_flight: Callable[[Flight, Answer | None], None]
+
+    def stop_sharing(self) -> None:
+        """Let those who joined run for themselves."""
+        self.share(None)
+
+    def share(self, answer: Answer | None) -> None:
+        """Hand the answer to those who joined."""
+        if self.flight is not None:
+            flight, self.flight = self.flight, None
+            self.end_flight(flight, answer)
+
+
+class Lookup:
+    """The cache as one session sees it."""
+
+    def __init__(self, database: CachedDatabase, writes: OwnWrites) -> None:
+        self._database = database
+        self._writes = writes
+        self._task: asyncio.Task[None] | None = None
+        self._joined: tuple[Flight, Callable[[Answer | None], None]] | None = None
+
+    def note_read(self) -> None:
+        """A cacheable read came: the proxy's clock has to run."""
+        self._database.prober.note_read()
+
+    def catalog_refusal(self) -> str:
+        """Return why what the catalog says cannot be relied on; empty when it can."""
+        watch = self._database.catalog_watch
+        if not watch.current:
+            return Reason.CATALOG_UNKNOWN
+        return Reason.OWN_DDL if watch.completed < self._writes.catalog_reading else ""
+
+    def keep_refusal(self, plan: Plan, state: SessionState | None) -> str:
+        """Return why the answer to this read may not be kept; empty when it may, as far as can be told now."""
+        follower = self._database.follower
+        if not follower.epoch:
+            return follower.drop_reason
+        if state is None or not follower.matches(state.timeline, state.canary):
+            return Reason.OTHER_HISTORY
+        if plan.template is None or self._database.uncached_relation(plan.template.analysis.relations):
+            return Reason.NOT_FOLLOWED
+        return self.catalog_refusal()
+
+    def serve_refusal(self, plan: Plan, state: SessionState | None) -> str:
+        """Return why this read may not be served from the cache now; empty when it may, if an answer is there."""
+        refusal = self.keep_refusal(plan, state)
+        if refusal:
+            return refusal
+        freshness = self._database.freshness
+        relations = plan.template.analysis.relations if plan.template is not None else ()
+        if not self._writes.covered(relations, freshness.covered):
+            return Reason.OWN_WRITE
+        return "" if freshness.is_fresh() else Reason.NOT_FRESH
+
+    def from_l1(self, plan: Plan) -> Entry | None:
+        """Return the entry that this worker holds, and count the hit."""
+        entry = self._database.l1.get(plan.key)
+        if entry is None or not _suits(plan, entry.answer):
+            return None
+        entry.hits += 1
+        self._database.statistics.hits += 1
+        return entry
+
+    def would_hit(self, plan: Plan, state: SessionState | None) -> bool:
+        """Tell whether the read could be served from this worker's memory at once."""
+        return not self.serve_refusal(plan, state) and self._database.l1.get(plan.key) is not None
+
+    def ask(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
+        """Join a query that is under way, or ask Redis; `answered` is called later with an answer or a reason.
+
+        Args:
+            plan: The read.
+            state: The session's state.
+            answered: Called once, unless this returns False.
+            refusal: Why no stored answer may be served. A query that is under way may be joined all the same: it is
+            fresh.
+
+        Returns:
+            False when neither is worth it; `answered` is then never called.
+        """
+        if refusal in _JOINABLE and self._join(plan, answered):
+            return True
+        database = self._database
+        if refusal or not database.store.available or plan.template is None or not plan.template.l2.pays():
+            return False
+        self._task = asyncio.get_running_loop().create_task(self._ask_store(plan, state, answered))
+        return True
+
+    def remember(self, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
+        """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
+        if len(reply.payload) > _MAX_REPLY_BYTES or len(turn) > _MAX_TURN_BYTES:
+            return
+        if reply.entry is ALWAYS_LIVE:
+            self._database.block_replies.remember(context, turn, reply)
+        else:
+            self._database.l1.remember_reply(reply.entry, context, turn, reply)
+
+    def begin_miss(self, plan: Plan, state: SessionState | None) -> Miss | None:
+        """Note where this worker stands before a read is sent; None when its answer cannot be kept."""
+        database = self._database
+        refusal = self.keep_refusal(plan, state)
+        q0 = database.follower.fill_position()
+        if refusal or q0 is None:
+            database.statistics.refused[refusal or "before_first_watermark"] += 1
+            return None
+        flight = database.flights.start(plan.key, boot_clock())
+        recorder = Recorder(database.settings.capture_bytes)
+        return Miss(plan, q0, database.follower.epoch, recorder, flight, database.flights.end)
+
+    def end_miss(self, miss: Miss, *, failed: bool) -> None:
+        """The answer has come: keep it and share it, if it is whole."""
+        described = miss.plan.request is not None and miss.plan.request.described
+        answer = None if failed else miss.recorder.answer(described=described)
+        miss.share(answer)
+        if answer is None:
+            self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
+        else:
+            self._database.keep(miss.plan, answer, miss.q0, miss.epoch)
+
+    def writes_visible(self) -> Effect:
+        """Postgres is outside a block again: what the session wrote is visible now, and returned."""
+        database = self._database
+        done = self._writes.visible(database.freshness.next_number)
+        if done.writes is None or done.writes:
+            self._writes.last_acknowledged = database.flights.tick()
+            database.prober.ask()
+        if done.schema:
+            self._writes.catalog_reading = database.catalog_watch.ask()
+        return done
+
+    def stop_waiting(self) -> None:
+        """Stop waiting for Redis, or for another session's query."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._joined is not None:
+            flight, landed = self._joined
+            self._joined = None
+            flight.leave(landed)
+
+    def _join(self, plan: Plan, answered: Answered) -> bool:
+        database = self._database
+        sent_after = boot_clock() - database.freshness.span
+        flight = database.flights.joinable(plan.key, self._writes.last_acknowledged, sent_after)
+        if flight is None:
+            return False
+        loop = asyncio.get_running_loop()
+
+        def landed(answer: Answer | None) -> None:
+            self._joined = None
+            if answer is not None and not _suits(plan, answer):
+                answer = None
+            if answer is not None:
+                database.statistics.hits_joined += 1
+            loop.call_soon(answered, answer, Reason.FLIGHT_FAILED)
+
+        self._joined = (flight, landed)
+        flight.join(landed)
+        return True
+
+    async def _ask_store(self, plan: Plan, state: SessionState | None, answered: Answered) -> None:
+        try:
+            answer, refusal = await self._from_store(plan, state)
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: a session must not wait for ever
+            _log.error("an answer from redis could not be used", error=repr(error))
+            answer, refusal = None, Reason.NOT_CACHED
+        self._task = None
+        # Somebody may have sent the same query while Redis was asked.
+        if answer is not None or refusal or not self._join(plan, answered):
+            answered(answer, refusal or Reason.NOT_CACHED)
+
+    async def _from_store(self, plan: Plan, state: SessionState | None) -> tuple[Answer | None, str]:
+        """Return an answer, or a reason why what Redis has may not be served, or neither where it has nothing."""
+        database = self._database
+        found = await database.store.get(plan.key)
+        entry = database.adopt_stored(plan, found) if found is not None else None
+        if entry is None or not _suits(plan, entry.answer):
+            return None, ""
+        # The gate is looked at after the wait, and nothing is awaited between it and the write.
+        refusal = self.serve_refusal(plan, state)
+        if refusal:
+            return None, refusal
+        if plan.template is not None:
+            plan.template.l2.hits += 1
+        entry.hits += 1
+        database.statistics.hits_l2 += 1
+        return entry.answer, ""
+
+
+def _suits(plan: Plan, answer: Answer) -> bool:
+    """Tell whether an answer has all that the request asks for."""
+    return plan.request is not None and (not plan.request.described or bool(answer.description))

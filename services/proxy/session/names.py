@@ -1,0 +1,74 @@
+"""What each statement name means in a session, and which of them Postgres has seen.
+
+The meaning is an interned value: sessions that prepared the same statements under the same names share one `Names`, and
+with it the table of ready-made replies, in which the bytes of a Bind mean the same for all of them. Pure.
+"""
+
+from weakref import WeakValueDictionary
+
+from services.proxy.cache.entry import Reply
+from services.proxy.session.prepared import Prepared
+
+_MAX_NAMES = 1_000  # more would cost a millisecond for each further Parse; what is not known here is forwarded
+_MANY_CONTEXTS = 256  # from here on empty tables of other session states are let go
+
+
+class Names:
+    """An immutable meaning of statement names, with a ready-made reply table per session state.
+
+    Attributes:
+        replies: Session state key → exact turn bytes → reply. Turns that depend on the unnamed statement without
+            parsing it are never in it, since its meaning is not part of this value.
+    """
+
+    __slots__ = ("__weakref__", "_by_name", "_interned", "replies")
+
+    def __init__(
+        self,
+        by_name: dict[bytes, Prepared],
+        interned: "WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names]",
+    ) -> None:
+        self._by_name = by_name
+        self._interned = interned
+        self.replies: dict[bytes, dict[bytes, Reply]] = {}
+
+    def get(self, name: bytes) -> Prepared | None:
+        """Return what a name means."""
+        return self._by_name.get(name)
+
+    def having(self, name: bytes, prepared: Prepared) -> "Names":
+        """Return the names after this Parse; with too many of them, a further one is not known."""
+        if len(self._by_name) >= _MAX_NAMES:
+            return self.without(name)
+        return self._intern({**self._by_name, name: prepared})
+
+    def without(self, name: bytes) -> "Names":
+        """Return the names after this Close or DEALLOCATE."""
+        if name not in self._by_name:
+            return self
+        return self._intern({known: prepared for known, prepared in self._by_name.items() if known != name})
+
+    def context(self, state_key: bytes) -> dict[bytes, Reply]:
+        """Return the table of ready-made replies for a session state."""
+        found = self.replies.get(state_key)
+        if found is None:
+            if len(self.replies) >= _MANY_CONTEXTS:
+                self.replies = {key: replies for key, replies in self.replies.items() if replies}
+            found = self.replies[state_key] = {}
+        return found
+
+    def _intern(self, by_name: dict[bytes, Prepared]) -> "Names":
+        identity = frozenset(by_name.items())
+        found = self._interned.get(identity)
+        if found is None:
+            found = Names(by_name, self._interned)
+            self._interned[identity] = found
+        return found
+
+
+def no_names() -> Names:
+    """Make the empty meaning, the root of one cache's interned values; the caller keeps it."""
+    interned: WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names] = WeakValueDictionary()
+    root = Names({}, interned)
+    interned[frozenset()] = root
+    return root

@@ -1,0 +1,318 @@
+"""What to do with a turn, before any look at the cache: is it a read that may be cached, and what may it change?
+
+Every read that is not cached has a named reason, which metrics and `tidegate explain` show. Pure.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from services.proxy.reasons import Reason
+from services.proxy.session.entry_key import entry_key
+from services.proxy.session.follow_up import FollowUp
+from services.proxy.session.names import Names
+from services.proxy.session.portals import Portals
+from services.proxy.session.prepared import Prepared
+from services.proxy.session.requests import Request, bound_before, executed_texts
+from services.proxy.session.state import SessionState
+from services.proxy.session.templates import Template, Templates
+from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
+from services.proxy.sql.inputs import relative_time_input, relative_time_literal
+from services.proxy.sql.reasons import Reason as StatementReason
+from services.proxy.sql.verdict import NameSpace
+from services.shared.pgwire.frontend import FrontendMessage
+
+# Statements after which a statement name may mean something that no Parse message told.
+_RENAMES = re.compile(rb"\b(?:deallocate|discard|prepare|do|call)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a turn may change, by the union over its statements.
+
+    Attributes:
+        writes: Relations that it may write; None: any.
+        session: It may change the session's settings.
+        schema: It may change the catalog.
+        names: It may change what statement names mean.
+    """
+
+    writes: frozenset[int] | None
+    session: bool = False
+    schema: bool = False
+    names: bool = False
+
+    def union(self, other: "Effect") -> "Effect":
+        """Return what both together may change."""
+        writes = None if self.writes is None or other.writes is None else self.writes | other.writes
+        return Effect(writes, self.session or other.session, self.schema or other.schema, self.names or other.names)
+
+
+NO_EFFECT = Effect(frozenset())
+ANY_EFFECT = Effect(None, session=True, schema=True, names=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of one statement.
+
+    Attributes:
+        refusal: Why its answer is neither served from the cache nor kept; empty for a cacheable read.
+        effect: What it may change.
+        request: What it asks, if it has a cacheable form.
+        template: The analysis of its statement, for a cacheable read.
+        key: The entry's key, for a cacheable read.
+    """
+
+    refusal: str
+    effect: Effect
+    request: Request | None = None
+    template: Template | None = None
+    key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement of a turn that is taken apart: a proven read, or the beginning or the end of a block.
+
+    Attributes:
+        request: What it asks.
+        message_count: How many messages it has, from where the step before it ends.
+        plan: Of a read; None for the others.
+        block: What it does to a block; None for a read.
+    """
+
+    request: Request
+    message_count: int
+    plan: Plan | None = None
+    block: BlockStatement | None = None
+
+
+class Phase(Enum):
+    """Where a session is with respect to a block, before a turn."""
+
+    OUTSIDE = "outside"
+    HELD = "held"  # in a block whose BEGIN Postgres has not seen
+    FAILED = "failed"  # the same, and a read in it has failed
+    UPSTREAM = "upstream"  # in a block of Postgres's
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """What is known of a turn.
+
+    Attributes:
+        steps: What it does, when all of it may be done here or as reads of their own; empty: it is forwarded whole.
+        refusal: Why it is forwarded whole.
+        effect: What it may change.
+        runs_nothing: It prepares, describes or closes, or its statement is empty: it need not be in a block.
+    """
+
+    steps: tuple[Step, ...] = ()
+    refusal: str = ""
+    effect: Effect = NO_EFFECT
+    runs_nothing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a turn meets.
+
+    Attributes:
+        names: What statement names mean in the session.
+        unnamed: What the unnamed statement means before the turn.
+        portals: What the portals of earlier turns run.
+        state: The session's state; None while it is not known.
+        last_state: What it was when it was known last.
+        templates: Analyses.
+        phase: Where the session is with respect to a block.
+        may_hold: Whether a BEGIN may be held back now.
+    """
+
+    names: Names
+    unnamed: Prepared | None
+    portals: Portals
+    state: SessionState | None
+    last_state: SessionState | None
+    templates: Templates
+    phase: Phase = Phase.OUTSIDE
+    may_hold: bool = True
+
+    @property
+    def name_space(self) -> NameSpace:
+        """Where names are looked up.
+
+        Without a state they cannot be resolved: then it is empty, and every relation unknown in it.
+        """
+        return NameSpace(self.state.schemas, "UTF8") if self.state is not None else NameSpace((), "UTF8")
+
+    @property
+    def likely_name_space(self) -> NameSpace:
+        """Where names are looked up if nothing has changed since the state was known."""
+        state = self.state or self.last_state
+        return NameSpace(state.schemas, "UTF8") if state is not None else self.name_space
+
+
+def plan_turn(
+    messages: list[FrontendMessage] | None, requests: list[tuple[Request, int]] | None, setting: Setting
+) -> TurnPlan:
+    """Plan one turn.
+
+    Args:
+        messages: Its messages; None when they could not be read.
+        requests: What it asks, statement by statement, when all of it is of a form that a cache can answer.
+        setting: What it meets.
+    """
+    if messages is None:
+        return TurnPlan(refusal=Reason.UNREADABLE, effect=ANY_EFFECT)
+    if requests is None or setting.phase is Phase.UPSTREAM:
+        plan = _plan_whole(messages, setting)
+        return replace(plan, refusal=Reason.IN_TRANSACTION) if setting.phase is Phase.UPSTREAM else plan
+    steps: list[Step] = []
+    phase = setting.phase
+    for request, message_count in requests:
+        step, refusal, effect = _plan_step(request, message_count, setting, phase)
+        if step is None:
+            if len(requests) > 1:
+                effect = _plan_whole(messages, setting).effect
+            empty = len(requests) == 1 and refusal == StatementReason.EMPTY
+            return TurnPlan(refusal=refusal, effect=effect, runs_nothing=empty)
+        if step.block is not None:
+            phase = Phase.HELD if step.block.step is BlockStep.BEGIN else Phase.OUTSIDE
+        steps.append(step)
+    return TurnPlan(tuple(steps))
+
+
+def _plan_step(request: Request, message_count: int, setting: Setting, phase: Phase) -> tuple[Step | None, str, Effect]:
+    """Plan one statement; without a step there is a refusal."""
+    prepared = request.prepared_before
+    if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
+        return None, Reason.PREPARED_BEFORE, _unknown_effect([prepared])
+    template = setting.templates.find(request.text, setting.name_space)
+    block = None if _has_parameters(request) else _held_step(template, setting, phase)
+    if block is not None:
+        return Step(request, message_count, block=block), "", NO_EFFECT
+    plan = _plan_read(request, template, _effect(template, request.text), setting.state)
+    if not plan.refusal and phase is Phase.FAILED:
+        return None, Reason.IN_TRANSACTION, plan.effect
+    return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
+
+
+def _has_parameters(request: Request) -> bool:
+    """Tell whether a request brings parameters: with a statement that has none, that is an error of Postgres's."""
+    return bool(request.values or request.parameter_types) or len(request.parameter_formats) > 1
+
+
+def _held_step(template: Template | None, setting: Setting, phase: Phase) -> BlockStatement | None:
+    """Return what the statement does to a block, when the proxy may answer it itself."""
+    state = setting.state
+    if template is None:
+        return None
+    block = block_statement(template.lexed)
+    if block is None:
+        return None
+    if block.step is BlockStep.BEGIN:
+        may = phase is Phase.OUTSIDE and setting.may_hold and state is not None and not state.refusal
+    else:
+        may = phase in (Phase.HELD, Phase.FAILED)
+    return block if may else None
+
+
+def summary(steps: Sequence[Step], block: object | None) -> tuple[bool, FollowUp | None]:
+    """Sum up a turn that was answered from the cache, for when the same bytes come again.
+
+    Args:
+        steps: What it did.
+        block: The block that is held back after it, if there is one.
+
+    Returns:
+        Whether a block was held back before it; and what it left behind, None when that is nothing.
+    """
+    blocks = [step for step in steps if step.block is not None]
+    begun = [step for step in blocks if step.block is not None and step.block.step is BlockStep.BEGIN]
+    held_before = blocks[0] not in begun if blocks else block is not None
+    last = steps[-1].request if block is not None and steps[-1].plan is not None else None
+    setters = [step.request for step in steps if step.request.sets_unnamed]
+    follow_up = FollowUp(
+        sets_unnamed=bool(setters),
+        unnamed=setters[-1].unnamed if setters else None,
+        begins=begun[-1].request.text if begun and block is not None else b"",
+        ends=held_before and bool(blocks),
+        reads=last is not None,
+        portal=None if last is None or last.simple else last,
+    )
+    return held_before, None if follow_up == FollowUp() else follow_up
+
+
+def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
+    """Plan a turn that is forwarded as it is: only what it may change is of interest."""
+    texts = executed_texts(messages, setting.names, setting.unnamed, setting.portals)
+    if texts is None:
+        return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT)
+    before = bound_before(messages, setting.names, setting.unnamed)
+    name_space = setting.likely_name_space
+    otherwise = [prepared for prepared in before if _means_otherwise(prepared, setting.templates, name_space)]
+    if otherwise:
+        return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=_unknown_effect(otherwise))
+    effect = NO_EFFECT
+    for text in texts:
+        effect = effect.union(_effect_of_text(text, setting))
+    refusal = Reason.PROTOCOL_FORM if texts else Reason.NO_STATEMENT
+    return TurnPlan(refusal=refusal, effect=effect, runs_nothing=not texts)
+
+
+def _plan_read(request: Request, template: Template | None, effect: Effect, state: SessionState | None) -> Plan:
+    if template is None:
+        return Plan(Reason.NOT_ANALYSED, effect)
+    if not template.analysis.cacheable:
+        return Plan(str(template.analysis.reason), effect)
+    if state is None:
+        return Plan(Reason.STATE_UNKNOWN, effect)
+    if state.refusal:
+        return Plan(state.refusal, effect)
+    if _speaks_of_now(request, template):
+        return Plan("relative_time_input", effect)
+    key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key)
+    return Plan("", effect, request, template, key)
+
+
+def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameSpace) -> bool:
+    """Tell whether a statement was prepared when its names meant other relations than now, or it is not known.
+
+    Postgres resolves names once: a table that appears earlier on the search path later on changes nothing for a
+    statement that is prepared already.
+    """
+    template = templates.find(prepared.text, name_space)
+    return template is None or prepared.meaning != template.analysis.names
+
+
+def _unknown_effect(statements: list[Prepared]) -> Effect:
+    """Return what statements may do whose names mean nobody knows what: anything but to rename statements."""
+    return replace(ANY_EFFECT, names=any(_RENAMES.search(prepared.text) is not None for prepared in statements))
+
+
+def _effect_of_text(text: bytes, setting: Setting) -> Effect:
+    """Return what a statement may do, also while the session's state is not known.
+
+    That is so inside a block, behind a write whose triggers may have changed a setting. Names may then mean other
+    relations than before, so it may write any; but it takes no DDL for granted, which would keep the session from the
+    cache until the catalog has been read again.
+    """
+    effect = _effect(setting.templates.find(text, setting.likely_name_space), text)
+    if setting.state is not None or setting.last_state is None:
+        return effect
+    return replace(effect, writes=None, session=True)
+
+
+def _effect(template: Template | None, text: bytes) -> Effect:
+    if template is None:
+        return ANY_EFFECT
+    effect = template.analysis.effect
+    names = effect.changes_session and _RENAMES.search(text) is not None
+    return Effect(effect.writes, effect.changes_session, effect.changes_schema, names)
+
+
+def _speaks_of_now(request: Request, template: Template) -> bool:
+    values = (value for value in request.values if value is not None)
+    return relative_time_literal(template.lexed) or any(relative_time_input(value) for value in values)

@@ -1,0 +1,289 @@
+"""One client's session: the shell that moves bytes between the client, the cache and Postgres.
+
+Bytes that were answered from the cache before, in the same session state, find a ready-made reply and are done (the hot
+path: one look-up, one comparison of clocks, one write). Everything else is cut into turns, which `turn_runner` carries
+out one after the other.
+"""
+
+import asyncio
+from time import CLOCK_BOOTTIME, clock_gettime
+
+from services.proxy.cache.entry import Reply
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.exchange import Unasked
+from services.proxy.session.relay import BackendRelay
+from services.proxy.session.turn_runner import Stage, TurnRunner
+from services.proxy.session.turns import Part, PartKind, TurnAssembler
+from services.proxy.upstream.connection import UpstreamConnection
+from services.proxy.worker.draining import SHUTDOWN_MESSAGE
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.errors import ProtocolViolation
+from services.shared.pgwire.frontend import TERMINATE
+from services.shared.pgwire.notice import error_response
+from services.shared.pgwire.sqlstate import Sqlstate
+
+_MAX_BUFFERED_BYTES = 1024 * 1024  # of turns that a client sent ahead; beyond it the client is not read
+_MAX_COLLECTED_BYTES = 64 * 1024  # of what one event has for the client; beyond it it is written at once
+
+_NO_REPLIES: dict[bytes, Reply] = {}
+
+
+class Session(asyncio.Protocol):
+    """A session after its start-up: the protocol of the client's connection.
+
+    There may be thousands, most of them idle, so it has slots: a dictionary of as many attributes takes 1.3 KB more.
+
+    Attributes:
+        client_full: The client reads slower than it is written to.
+    """
+
+    # fmt: off
+    __slots__ = (
+        "_assembler", "_cached", "_client", "_collected", "_collected_bytes", "_conversation",
+        "_database", "_draining", "_freshness", "_reading", "_relay", "_replies", "_rested", "_statistics",
+        "_told_why", "_turns", "_unasked", "_upstream", "_upstream_full", "_writes", "client_full",
+    )
+    # fmt: on
+
+    def __init__(
+        self,
+        database: CachedDatabase,
+        client: asyncio.Transport,
+        upstream: UpstreamConnection,
+        relay: BackendRelay,
+        refusal: str,
+    ) -> None:
+        """Take over a client that Postgres has let in.
+
+        Args:
+            database: The cache.
+            client: The client's connection.
+            upstream: The session's connection to Postgres.
+            relay: What cuts that connection's bytes; it may hold the beginning of a message.
+            refusal: Why nothing of this session is cached; empty when it may be.
+        """
+        self._database = database
+        self._client = client
+        self._upstream = upstream
+        self._cached = not refusal
+        self._freshness = database.freshness
+        self._statistics = database.statistics
+        self._relay = relay
+        self._assembler = TurnAssembler()
+        self._turns = TurnRunner(database, self, refusal)
+        self._conversation = self._turns.conversation
+        self._writes = self._conversation.writes
+        self._unasked = Unasked()
+        self._replies = _NO_REPLIES
+        self._collected: list[bytes] = []  # for the client, of the event that is being handled
+        self._collected_bytes = 0
+        self._told_why = False  # Postgres said why it ends the connection
+        self.client_full = False
+        self._upstream_full = False
+        self._reading = True
+        self._draining = False
+        self._rested = False  # nothing was under way since the idle time-out looked last
+
+    def greet(self, ready: bytes) -> None:
+        """Begin: learn the session's state, then let the client see its first ReadyForQuery."""
+        if self._cached:
+            self._turns.learn_state(lambda: self.to_client(ready))
+        else:
+            self._client.write(ready)
+
+    # -- the client's side
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the client. Called by the loop; the hot path."""
+        reply = self._replies.get(data)
+        if (
+            reply is not None
+            and reply.entry.live
+            and clock_gettime(CLOCK_BOOTTIME) < self._freshness.deadline
+            and self._writes.tokens is None
+        ):
+            self._client.write(reply.payload)
+            reply.entry.hits += 1
+            self._statistics.hits += reply.reads
+            if reply.follow_up is not None:
+                self._conversation.follow(reply.follow_up)
+                if reply.follow_up.changes_block:
+                    self._arm()
+            return
+        self._assembler.feed(data)
+        self.go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: nothing of this session goes on. Called by the loop."""
+        self._close()
+        self._database.sessions.discard(self)
+        self._statistics.sessions -= 1
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write: stop reading both sides. Called by the loop."""
+        self.client_full = True
+        self._upstream.pause_reading()
+        self._turns.stop_sharing()
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        """The client has caught up. Called by the loop."""
+        self.client_full = False
+        self._upstream.resume_reading()
+        self._turns.client_reads()
+        self.go_on()
+
+    def end(self, sqlstate: Sqlstate, message: str) -> None:
+        """End the session with an error that the client sees, unless it would take it for a part of a message."""
+        if self._turns.stage is not Stage.CLOSED:
+            if not self._relay.inside_message:
+                self.to_client(error_response("FATAL", sqlstate, message).encode())
+            self._close()
+
+    # -- from elsewhere in the proxy: see `OpenSession`
+
+    def interrupt(self) -> bool:
+        """Cancel what waits in the proxy; False when nothing does, so that it is for Postgres to cancel."""
+        return self._turns.interrupt()
+
+    def drain(self) -> None:
+        """End the session as soon as no turn and no transaction block is under way; at once, if none is."""
+        self._draining = True
+        self.go_on()
+
+    def rested(self) -> bool:
+        """Tell whether the session was idle ever since the last call; its next bytes take the slow path once."""
+        rested, self._rested = self._rested, self._between_turns
+        self._replies = _NO_REPLIES
+        return rested and self._rested
+
+    # -- Postgres's side
+
+    def upstream_received(self, data: bytes) -> None:
+        """Take bytes from Postgres."""
+        sink = self._turns.sink or self._unasked
+        try:
+            passed = self._relay.feed(data, sink)
+        except ProtocolViolation as violation:
+            self.end(Sqlstate.CONNECTION_FAILURE, f"tidegate: Postgres broke the protocol: {violation.message}")
+            return
+        if passed:
+            self.to_client(passed)
+        self._told_why |= sink.fatal
+        if self._unasked.setting_changed:
+            self._unasked.setting_changed = False
+            self.forget_state()
+        self._turns.answered()
+        self._write_collected()
+
+    def upstream_lost(self, error: Exception | None) -> None:
+        """Postgres ended the connection; when it did not say why, the proxy does."""
+        if self._told_why:
+            self._close()
+        else:
+            self.end(Sqlstate.CONNECTION_FAILURE, "tidegate: the connection to Postgres was lost")
+
+    def upstream_full(self, *, full: bool) -> None:
+        """Postgres reads slower than the client writes, or has caught up."""
+        self._upstream_full = full
+        self._regulate()
+
+    def forget_state(self) -> None:
+        """Ask Postgres for the session's state before the next decision."""
+        self._conversation.keeper.forget()
+        self._replies = _NO_REPLIES
+
+    # -- what the turns ask for
+
+    def to_client(self, data: bytes) -> None:
+        """Send to the client, at the latest when the event that is handled now is over."""
+        self._collected.append(data)
+        self._collected_bytes += len(data)
+        if self._collected_bytes > _MAX_COLLECTED_BYTES:
+            self._write_collected()
+
+    def to_postgres(self, data: bytes) -> None:
+        """Send to Postgres."""
+        self._upstream.write(data)
+
+    def go_on(self) -> None:
+        """Handle what the client has sent, as far as it can be handled now.
+
+        No turn is begun while the client does not read: a client that asks ahead would pile up its answers here.
+        """
+        self._rested = False
+        turns = self._turns
+        try:
+            while turns.goes_on_upstream or (turns.stage is Stage.IDLE and not self.client_full):
+                if self._draining and self._between_turns:
+                    self.end(Sqlstate.ADMIN_SHUTDOWN, SHUTDOWN_MESSAGE)
+                    break
+                part = self._assembler.next_part(within_turn=turns.goes_on_upstream, copying=turns.copying)
+                if part is None:
+                    break
+                self._handle(part)
+        except ProtocolViolation as violation:
+            self.end(violation.sqlstate, violation.message)
+        self._write_collected()
+        self._arm()
+        self._regulate()
+
+    def _handle(self, part: Part) -> None:
+        if part.kind is PartKind.TERMINATE:
+            self._upstream.write(part.raw)
+            self._close()
+        elif part.kind is PartKind.COPY:
+            self._upstream.write(part.raw)
+        elif self._turns.goes_on_upstream:
+            self._turns.go_on(part)
+        else:
+            self._turns.begin(part)
+
+    # -- flow
+
+    @property
+    def _between_turns(self) -> bool:
+        """Whether no turn is under way, and the client is in no transaction block."""
+        turns = self._turns
+        idle = turns.stage is Stage.IDLE and not turns.inside_turn
+        return idle and self._conversation.shown_status is TransactionStatus.IDLE
+
+    def _write_collected(self) -> None:
+        """Write what has come together for the client."""
+        if self._collected:
+            data = self._collected[0] if len(self._collected) == 1 else b"".join(self._collected)
+            self._collected.clear()
+            self._collected_bytes = 0
+            self._client.write(data)
+
+    def _arm(self) -> None:
+        """Let the hot path answer, while nothing is under way and everything that a reply rests on is known."""
+        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns
+        replies = self._conversation.ready_made() if idle and not self._draining else None
+        self._replies = _NO_REPLIES if replies is None else replies
+
+    def _regulate(self) -> None:
+        """Read from the client only while what it sends can go somewhere."""
+        stage = self._turns.stage
+        if stage is Stage.CLOSED:
+            return
+        ahead = stage is not Stage.IDLE and self._assembler.buffered > _MAX_BUFFERED_BYTES
+        reading = not (self.client_full or self._upstream_full or ahead)
+        if reading != self._reading:
+            self._reading = reading
+            if reading:
+                self._client.resume_reading()
+            else:
+                self._client.pause_reading()
+
+    def _close(self) -> None:
+        if self._turns.stage is Stage.CLOSED:
+            return
+        idle = self._turns.stage is Stage.IDLE
+        self._turns.close()
+        self._replies = _NO_REPLIES
+        self._write_collected()
+        if idle:
+            self._upstream.write(TERMINATE)
+        self._upstream.close()
+        self._client.close()

@@ -1,0 +1,60 @@
+"""What one session knows of its own state, and when Postgres has to be asked for it (again)."""
+
+from time import CLOCK_BOOTTIME, clock_gettime
+
+import structlog
+
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.exchange import Question
+from services.proxy.session.state import SessionState, state_request
+
+_RETRY_SECONDS = 5.0  # how long a session goes without asking again when its state could not be had
+
+_log = structlog.get_logger()
+
+
+class StateKeeper:
+    """The state of one session.
+
+    Attributes:
+        state: As Postgres said it last; None while it is not known.
+        last: What it was when it was known last.
+    """
+
+    __slots__ = ("_database", "_epoch", "_retry_at", "last", "state")
+
+    def __init__(self, database: CachedDatabase) -> None:
+        self._database = database
+        self.state: SessionState | None = None
+        self.last: SessionState | None = None
+        self._epoch = ""  # the bucket epoch that was followed when the state was read
+        self._retry_at = 0.0
+
+    def wanted(self) -> bool:
+        """Tell whether the state has to be asked for before a turn is decided.
+
+        It is unknown, or it shows another history than the one that has been followed since: a session that was there
+        before a new epoch has an old canary in its state.
+        """
+        if self.state is not None and self._epoch == self._database.follower.epoch:
+            return False
+        return clock_gettime(CLOCK_BOOTTIME) > self._retry_at
+
+    def question(self) -> bytes:
+        """Return the turn that asks Postgres."""
+        return state_request(self._database.settings.name)
+
+    def learn(self, question: Question) -> None:
+        """Take Postgres's answer."""
+        self._epoch = self._database.follower.epoch
+        try:
+            self.state = self._database.states.read(question.row) if question.row is not None else None
+        except ValueError as error:
+            _log.warning("the session's state could not be read", error=str(error))
+        self.last = self.state or self.last
+        if self.state is None:
+            self._retry_at = clock_gettime(CLOCK_BOOTTIME) + _RETRY_SECONDS
+
+    def forget(self) -> None:
+        """The state may have changed."""
+        self.state = None

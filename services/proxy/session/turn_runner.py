@@ -1,0 +1,383 @@
+"""Brings one session's turns to their ends, one after the other: decides each when the one before it is answered.
+
+A turn of proven reads is taken apart (`read_run`). Every other turn goes upstream whole and verbatim, and in front of
+it what Postgres does not know yet: a BEGIN that was held back, an unnamed statement that the cache has answered.
+
+A client may ask for answers before the end of its turn (Flush). The parts that it cuts its turn into so are decided one
+by one: what prepares statements goes upstream by itself, reads are taken apart. From the first part that is neither on,
+the rest of the turn goes upstream as one; nothing of what was before it is missed there.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.block import Prelude, failed_block, prelude, uses_unnamed_portal
+from services.proxy.session.conversation import OUTSIDE_BLOCK, Conversation
+from services.proxy.session.exchange import Exchange, Question, Segment
+from services.proxy.session.follow_up import Portal
+from services.proxy.session.planning import NO_EFFECT, Effect, TurnPlan
+from services.proxy.session.read_run import ReadRun
+from services.proxy.session.requests import decode_part
+from services.proxy.session.turns import Part
+from services.shared.pgwire.backend import READY_FOR_QUERY
+from services.shared.pgwire.codes import FrontendCode, TransactionStatus
+from services.shared.pgwire.frontend import FLUSH, SYNC, Flush, FrontendMessage, Sync
+from services.shared.pgwire.sqlstate import Sqlstate
+
+_FAILED_BLOCK = int(TransactionStatus.FAILED)
+_NO_BLOCK = "tidegate: the transaction block could not be begun in Postgres"
+_NO_SYNC_FOLLOWS = frozenset((int(FrontendCode.QUERY), int(FrontendCode.FUNCTION_CALL)))
+
+
+class Stage(Enum):
+    """Where a session's turn is."""
+
+    IDLE = auto()  # every turn is answered
+    ASKING_POSTGRES = auto()  # a question of the proxy's own, which has to be answered before the turn is decided
+    ASKING_CACHE = auto()  # waiting for Redis, or for another session's query
+    CLIENT_FULL = auto()  # waiting for the client to read
+    FORWARDED = auto()  # waiting for Postgres
+    CLOSED = auto()
+
+
+class Wire(Protocol):
+    """The two connections, as turns use them."""
+
+    @property
+    def client_full(self) -> bool:
+        """Whether the client reads slower than it is written to."""
+
+    def to_client(self, data: bytes) -> None:
+        """Send to the client, at the latest when the event that is handled now is over."""
+
+    def to_postgres(self, data: bytes) -> None:
+        """Send to Postgres."""
+
+    def go_on(self) -> None:
+        """A wait is over: handle what has come from the client meanwhile."""
+
+    def end(self, sqlstate: Sqlstate, message: str) -> None:
+        """End the session with an error that the client sees."""
+
+
+class TurnRunner:
+    """One session's turns.
+
+    Attributes:
+        stage: Where the turn is.
+        conversation: What holds in the session.
+        inside_turn: Parts of a turn have been answered, and its end has not come.
+        sink: What sees the bytes that Postgres sends for the turn; None between turns.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_effect",
+        "_exchange",
+        "_portal",
+        "_refusal",
+        "_run",
+        "_skipping",
+        "_statistics",
+        "_sync_follows",
+        "_wire",
+        "conversation",
+        "inside_turn",
+        "sink",
+        "stage",
+    )
+
+    def __init__(self, database: CachedDatabase, wire: Wire, refusal: str) -> None:
+        """Begin outside of a block.
+
+        Args:
+            database: The cache.
+            wire: The connections.
+            refusal: Why nothing of this session is cached; empty when it may be.
+        """
+        self._wire = wire
+        self._refusal = refusal
+        self._statistics = database.statistics
+        self._asked: Callable[[Question], None] | None = None
+        self._exchange: Exchange | None = None
+        self._run: ReadRun | None = None
+        self._effect = NO_EFFECT
+        self._sync_follows = True  # behind what was forwarded
+        self._skipping = False  # a part of the turn failed: the rest is skipped to the Sync
+        self._portal: Portal | None = None  # what the unnamed portal holds inside of a turn
+        self.inside_turn = False
+        self.stage = Stage.IDLE
+        self.conversation = Conversation(database)
+        self.sink: Exchange | Question | None = None
+
+    @property
+    def goes_on_upstream(self) -> bool:
+        """Whether a turn is on its way to Postgres as a whole, so that what comes of it is passed on at once."""
+        return self.stage is Stage.FORWARDED and self._run is None and not self.inside_turn
+
+    @property
+    def copying(self) -> bool:
+        """Whether Postgres asked for COPY data."""
+        return self._exchange is not None and self._exchange.copying
+
+    # -- events
+
+    def learn_state(self, then: Callable[[], None]) -> None:
+        """Ask for the session's state before its first turn."""
+
+        def answered(question: Question) -> None:
+            self.conversation.learn_state(question)
+            then()
+            self._wire.go_on()
+
+        self._ask(self.conversation.keeper.question(), answered)
+
+    def begin(self, part: Part) -> None:
+        """Take a part of a turn; all that was before it has been answered."""
+        if self._skipping:
+            self._skip(part)
+        elif self._refusal:
+            self._statistics.forwarded[self._refusal] += 1
+            self._forward(part, None, NO_EFFECT)
+        elif self.conversation.wants_state(part):
+            self._decide_after(part, self.conversation.keeper.question(), self.conversation.learn_state)
+        else:
+            self._decide(part)
+
+    def go_on(self, part: Part) -> None:
+        """Take a further part of the turn that is on its way to Postgres."""
+        messages, plan = self.conversation.plan_further(part)
+        self._forward(part, messages, plan.effect)
+
+    def answered(self) -> None:
+        """Look at what Postgres has sent, after each chunk."""
+        sink = self.sink
+        if isinstance(sink, Question):
+            if sink.done:
+                self._question_answered(sink)
+        elif sink is not None:
+            if sink.prelude_failed and not self._sync_follows:
+                self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)  # Postgres skips to a Sync that will not come
+            elif sink.done:
+                self._exchange_done(sink)
+            elif sink.copying:
+                self._wire.go_on()  # what the client has sent ahead may belong to the COPY
+
+    def interrupt(self) -> bool:
+        """The client cancels what it waits for. False when that is not here: what Postgres runs, Postgres cancels."""
+        if self.stage is not Stage.ASKING_CACHE or self._run is None:
+            return False
+        self._statistics.interrupted += 1
+        self._run.interrupt()
+        self._wire.go_on()
+        return True
+
+    def client_reads(self) -> None:
+        """The client has caught up."""
+        if self.stage is Stage.CLIENT_FULL and self._run is not None:
+            self.stage = Stage.IDLE
+            self._run.go_on()
+
+    def stop_sharing(self) -> None:
+        """The client reads slowly: those who joined its queries must not wait for it."""
+        if self._run is not None:
+            self._run.stop_sharing()
+
+    def close(self) -> None:
+        """Nothing of this session goes on."""
+        self.stage = Stage.CLOSED
+        if self._run is not None:
+            self._run.abandon()
+
+    # -- a turn that is taken apart
+
+    def to_client(self, data: bytes) -> bool:
+        """Send to the client; tell whether it reads as fast as we write."""
+        self._wire.to_client(data)
+        return not self._wire.client_full
+
+    def send(self, raw: bytes, exchange: Exchange) -> None:
+        """Send to Postgres what has this answer."""
+        self._exchange = self.sink = exchange
+        self.stage = Stage.FORWARDED
+        self._wire.to_postgres(raw)
+
+    def wait(self) -> None:
+        """The cache is asked: the turn goes on later."""
+        self.stage = Stage.ASKING_CACHE
+
+    def wait_for_client(self) -> None:
+        """The client reads slowly: the turn goes on later."""
+        self.stage = Stage.CLIENT_FULL
+
+    def resume(self) -> None:
+        """A wait for the cache is over, and what came of it is done."""
+        self._wire.go_on()
+
+    def finish(self, *, whole: bool, failed: bool, portal: Portal | None) -> None:
+        """A turn, or a part of one, is answered.
+
+        Args:
+            whole: To its end.
+            failed: The rest of it is skipped.
+            portal: What the unnamed portal holds now, if the turn goes on.
+        """
+        self._run = None
+        self.stage = Stage.IDLE
+        self.inside_turn = not whole
+        self._skipping = failed and not whole
+        self._portal = None if whole else portal
+        if self._portal is not None:
+            self.conversation.portals.answered_here(self._portal.text)
+
+    def _skip(self, part: Part) -> None:
+        """Drop what Postgres would skip: all up to a Sync."""
+        if part.messages and part.messages[-1][0] == FrontendCode.SYNC:
+            self.finish(whole=True, failed=False, portal=None)
+            self._wire.to_client(READY_FOR_QUERY[self.conversation.shown_status])
+
+    # -- a turn that is forwarded whole
+
+    def _decide(self, part: Part) -> None:
+        messages = decode_part(part)
+        outside = self.conversation.status == OUTSIDE_BLOCK
+        if messages == [Flush()] and outside:
+            self.inside_turn = True  # all there is has been sent
+            return
+        if messages == [Sync()] and self.inside_turn:
+            self.finish(whole=True, failed=False, portal=None)
+            self._wire.to_client(READY_FOR_QUERY[self.conversation.shown_status])
+            return
+        plan = self.conversation.plan(part, messages, inside_turn=self.inside_turn)
+        if plan.steps and messages is not None:
+            self._run = ReadRun(self, self.conversation, part, messages, plan.steps)
+            self._run.go_on()
+        else:
+            self._forward_whole(part, messages, plan)
+
+    def _forward_whole(self, part: Part, messages: list[FrontendMessage] | None, plan: TurnPlan) -> None:
+        """Hand the first part of a turn to Postgres, and in front of it what is held back."""
+        conversation = self.conversation
+        block = conversation.block
+        if block is not None and block.failed:
+            self._decide_after(part, failed_block(block), self._block_has_failed)
+            return
+        self._statistics.forwarded[plan.refusal] += 1
+        uses_portal = uses_unnamed_portal(messages or ())
+        alone = plan.runs_nothing and (part.last or self._flushes(part)) and not uses_portal
+        first: Prelude | None = None
+        if block is not None and not alone:
+            first = prelude(block, messages or ())
+            self._statistics.blocks_sent += 1
+            conversation.block = None
+        elif uses_portal and self._portal is not None:
+            first = Prelude(*self._portal.rebuild_portal())
+        if alone and not part.last:
+            self._forward_by_itself(part, messages or [])
+        else:
+            self._forward(part, messages, plan.effect, first)
+
+    def _flushes(self, part: Part) -> bool:
+        """Tell whether a part ends with a Flush outside of a block, where a Sync in its place makes no difference."""
+        ends_so = bool(part.messages) and part.messages[-1][0] == FrontendCode.FLUSH
+        return ends_so and self.conversation.status == OUTSIDE_BLOCK
+
+    def _forward_by_itself(self, part: Part, messages: list[FrontendMessage]) -> None:
+        """Hand a part that only prepares to Postgres, as a turn of its own: a Sync in place of its Flush."""
+        statements = self.conversation.statements
+        catch_up, acks = statements.catch_up(messages)
+        acks.extend(statements.expected(messages, self.conversation.meaning))
+        self.inside_turn = True
+        self.send(catch_up + part.raw[: -len(FLUSH)] + SYNC, Exchange([Segment(acks)], shows_ready=False))
+
+    def _block_has_failed(self, question: Question) -> None:
+        """Postgres is in the failed block that the client is in."""
+        self._statistics.blocks_sent += 1
+        self.conversation.block = None
+        self.conversation.status = question.status
+        if question.status != _FAILED_BLOCK:
+            self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)
+
+    def _forward(
+        self, part: Part, messages: list[FrontendMessage] | None, effect: Effect, first: Prelude | None = None
+    ) -> None:
+        """Hand a turn, or a further part of one, to Postgres verbatim."""
+        conversation = self.conversation
+        statements = conversation.statements
+        conversation.portals.forward(messages or (), statements.names, statements.unnamed)
+        catch_up, acks = statements.catch_up(messages or ())
+        acks.extend(statements.expected(messages or (), conversation.meaning))
+        conversation.writes.begin(effect)
+        if effect.session:
+            conversation.keeper.forget()
+        raw = catch_up + part.raw if catch_up else part.raw
+        if self._exchange is not None:
+            self._exchange.segments[0].expect(acks)
+            self._effect = self._effect.union(effect)
+            self._wire.to_postgres(raw)
+            return
+        self._effect = effect
+        self.inside_turn = False  # from here on the turn is Postgres's
+        self._portal = None
+        self._sync_follows = part.raw[0] not in _NO_SYNC_FOLLOWS
+        shows_ready = conversation.block is None
+        if first is None:
+            self.send(raw, Exchange([Segment(acks)], shows_ready=shows_ready))
+        else:
+            self.send(first.raw + raw, Exchange([Segment(acks)], closes=first.closes))
+
+    def _exchange_done(self, exchange: Exchange) -> None:
+        """Postgres has answered: learn from it, and go on."""
+        conversation = self.conversation
+        self._exchange = self.sink = None
+        conversation.statements.settle_segments(exchange.segments)
+        if self._effect.names:
+            conversation.statements.forget()
+        if exchange.setting_changed:
+            conversation.keeper.forget()
+        self._effect = NO_EFFECT
+        conversation.status = exchange.status
+        if exchange.status == OUTSIDE_BLOCK:
+            conversation.portals.end_block()
+            if conversation.lookup.writes_visible().session:
+                conversation.keeper.forget()  # what was set in the block may be undone
+        block = conversation.block
+        if exchange.failed and block is not None:
+            block.failed = True
+        if self._run is not None:
+            self._run.answered_upstream(exchange)
+        elif self.inside_turn:
+            self.finish(whole=False, failed=exchange.failed, portal=None)
+        else:
+            if block is not None:
+                self._wire.to_client(READY_FOR_QUERY[block.status])
+            self.stage = Stage.IDLE
+        self._wire.go_on()
+
+    # -- questions of the proxy's own
+
+    def _decide_after(self, part: Part, raw: bytes, learn: Callable[[Question], None]) -> None:
+        """Ask Postgres something, and decide the turn when it has answered."""
+
+        def answered(question: Question) -> None:
+            learn(question)
+            if self.stage is not Stage.CLOSED:
+                self._decide(part)
+                self._wire.go_on()
+
+        self._ask(raw, answered)
+
+    def _ask(self, raw: bytes, answered: Callable[[Question], None]) -> None:
+        self.stage = Stage.ASKING_POSTGRES
+        self.sink = Question()
+        self._asked = answered
+        self._wire.to_postgres(raw)
+
+    def _question_answered(self, question: Question) -> None:
+        answered, self._asked = self._asked, None
+        self.sink = None
+        self.stage = Stage.IDLE
+        if answered is not None:
+            answered(question)
