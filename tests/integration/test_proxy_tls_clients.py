@@ -397,7 +397,7 @@ def test_what_a_client_sends_ahead_under_tls_makes_the_client_wait(
 
 
 def _send_until_stuck(connection: socket.socket, data: memoryview) -> memoryview:
-    """Send until the peer takes no more for a moment; return what is left. In one thread: a TLS socket has one state."""
+    """Send until the peer takes no more; return what is left. All in one thread: a TLS socket has one state."""
     while data:
         try:
             data = data[connection.send(data[:16_384]) :]
