@@ -1,6 +1,7 @@
 # Every target sets up what it needs. `make check` is the gate, `make test` the proof, `make demo` the show.
 #   make PYTHON=/path/to/python3.11 …   another interpreter for the virtual environment
 #   make demo ARGS=--exit               arguments of the demo
+#   make conformance ARGS=asyncpg       other people's test suites, directly and through the proxy
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ SERVERS := .cache/servers-ready
 SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: check test full demo bench chaos clean format install servers
+.PHONY: check test full demo bench chaos conformance clean format install servers
 .DEFAULT_GOAL := check
 
 install: $(INSTALLED)
@@ -46,6 +47,9 @@ full: check $(SERVERS)
 
 chaos: $(SERVERS)
 	$(PYTEST) tests/chaos
+
+conformance: $(SERVERS)
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m demo $(ARGS)

@@ -1,0 +1,81 @@
+"""`make conformance`: run the suites, say what differs, and fail when something does without an explanation.
+
+python -m tests.conformance                                          all suites
+python -m tests.conformance asyncpg --only tests/test_pool.py::TestPool::test_pool_01
+python -m tests.conformance regression --postgres 18 --postgres-source ~/postgres
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.conformance.driver_suites import DRIVER_SUITES
+from tests.conformance.environment import CACHE
+from tests.conformance.known import KnownError, read_known
+from tests.conformance.postgres_source import regression_directory
+from tests.conformance.regression import RegressionSuite
+from tests.conformance.report import details, document_known, document_results, problems, table
+from tests.conformance.runner import Suite, Verdict, judge, say
+from tests.servers.processes import ServerError
+
+_RESULTS = CACHE / "results"
+
+
+def main() -> int:
+    """Run what was asked for; return 0 when nothing differs that is not explained."""
+    arguments = _arguments()
+    verdicts: list[Verdict] = []
+    found: list[str] = []
+    try:
+        known = read_known()
+        for name in arguments.suites or list(_suites(arguments)):
+            suite = _suites(arguments)[name]()
+            verdict = judge(suite, arguments.postgres, arguments.only, arguments.reruns)
+            verdicts.append(verdict)
+            found += problems(verdict, known, whole=arguments.only is None)
+    except (ServerError, KnownError) as error:
+        say(f"make conformance: {error}")
+        return 2
+    results = table(verdicts)
+    if arguments.document:
+        document_results(results)
+        document_known(known)
+    told = [*filter(None, map(details, verdicts)), results, "\n".join(found)]
+    sys.stdout.write("\n\n".join(filter(None, told)) + "\n")
+    return 1 if found else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance")
+    parser.add_argument("suites", nargs="*", help="which suites; all when none is named")
+    parser.add_argument("--only", nargs="+", metavar="TEST", help="which tests of the suite, as the report names them")
+    parser.add_argument("--postgres", default="15", metavar="VERSION", help="major version of Postgres (default 15)")
+    parser.add_argument("--postgres-source", type=Path, metavar="DIR", help="a Postgres source tree of that version")
+    parser.add_argument("--reruns", type=int, default=3, help="how often what ended otherwise runs again (default 3)")
+    parser.add_argument("--document", action="store_true", help="put the result into docs/conformance.md")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.suites) - set(_suites(arguments)):
+        parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(_suites(arguments))}")
+    return arguments
+
+
+def _suites(arguments: argparse.Namespace) -> dict[str, Callable[[], Suite]]:
+    def regression(name: str, *, repeated: bool) -> Callable[[], Suite]:
+        return lambda: RegressionSuite(
+            name, regression_directory(arguments.postgres, arguments.postgres_source), _RESULTS, repeated
+        )
+
+    return {suite.name: partial(_same, suite) for suite in DRIVER_SUITES} | {
+        "regression": regression("regression", repeated=False),
+        "regression-repeated": regression("regression-repeated", repeated=True),
+    }
+
+
+def _same(suite: Suite) -> Suite:
+    return suite
+
+
+if __name__ == "__main__":
+    sys.exit(main())
