@@ -1,6 +1,7 @@
 """`make bench`: run the measurements, print them, and keep them in benchmarks/RESULTS.md.
 
 python -m benchmarks hits --rounds 5 --seconds 5
+python -m benchmarks blocks --rounds 5 --seconds 5
 python -m benchmarks evictions --writes 300
 python -m benchmarks idle --idle-clients 2000
 """
@@ -11,7 +12,7 @@ import re
 from pathlib import Path
 
 from benchmarks.evictions import measure_evictions
-from benchmarks.hits import measure_hits
+from benchmarks.hits import BARE, IN_BLOCKS, measure_hits
 from benchmarks.idle import measure_idle
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -20,7 +21,7 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("what", nargs="?", choices=("all", "hits", "evictions", "idle"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", "hits", "blocks", "evictions", "idle"), default="all")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each side; the median counts")
     parser.add_argument("--seconds", type=int, default=4, help="length of one round")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
@@ -28,23 +29,25 @@ def main() -> None:
     parser.add_argument("--idle-clients", type=int, default=2000, help="how many clients idle at once")
     arguments = parser.parse_args()
     if arguments.what in ("all", "hits"):
-        _keep("hits", _hits(tuple(arguments.clients), arguments.rounds, arguments.seconds))
+        _keep("hits", _hits("hits", BARE, tuple(arguments.clients), arguments.rounds, arguments.seconds))
+    if arguments.what in ("all", "blocks"):
+        _keep("blocks", _hits("blocks", IN_BLOCKS, tuple(arguments.clients), arguments.rounds, arguments.seconds))
     if arguments.what in ("all", "evictions"):
         _keep("evictions", _evictions(arguments.writes))
     if arguments.what in ("all", "idle"):
         _keep("idle", _idle(arguments.idle_clients))
 
 
-def _hits(clients: tuple[int, ...], rounds: int, seconds: int) -> str:
+def _hits(what: str, script: str, clients: tuple[int, ...], rounds: int, seconds: int) -> str:
     lines = [
-        f"`python -m benchmarks hits --rounds {rounds} --seconds {seconds} --clients {' '.join(map(str, clients))}`"
+        f"`python -m benchmarks {what} --rounds {rounds} --seconds {seconds} --clients {' '.join(map(str, clients))}`"
         f" ({dt.datetime.now(dt.UTC):%Y-%m-%d}): medians of transactions a second, interleaved.",
         "",
         "| pgbench -M | clients | Postgres direct | PgBouncer | Tidegate | Tidegate / PgBouncer | Tidegate / direct "
         "| wrong answers |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for rates in measure_hits(clients, rounds, seconds):
+    for rates in measure_hits(clients, rounds, seconds, script):
         lines.append(
             f"| {rates.mode} | {rates.clients} | {rates.direct:,.0f} | {rates.pgbouncer:,.0f} | {rates.tidegate:,.0f} "
             f"| {rates.tidegate / rates.pgbouncer:.2f} | {rates.tidegate / rates.direct:.2f} | {rates.wrong_answers} |"

@@ -1,9 +1,12 @@
-"""Hits: point SELECTs on a hot set of 1,000 rows, beside PgBouncer forwarding the same and Postgres itself."""
+"""Hits: point SELECTs on a hot set of 1,000 rows, beside PgBouncer forwarding the same and Postgres itself.
+
+Bare, and each in a transaction block of its own, as object mappers and JDBC send them.
+"""
 
 import random
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -15,7 +18,9 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.stack import running_stack
 
 HOT_ROWS = 1_000
-_SCRIPT = f"\\set aid random(1, {HOT_ROWS})\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+_READ = "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+BARE = f"\\set aid random(1, {HOT_ROWS})\n{_READ}"
+IN_BLOCKS = f"\\set aid random(1, {HOT_ROWS})\nBEGIN;\n{_READ}COMMIT;\n"
 _WARM_SECONDS = 3
 _CHECKED_READS = 2_000
 
@@ -32,8 +37,15 @@ class HitRates:
     wrong_answers: int
 
 
-def measure_hits(clients: tuple[int, ...], rounds: int, seconds: int) -> list[HitRates]:
-    """Measure all three, interleaved, and compare answers afterwards."""
+def measure_hits(clients: tuple[int, ...], rounds: int, seconds: int, script: str = BARE) -> list[HitRates]:
+    """Measure all three, interleaved, and compare answers afterwards.
+
+    Args:
+        clients: How many at once, one number after the other.
+        rounds: Of each side; the median counts.
+        seconds: Length of one.
+        script: What each client runs, in pgbench's language.
+    """
     results: list[HitRates] = []
     with PostgresServer(shared_buffers="256MB", max_connections=400) as server, tempfile.TemporaryDirectory() as folder:
         program = _pgbench(server)
@@ -45,23 +57,22 @@ def measure_hits(clients: tuple[int, ...], rounds: int, seconds: int) -> list[Hi
                 urls = {"direct": server.url(), "pgbouncer": bouncer.url, "tidegate": stack.database_url}
                 for mode in MODES:
                     for count in clients:
-                        results.append(_measure(program, urls, mode, count, rounds, seconds, Path(folder)))
+                        load = Load(script, mode, count, seconds)
+                        results.append(_measure(program, urls, load, rounds, Path(folder)))
         finally:
             bouncer.stop()
     return results
 
 
-def _measure(
-    program: Path, urls: dict[str, str], mode: str, clients: int, rounds: int, seconds: int, folder: Path
-) -> HitRates:
-    transactions_a_second(program, urls["tidegate"], Load(_SCRIPT, mode, clients, _WARM_SECONDS), folder)
+def _measure(program: Path, urls: dict[str, str], load: Load, rounds: int, folder: Path) -> HitRates:
+    transactions_a_second(program, urls["tidegate"], replace(load, seconds=_WARM_SECONDS), folder)
     rates: dict[str, list[float]] = {name: [] for name in urls}
     for _ in range(rounds):
         for name, url in urls.items():
-            rates[name].append(transactions_a_second(program, url, Load(_SCRIPT, mode, clients, seconds), folder))
+            rates[name].append(transactions_a_second(program, url, load, folder))
     medians = {name: statistics.median(found) for name, found in rates.items()}
     wrong = _wrong_answers(urls["direct"], urls["tidegate"])
-    return HitRates(mode, clients, medians["direct"], medians["pgbouncer"], medians["tidegate"], wrong)
+    return HitRates(load.mode, load.clients, medians["direct"], medians["pgbouncer"], medians["tidegate"], wrong)
 
 
 def _wrong_answers(direct_url: str, cached_url: str) -> int:
