@@ -231,6 +231,19 @@ CONVERSATIONS: dict[str, list[Step]] = {
         Step(_bytes(_COPY_ROWS, CopyFail("never mind"), Sync())),
         turn(_query("SELECT count(*) FROM numbers")),
     ],
+    "copying in that was sent ahead": [
+        Step(_bytes(_query("COPY numbers FROM STDIN"), _COPY_ROWS, CopyDone(), _query("TRUNCATE numbers")), count=2),
+        Step(
+            _bytes(
+                *_run("COPY numbers FROM STDIN"), Sync(), _COPY_ROWS, CopyDone(), Sync(), _query("TRUNCATE numbers")
+            ),
+            count=2,
+        ),
+    ],
+    "a query in the middle of copying in": [
+        _part("G", _query("COPY numbers FROM STDIN")),
+        Step(_bytes(_COPY_ROWS, _query("SELECT 1")), ""),
+    ],
     "copying out": [
         turn(_query("COPY items TO STDOUT"), _query("COPY items TO STDOUT (FORMAT binary)"), _query("SELECT 1")),
         turn(*_run("COPY (SELECT id, name FROM items ORDER BY id) TO STDOUT (FORMAT csv)"), Sync()),

@@ -154,6 +154,7 @@ class Exchange:
             return segment.acknowledged() and passed
         if kind == _ERROR:
             segment.failed = True
+            self.copying = False
             self.fatal = _FATAL in data[start:end]
             return passed or self.fatal
         if kind in _COPY_STARTS:

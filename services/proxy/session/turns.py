@@ -124,13 +124,16 @@ class TurnAssembler:
     def _belongs_to_copy(self, kind: int) -> bool:
         """Tell whether a message goes on with a COPY whose turn was handed out to its end.
 
-        "The backend will ignore Flush and Sync messages received during copy-in mode"; behind the end of the data a
-        Sync ends an extended turn, but is a turn of its own behind a simple Query.
+        "The backend will ignore Flush and Sync messages received during copy-in mode", and any other message ends the
+        session with an error of its own; behind the end of the data a Sync ends an extended turn, but is a turn of its
+        own behind a simple Query.
         """
-        if kind == _SYNC and self._copy_ended:
+        if not self._copy_ended:
+            return True
+        if kind == _SYNC:
             due, self._sync_due = self._sync_due, False
             return due
-        return kind in (_SYNC, _FLUSH)
+        return kind == _FLUSH
 
     def _gather(self) -> None:
         """Join what came late. Done only when it may complete something: a slow client costs no quadratic copying."""
