@@ -27,7 +27,7 @@ from services.proxy.verifiers.finder import VerifierFinder
 from services.proxy.worker.cancelling import Cancelling
 from services.proxy.worker.open_sessions import OpenSessions
 from services.shared.keyspace.feed import Feed
-from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, StoredEntry
+from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, Fill, StoredEntry
 from services.shared.position import START, Position
 from services.shared.relation import Shape, ShapeColumn
 from services.shared.runtime.settings import CacheSettings, Consistency
@@ -93,7 +93,7 @@ class CachedDatabase:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.prober.run())
             tasks.create_task(self.catalog_watch.run())
-            tasks.create_task(self.store.watch())
+            tasks.create_task(self.store.run())
             tasks.create_task(self._tend())
 
     def uncached_relation(self, relations: Iterable[int]) -> bool:
@@ -168,7 +168,7 @@ class CachedDatabase:
         """The answers that were kept before the reading began rest on the catalog as it is: share them."""
         for kept in self._unconfirmed.confirmed():
             if kept.entry.live and kept.stored is not None:
-                self.store.put(kept.epoch, kept.stored.q0, kept.entry.key, kept.stored)
+                self.store.put(Fill(kept.epoch, kept.stored.q0, kept.entry.key, kept.stored))
 
     async def catalog_changed(self, catalog: Catalog) -> None:
         """Analyse against a new catalog.

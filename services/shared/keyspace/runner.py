@@ -54,14 +54,22 @@ class ScriptRunner:
         When Redis has forgotten the scripts, all are sent again; those that did run the first time run twice, for which
         every one of them allows.
         """
+        replies = await self.run_each(calls)
+        for reply in replies:
+            if isinstance(reply, BucketOutOfMemory):
+                raise reply
+        return replies
+
+    async def run_each(self, calls: Sequence[Call]) -> list[Any]:
+        """Run scripts as `run_all` does; in the place of a reply that failed for want of memory stands the error."""
         replies = await self._translated(self._send(calls))
         if any(isinstance(reply, NoScriptError) for reply in replies):
             await self.load()
             replies = await self._translated(self._send(calls))
-        for reply in replies:
+        for index, reply in enumerate(replies):
             if isinstance(reply, OutOfMemoryError):
-                raise BucketOutOfMemory(_describe(reply)) from reply
-            if isinstance(reply, Exception):
+                replies[index] = BucketOutOfMemory(_describe(reply))
+            elif isinstance(reply, Exception):
                 raise BucketUnavailable(_describe(reply)) from reply
         return replies
 

@@ -37,6 +37,7 @@ __all__ = [
     "BucketUnavailable",
     "EntryHit",
     "EpochBegin",
+    "Fill",
     "Outcome",
     "ReadMiss",
     "ReadReply",
@@ -63,6 +64,23 @@ class Sweep:
 
     cursor: int
     removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An entry to be stored.
+
+    Attributes:
+        epoch: Bucket epoch in which q0 was noted.
+        q0: Applied positions noted before the query was sent. These are stored, whatever `entry.q0` says.
+        key: The entry's key.
+        entry: The entry.
+    """
+
+    epoch: str
+    q0: tuple[Position, ...]
+    key: bytes
+    entry: StoredEntry
 
 
 class Bucket:
@@ -121,29 +139,29 @@ class Bucket:
 
     async def read(self, key: bytes) -> ReadReply:
         """Look an entry up; it is a hit only if it is valid by the rule."""
-        reply = await self._runner.run("read", key.hex(), self._format)
-        return _parsed(lambda: parse_read(reply))
+        return (await self.read_all([key]))[0]
+
+    async def read_all(self, keys: Sequence[bytes]) -> list[ReadReply]:
+        """Look entries up, in one round trip."""
+        replies = await self._runner.run_all([("read", (key.hex(), self._format)) for key in keys])
+        return _parsed(lambda: list(map(parse_read, replies)))
 
     async def fill(self, epoch: str, q0: tuple[Position, ...], key: bytes, entry: StoredEntry) -> Refusal:
-        """Store an entry if it is valid by the rule.
-
-        Args:
-            epoch: Bucket epoch in which q0 was noted.
-            q0: Applied positions noted before the query was sent. These are stored, whatever `entry.q0` says.
-            key: The entry's key.
-            entry: The entry.
+        """Store an entry if it is valid by the rule; see `Fill` for the arguments.
 
         Returns:
             Why not; `Refusal.NONE`, which is empty, when it was stored.
         """
-        _, *rest = entry_arguments(entry)
-        try:
-            reply = await self._runner.run(
-                "fill", key.hex(), epoch, self._format, join_positions(q0), *rest, self._age_ms
-            )
-        except BucketOutOfMemory:
-            return Refusal.OUT_OF_MEMORY
-        return _parsed(lambda: Refusal(reply.decode()))
+        return (await self.fill_all([Fill(epoch, q0, key, entry)]))[0]
+
+    async def fill_all(self, fills: Sequence["Fill"]) -> list[Refusal]:
+        """Store entries, in one round trip, each if it is valid by the rule, and tell of each why not."""
+        replies = await self._runner.run_each([("fill", self._fill_arguments(fill)) for fill in fills])
+        return _parsed(lambda: list(map(_refusal, replies)))
+
+    def _fill_arguments(self, fill: "Fill") -> tuple[str | bytes | int, ...]:
+        _, *rest = entry_arguments(fill.entry)
+        return fill.key.hex(), fill.epoch, self._format, join_positions(fill.q0), *rest, self._age_ms
 
     async def register(self, epoch: str, shapes: Iterable[Shape]) -> Registry:
         """Have log records be matched with these shapes, from the bucket's positions on.
@@ -231,6 +249,10 @@ class Bucket:
 def _nonce() -> str:
     """Random, not counted: after a loss a counter would be used again."""
     return secrets.token_hex(_NONCE_BYTES)
+
+
+def _refusal(reply: bytes | BucketOutOfMemory) -> Refusal:
+    return Refusal.OUT_OF_MEMORY if isinstance(reply, BucketOutOfMemory) else Refusal(reply.decode())
 
 
 def _parsed(parse: Callable[[], _Parsed]) -> _Parsed:
