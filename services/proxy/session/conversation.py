@@ -12,7 +12,7 @@ from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
 from services.proxy.session.portals import Portals
 from services.proxy.session.requests import Request, decode_part, read_requests
-from services.proxy.session.state import SessionState
+from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
 from services.proxy.session.statements import SessionStatements
 from services.proxy.session.turns import Part
@@ -73,10 +73,16 @@ class Conversation:
         parses = (message for message in decode_part(part) or () if isinstance(message, Parse))
         return any(parse.statement and _READ.match(parse.sql) for parse in parses)
 
+    def state_question(self) -> bytes:
+        """Return the turn that asks Postgres for the session's state."""
+        return self.keeper.question(names=self.statements.any_named)
+
     def learn_state(self, question: Question) -> None:
         """Take Postgres's answer to the question for the session's state."""
         self.keeper.learn(question)
         state, database = self.keeper.state, self.database
+        if state is not None and question.row is not None and self.statements.any_named:
+            self.statements.confirm(prepared_names(question.row))
         if state is not None and not state.refusal:
             level = state.consistency or database.settings.consistency
             self.writes.track(tracked=level is Consistency.SESSION, next_probe=database.freshness.next_number)

@@ -4,6 +4,7 @@ The meaning is an interned value: sessions that prepared the same statements und
 with it the table of ready-made replies, in which the bytes of a Bind mean the same for all of them. Pure.
 """
 
+from collections.abc import Set
 from weakref import WeakValueDictionary
 
 from services.proxy.cache.entry import Reply
@@ -47,6 +48,23 @@ class Names:
         if name not in self._by_name:
             return self
         return self._intern({known: prepared for known, prepared in self._by_name.items() if known != name})
+
+    def only(self, existing: Set[bytes]) -> "Names":
+        """Return the names of which only these still exist."""
+        if self._by_name.keys() <= existing:
+            return self
+        return self._intern({name: prepared for name, prepared in self._by_name.items() if name in existing})
+
+    def over(self, earlier: "Names") -> "Names":
+        """Return the names of both; what is known here counts."""
+        if not earlier._by_name:
+            return self
+        together = {**earlier._by_name, **self._by_name}
+        return self if len(together) > _MAX_NAMES else self._intern(together)
+
+    def __bool__(self) -> bool:
+        """Tell whether any name is known."""
+        return bool(self._by_name)
 
     def context(self, state_key: bytes) -> dict[bytes, Reply]:
         """Return the table of ready-made replies for a session state."""

@@ -23,8 +23,9 @@ from services.proxy.sql.reasons import Reason as StatementReason
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.frontend import FrontendMessage
 
-# Statements after which a statement name may mean something that no Parse message told.
-_RENAMES = re.compile(rb"\b(?:deallocate|discard|prepare|do|call)\b", re.IGNORECASE)
+# Statements after which a statement name may mean something that no Parse message told. (What is only removed, by
+# DEALLOCATE or DISCARD, does nothing when it is used.)
+_RENAMES = re.compile(rb"\b(?:prepare|do|call)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Effect:
         writes: Relations that it may write; None: any.
         session: It may change the session's settings.
         schema: It may change the catalog.
-        names: It may change what statement names mean.
+        names: It may give statement names other meanings.
     """
 
     writes: frozenset[int] | None

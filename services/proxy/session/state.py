@@ -93,8 +93,17 @@ class SessionState:
     consistency: Consistency | None = None
 
 
-def state_request(cache: str) -> bytes:
+# The statements that the client has prepared by Parse. One that PREPARE made is none of these, whatever its name was
+# before. The list is part of the question where something has to be found in it: it costs a microsecond a statement.
+_PREPARED = "(SELECT pg_catalog.json_agg(s.name) FROM pg_catalog.pg_prepared_statement() s WHERE NOT s.from_sql)"
+
+
+def state_request(cache: str, *, names: bool = False) -> bytes:
     """Return the messages that ask for the state, as one turn.
+
+    Args:
+        cache: The cache's name.
+        names: Ask for the names of the statements that were prepared by Parse, too.
 
     By the extended protocol under a name of its own: a simple query would remove the client's unnamed statement. The
     first Close removes what an earlier question left behind that failed half-way. The portal has to go too: in a block
@@ -102,7 +111,7 @@ def state_request(cache: str) -> bytes:
     """
     messages = (
         Close(Target.STATEMENT, _NAME),
-        Parse(_NAME, state_query(cache)),
+        Parse(_NAME, state_query(cache, names=names)),
         Bind(_NAME, _NAME, (), (), ()),
         Execute(_NAME),
         Close(Target.PORTAL, _NAME),
@@ -112,8 +121,8 @@ def state_request(cache: str) -> bytes:
     return b"".join(message.encode() for message in messages)
 
 
-def state_query(cache: str) -> bytes:
-    """Return the statement that asks for the state, as SQL text.
+def state_query(cache: str, *, names: bool = False) -> bytes:
+    """Return the statement that asks for the state, as SQL text; see `state_request` for the arguments.
 
     Everything is qualified: the session's search_path decides nothing here.
     """
@@ -132,7 +141,8 @@ def state_query(cache: str) -> bytes:
         "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
         "'canary', (SELECT c.canary FROM tidegate.canary c "
         f"WHERE c.cache OPERATOR(pg_catalog.=) '{literal}'::pg_catalog.text), "
-        f"'settings', pg_catalog.json_build_array({settings}), 'manners', pg_catalog.json_build_array({manners}))"
+        f"'settings', pg_catalog.json_build_array({settings}), 'manners', pg_catalog.json_build_array({manners}), "
+        f"'prepared', {_PREPARED if names else 'NULL'})"
     ).encode()
 
 
@@ -167,6 +177,19 @@ def parse_state(row: bytes) -> SessionState:
         listens,
         Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
     )
+
+
+def prepared_names(row: bytes) -> frozenset[bytes]:
+    """Return the names of statements that are prepared, from the answer to a `state_query` that asked for them.
+
+    Raises:
+        ValueError: The row is not what the statement gives.
+    """
+    try:
+        found: dict[str, Any] = json.loads(row.decode("utf-8", "surrogateescape"))
+        return frozenset(str(name).encode("utf-8", "surrogateescape") for name in found["prepared"] or ())
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"unexpected session state: {error!r}") from error
 
 
 class SharedStates:

@@ -40,9 +40,9 @@ class StateKeeper:
             return False
         return clock_gettime(CLOCK_BOOTTIME) > self._retry_at
 
-    def question(self) -> bytes:
-        """Return the turn that asks Postgres."""
-        return state_request(self._database.settings.name)
+    def question(self, *, names: bool) -> bytes:
+        """Return the turn that asks Postgres; `names`: also for the statements that are prepared."""
+        return state_request(self._database.settings.name, names=names)
 
     def learn(self, question: Question) -> None:
         """Take Postgres's answer."""

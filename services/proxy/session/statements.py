@@ -7,7 +7,7 @@ While a turn is under way, names mean what they will mean if all of it succeeds:
 the rest of the turn, so its further parts may be read with these meanings. What failed is taken back at the end. Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from services.proxy.session.exchange import Ack, CloseAck, ParseAck, Segment
 from services.proxy.session.names import Names
@@ -26,11 +26,12 @@ class SessionStatements:
         unnamed: What the unnamed statement means; None: nothing, or not known.
     """
 
-    __slots__ = ("_before", "_expected", "_queried", "_root", "_unnamed_upstream", "names", "unnamed")
+    __slots__ = ("_before", "_doubted", "_expected", "_queried", "_root", "_unnamed_upstream", "names", "unnamed")
 
     def __init__(self, root: Names) -> None:
         self._root = root
         self.names = root
+        self._doubted = root
         self.unnamed: Prepared | None = None
         self._unnamed_upstream = True
         self._before: tuple[Names, Prepared | None, bool] | None = None  # as it was when the turn under way began
@@ -131,11 +132,33 @@ class SessionStatements:
         self._expected = []
         self._queried = False
 
-    def forget(self) -> None:
-        """Names may mean anything now: what is not known here is forwarded, and Postgres knows it."""
+    @property
+    def any_named(self) -> bool:
+        """Whether Postgres has anything to say on names that are known here, or were."""
+        return bool(self.names) or bool(self._doubted)
+
+    def doubt(self) -> None:
+        """Names may have been given other meanings by SQL: until Postgres has been asked, none is known here.
+
+        What is not known here is forwarded, and Postgres knows it.
+        """
+        self._doubted = self.names.over(self._doubted)
         self.names = self._root
         if self._unnamed_upstream:
             self.unnamed = None
+
+    def confirm(self, existing: Set[bytes]) -> None:
+        """Postgres has been asked which statements are there that a Parse has made: they mean what the Parse said.
+
+        No SQL makes such a statement, and those that a Parse made since the doubt are known.
+        """
+        self.names = self.names.over(self._doubted).only(existing)
+        self._doubted = self._root
+
+    def forget(self) -> None:
+        """Messages were sent that could not be read: names may mean anything now, for good."""
+        self.doubt()
+        self._doubted = self._root
 
     def _begin(self) -> None:
         if self._before is None:

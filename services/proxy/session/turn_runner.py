@@ -82,6 +82,7 @@ class TurnRunner:
         "_skipping",
         "_statistics",
         "_sync_follows",
+        "_unread",
         "_wire",
         "conversation",
         "inside_turn",
@@ -104,6 +105,7 @@ class TurnRunner:
         self._exchange: Exchange | None = None
         self._run: ReadRun | None = None
         self._effect = NO_EFFECT
+        self._unread = False  # some of what was forwarded could not be read
         self._sync_follows = True  # behind what was forwarded
         self._skipping = False  # a part of the turn failed: the rest is skipped to the Sync
         self._portal: Portal | None = None  # what the unnamed portal holds inside of a turn
@@ -132,7 +134,7 @@ class TurnRunner:
             then()
             self._wire.go_on()
 
-        self._ask(self.conversation.keeper.question(), answered)
+        self._ask(self.conversation.state_question(), answered)
 
     def begin(self, part: Part) -> None:
         """Take a part of a turn; all that was before it has been answered."""
@@ -142,7 +144,7 @@ class TurnRunner:
             self._statistics.forwarded[self._refusal] += 1
             self._forward(part, None, NO_EFFECT)
         elif self.conversation.wants_state(part):
-            self._decide_after(part, self.conversation.keeper.question(), self.conversation.learn_state)
+            self._decide_after(part, self.conversation.state_question(), self.conversation.learn_state)
         else:
             self._decide(part)
 
@@ -310,6 +312,7 @@ class TurnRunner:
         catch_up, acks = statements.catch_up(messages or ())
         acks.extend(statements.expected(messages or (), conversation.meaning))
         conversation.writes.begin(effect)
+        self._unread = self._unread or messages is None
         if effect.session:
             conversation.keeper.forget()
         raw = catch_up + part.raw if catch_up else part.raw
@@ -333,11 +336,13 @@ class TurnRunner:
         conversation = self.conversation
         self._exchange = self.sink = None
         conversation.statements.settle_segments(exchange.segments)
-        if self._effect.names:
+        if self._unread:
             conversation.statements.forget()
+        elif self._effect.names:
+            conversation.statements.doubt()
         if exchange.setting_changed:
             conversation.keeper.forget()
-        self._effect = NO_EFFECT
+        self._effect, self._unread = NO_EFFECT, False
         conversation.status = exchange.status
         if exchange.status == OUTSIDE_BLOCK:
             conversation.portals.end_block()

@@ -265,6 +265,39 @@ def test_to_forget_keeps_only_what_postgres_does_not_have(answered: Session) -> 
     assert answered.unnamed is None
 
 
+def test_in_doubt_no_name_is_known_until_postgres_has_said_which_are_there(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.statements.doubt()
+    assert session.meaning(b"s") is None
+    assert session.statements.any_named
+    session.statements.confirm({b"s", b"another"})
+    assert session.meaning(b"s") == NAMED.sql
+
+
+def test_a_name_that_is_not_there_any_more_means_nothing(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.statements.doubt()
+    session.statements.confirm({b"another"})
+    assert session.meaning(b"s") is None
+    assert not session.statements.any_named
+
+
+def test_what_was_parsed_since_the_doubt_counts(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.statements.doubt()
+    session.turn(parse(b"s", b"SELECT newer"), SYNC)
+    session.statements.doubt()
+    session.statements.confirm({b"s"})
+    assert session.meaning(b"s") == b"SELECT newer"
+
+
+def test_what_was_forgotten_does_not_come_back(session: Session) -> None:
+    session.turn(NAMED, SYNC)
+    session.statements.forget()
+    session.statements.confirm({b"s"})
+    assert session.meaning(b"s") is None
+
+
 def test_a_simple_query_answered_here_closes_the_unnamed_statement_upstream_before_it_is_used(session: Session) -> None:
     session.turn(A, SYNC)
     session.statements.answered_here(None)

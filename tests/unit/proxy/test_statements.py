@@ -39,6 +39,22 @@ def test_other_types_or_names_are_another_meaning() -> None:
     assert named.context(b"state") is not root.context(b"state")
 
 
+def test_of_names_only_those_that_exist_are_left() -> None:
+    root = no_names()
+    one, both = root.having(b"a", ONE), root.having(b"a", ONE).having(b"b", TWO)
+    assert both.only({b"a", b"c"}) is one
+    assert both.only({b"a", b"b", b"c"}) is both
+    assert both.only(frozenset()) is root
+
+
+def test_of_earlier_names_those_are_taken_over_that_mean_nothing_newer() -> None:
+    root = no_names()
+    earlier, later = root.having(b"a", ONE).having(b"b", ONE), root.having(b"b", TWO)
+    assert later.over(earlier) is root.having(b"a", ONE).having(b"b", TWO)
+    assert later.over(root) is later
+    assert root.over(earlier) is earlier
+
+
 def test_replies_are_kept_by_session_state() -> None:
     names = no_names()
     names.context(b"state")[b"turn"] = a_reply()
