@@ -19,9 +19,10 @@ from services.proxy.sql.functions import (
     SEQUENCE_FUNCTIONS,
     SPECIAL_FORMS,
 )
+from services.proxy.sql.inner_statement import copied_table, inner_statement
 from services.proxy.sql.occurrences import scanned_relations
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, FIRST_USER_OID, Relation
-from services.proxy.sql.statement import Statement
+from services.proxy.sql.statement import Statement, read_statement
 from services.proxy.sql.tokens import Token, TokenKind, at
 
 TransactionStep = Literal["begin", "commit", "rollback", "savepoint"]
@@ -82,6 +83,7 @@ _BY_KEYWORD: dict[str, StatementEffect] = {
 }
 _TRANSACTION_KEYWORDS = frozenset(("COMMIT", "END", "ROLLBACK", "ABORT"))
 _READING_KEYWORDS = frozenset(("SELECT", "WITH", "VALUES", "TABLE"))
+_CARRYING_KEYWORDS = frozenset(("COPY", "DECLARE", "EXPLAIN"))
 _WRITING_KEYWORDS = frozenset(("INSERT", "UPDATE", "DELETE"))
 _TIDYING_WORDS = ("close", "deallocate", "discard", "listen", "reset", "show", "unlisten")
 _UNLOCK_ALL = "pg_advisory_unlock_all"
@@ -102,7 +104,27 @@ def statement_effect(statement: Statement) -> StatementEffect:
         return _plain_write(statement)
     if lexed.keyword == "PREPARE":
         return WIDEST if statement.tokens[1:2] and statement.tokens[1].is_word("transaction") else _SESSION
+    if lexed.keyword in _CARRYING_KEYWORDS:
+        return _carried(statement)
     return _by_keyword(statement)
+
+
+def _carried(statement: Statement) -> StatementEffect:
+    """Return what a COPY, DECLARE or EXPLAIN does: what the statement does that it carries, or with its table."""
+    inner = inner_statement(statement.lexed)
+    if inner is not None:
+        if inner.keyword not in (*_READING_KEYWORDS, *_WRITING_KEYWORDS):
+            return WIDEST
+        return statement_effect(read_statement(inner, statement.catalog, statement.name_space))
+    table = copied_table(statement.lexed)
+    if table is None:
+        return WIDEST
+    relation = statement.catalog.resolve(table.schema, table.name, statement.name_space.schemas)
+    if relation is None:
+        return WIDEST
+    if table.into:
+        return _write_to(relation, "INSERT")
+    return READS if _is_tame(relation) and not _has_user_types(relation) else WIDEST
 
 
 def _only_tidies_up(statement: Statement) -> bool:
@@ -148,7 +170,7 @@ def _only_reads(statement: Statement) -> bool:
         locks = token.text == "update" and at(statement.tokens, index - 1).is_word("for", "key")
         if not locks:
             return False
-    return _harmless(statement, also=frozenset())
+    return _harmless(statement, SEQUENCE_FUNCTIONS)  # no cached answer reads a sequence
 
 
 def _plain_write(statement: Statement) -> StatementEffect:
@@ -156,7 +178,11 @@ def _plain_write(statement: Statement) -> StatementEffect:
     target = _target(statement)
     if target is None or not _harmless(statement, SEQUENCE_FUNCTIONS):
         return WIDEST
-    if not _keeps_to_itself(target, statement.lexed.keyword):
+    return _write_to(target, statement.lexed.keyword)
+
+
+def _write_to(target: Relation, keyword: str) -> StatementEffect:
+    if not _keeps_to_itself(target, keyword):
         return _ANY_WRITE
     return StatementEffect(frozenset((target.oid,)), changes_session=False, changes_schema=False)
 
@@ -179,9 +205,13 @@ def _keeps_to_itself(relation: Relation, keyword: str) -> bool:
     """Whether writing to a relation writes nothing else and runs no code of this database."""
     if relation.kind != "r" or relation.inherits or relation.rules or relation.row_security:
         return False
-    if relation.user_triggers or relation.user_code or any(column.user_type for column in relation.columns):
+    if relation.user_triggers or relation.user_code or _has_user_types(relation):
         return False
     return keyword == "INSERT" or not relation.cascades
+
+
+def _has_user_types(relation: Relation) -> bool:
+    return any(column.user_type for column in relation.columns)
 
 
 def _harmless(statement: Statement, also: frozenset[str]) -> bool:
