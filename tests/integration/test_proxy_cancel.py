@@ -65,11 +65,11 @@ def _is_cancelled(answers: Sequence[Answer]) -> bool:
 
 
 class _Lock:
-    """While it is held, a query of `things` waits in Postgres."""
+    """While it is held, a query of the table waits in Postgres."""
 
-    def __init__(self, proxied: ProxiedPostgres, cleanup: ExitStack) -> None:
+    def __init__(self, proxied: ProxiedPostgres, cleanup: ExitStack, table: str = "things") -> None:
         self._connection = cleanup.enter_context(proxied.server.connect())
-        self._connection.execute("BEGIN; LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
+        self._connection.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
 
     def release(self) -> None:
         self._connection.execute("COMMIT")
@@ -119,6 +119,39 @@ def _simple(row: int) -> list[FrontendMessage]:
 def _extended(row: int) -> list[FrontendMessage]:
     portal = (Bind(b"", b"", (), (), ()), Describe(Target.PORTAL, b""), Execute(b""))
     return [Parse(b"", _read(row)), *portal, Sync()]
+
+
+def _named(row: int) -> list[FrontendMessage]:
+    return [Parse(b"named", _read(row)), Bind(b"", b"named", (), (), ()), Execute(b""), Sync()]
+
+
+@pytest.mark.parametrize(
+    ("before", "turn", "status"),
+    [("", _simple, b"I"), ("", _extended, b"I"), ("BEGIN; SELECT FROM things LIMIT 0", _named, b"E")],
+)
+def test_a_query_that_waits_for_a_question_of_the_proxys_own_is_cancelled(
+    proxied: ProxiedPostgres, cleanup: ExitStack, before: str, turn: Turn, status: bytes
+) -> None:
+    """Behind a SET, Postgres is asked for the session's state, which here waits for a lock."""
+    client = cleanup.enter_context(proxied.wire())
+    canceller = on_worker(proxied, worker_of(proxied, client), cleanup)
+    if before:
+        client.query(before)
+    client.query("SET DateStyle = German")
+    lock = _Lock(proxied, cleanup, "tidegate.canary")
+    client.socket.settimeout(_SOON_SECONDS)
+    client.send(*turn(next(_next_row)))
+    _wait_running(proxied, "pg_my_temp_schema")
+
+    _cancel(canceller, client)
+
+    answers = client.read_until("Z")
+    assert [answer.kind for answer in answers if answer.kind != "S"] == ["E", "Z"]
+    assert (error(answers)["C"], error(answers)["M"]) == _CANCELLED
+    assert answers[-1].body == status
+    lock.release()
+    client.query("ROLLBACK")
+    proxied.wait_cached(lambda: client.query(_read(_WARM_ROW).decode()))
 
 
 class _Follower:

@@ -17,6 +17,7 @@ _READY, _ERROR = int(BackendCode.READY_FOR_QUERY), int(BackendCode.ERROR_RESPONS
 _PARSE_COMPLETE, _CLOSE_COMPLETE = int(BackendCode.PARSE_COMPLETE), int(BackendCode.CLOSE_COMPLETE)
 _DATA_ROW = int(BackendCode.DATA_ROW)
 _FATAL = b"VFATAL\0"  # the severity that is not translated
+_CANCELED = b"\0C57014\0"
 _PARAMETER_STATUS = int(BackendCode.PARAMETER_STATUS)
 _SINGLE_VALUE_AT = HEADER_BYTES + 2 + 4  # of a DataRow: behind the column count and the length of the only column
 _ASYNCHRONOUS = frozenset((int(BackendCode.NOTICE_RESPONSE), int(BackendCode.NOTIFICATION_RESPONSE), _PARAMETER_STATUS))
@@ -196,9 +197,10 @@ class Question:
         status: The transaction status in its ReadyForQuery.
         row: The answer's only value, if it has one; None when Postgres refused the question.
         fatal: Postgres said why it ends the connection; that the client does see.
+        canceled: The message in which Postgres says that it was cancelled, by whoever waits for the client's statement.
     """
 
-    __slots__ = ("_pieces", "done", "fatal", "row", "status")
+    __slots__ = ("_pieces", "canceled", "done", "fatal", "row", "status")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -206,6 +208,7 @@ class Question:
         self.done = False
         self.status = 0
         self.row: bytes | None = None
+        self.canceled = b""
 
     def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
         """See one whole message; only what Postgres says of its own accord goes on to the client."""
@@ -219,6 +222,8 @@ class Question:
         if kind == _ERROR and _FATAL in data[start:end]:
             self.fatal = True
             return True
+        if kind == _ERROR and _CANCELED in data[start:end]:
+            self.canceled = data[start:end]
         return kind in _ASYNCHRONOUS
 
     def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:

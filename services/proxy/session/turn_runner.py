@@ -367,12 +367,26 @@ class TurnRunner:
         """Ask Postgres something, and decide the turn when it has answered."""
 
         def answered(question: Question) -> None:
-            learn(question)
-            if self.stage is not Stage.CLOSED:
-                self._decide(part)
-                self._wire.go_on()
+            if question.canceled and part.whole:
+                self._fail(part, question)
+            else:
+                learn(question)
+                if self.stage is not Stage.CLOSED:
+                    self._decide(part)
+            self._wire.go_on()
 
         self._ask(raw, answered)
+
+    def _fail(self, part: Part, question: Question) -> None:
+        """The client has cancelled what it waits for, which was our question: to it, its own statement failed."""
+        conversation = self.conversation
+        conversation.status = question.status
+        if conversation.block is not None:
+            conversation.block.failed = True
+        self._wire.to_client(question.canceled)
+        self.finish(whole=part.last, failed=True, portal=None)
+        if part.last:
+            self._wire.to_client(READY_FOR_QUERY[conversation.shown_status])
 
     def _ask(self, raw: bytes, answered: Callable[[Question], None]) -> None:
         self.stage = Stage.ASKING_POSTGRES
