@@ -22,6 +22,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
             "kept": "Answers taken into L1.",
             "interrupted": "Queries that waited in the proxy and were cancelled there.",
             "clients_refused": "Clients that found no room (max_clients).",
+            "logins_failed": "Clients that were refused, or gave up, while they logged in.",
         },
     )
     telemetry.counts_by(

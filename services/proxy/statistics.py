@@ -18,6 +18,7 @@ class ProxyStatistics:
         refused: Answers that were not kept, by reason.
         interrupted: Queries that waited in the proxy and were cancelled there.
         clients_refused: Clients that found no room.
+        logins_failed: Clients that were refused, or gave up, while they logged in.
         sessions: Client sessions now.
     """
 
@@ -31,6 +32,7 @@ class ProxyStatistics:
         "hits_l2",
         "interrupted",
         "kept",
+        "logins_failed",
         "misses",
         "refused",
         "sessions",
@@ -46,6 +48,7 @@ class ProxyStatistics:
         self.kept = 0
         self.interrupted = 0
         self.clients_refused = 0
+        self.logins_failed = 0
         self.sessions = 0
         self.forwarded: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()

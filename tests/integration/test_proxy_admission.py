@@ -11,6 +11,7 @@ from services.shared.pgwire.frontend import Query
 from services.shared.pgwire.startup import VERSION_3_0, CancelRequest, StartupMessage
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
 from tests.integration.wire_client import Answer, WireClient, error
+from tests.servers.processes import wait_until
 from tests.servers.proxy import running_proxy
 
 _SQL = """
@@ -71,9 +72,15 @@ def _refusal(url: str) -> str:
 def test_who_cannot_log_in_reads_what_postgres_says(proxied: ProxiedPostgres, name: str) -> None:
     role, password, database, _ = _REFUSED[name]
     direct = _refusal(proxied.server.url(database, role, password))
+    failed = _logins_failed(proxied)
 
     assert direct
     assert _refusal(proxied.url(role, password, database)) == direct
+    wait_until(lambda: _logins_failed(proxied) == failed + 1, "the failure to be counted")
+
+
+def _logins_failed(proxied: ProxiedPostgres) -> float:
+    return proxied.stack.counter("tidegate_proxy_logins_failed_total")
 
 
 def _answers(url: str, role: str, password: str, database: str) -> list[Answer]:

@@ -79,8 +79,9 @@ class Login(asyncio.Protocol, ABC):
     # -- the client's side, called by the loop
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """The client is gone, before its session began."""
         self._ended = True
+        self._database.statistics.logins_failed += 1
         self._arrival.deadline.cancel()
         self._database.statistics.sessions -= 1
         if self._step is not None:
