@@ -105,6 +105,11 @@ def prelude(block: HeldBlock, messages: Sequence[FrontendMessage]) -> Prelude:
     return Prelude(b"".join(pieces), closes)
 
 
+def read_before() -> Prelude:
+    """Return what leaves Postgres as a read leaves it whose turn goes on: in a transaction that the turn has begun."""
+    return Prelude(_run(_SNAPSHOT), _CLOSES)
+
+
 def failed_block(block: HeldBlock) -> bytes:
     """Return a turn of its own that leaves Postgres in a block that has failed."""
     return _run(block.begin) + _FAIL + Sync().encode()

@@ -22,6 +22,19 @@ _PARAMETER_STATUS = int(BackendCode.PARAMETER_STATUS)
 _SINGLE_VALUE_AT = HEADER_BYTES + 2 + 4  # of a DataRow: behind the column count and the length of the only column
 _ASYNCHRONOUS = frozenset((int(BackendCode.NOTICE_RESPONSE), int(BackendCode.NOTIFICATION_RESPONSE), _PARAMETER_STATUS))
 _COPY_STARTS = frozenset((int(BackendCode.COPY_IN_RESPONSE), int(BackendCode.COPY_BOTH_RESPONSE)))
+_LAST_ANSWERS = frozenset(  # the answer to one message of the extended protocol ends with one of these
+    int(code)
+    for code in (
+        BackendCode.PARSE_COMPLETE,
+        BackendCode.BIND_COMPLETE,
+        BackendCode.CLOSE_COMPLETE,
+        BackendCode.ROW_DESCRIPTION,
+        BackendCode.NO_DATA,
+        BackendCode.COMMAND_COMPLETE,
+        BackendCode.EMPTY_QUERY_RESPONSE,
+        BackendCode.PORTAL_SUSPENDED,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +99,10 @@ class Exchange:
         segments: Its stretches, in order.
         shows_ready: The client sees the ReadyForQuery of the only segment as it is.
         ended: How many of them have ended.
+        answers: How many messages of the client Postgres has answered, as far as they are of the extended protocol.
         status: The transaction status in the last ReadyForQuery.
-        copying: Postgres asked for COPY data.
+        copying: Postgres asked for COPY data, and the COPY has not failed.
+        copied: Postgres asked for COPY data.
         fatal: Postgres said why it ends the connection.
         setting_changed: Postgres reported a changed setting.
         prelude_failed: The proxy's own statements in front of the turn failed, so Postgres skips to the next Sync.
@@ -96,6 +111,8 @@ class Exchange:
     __slots__ = (
         "_closes_due",
         "_muted",
+        "answers",
+        "copied",
         "copying",
         "ended",
         "fatal",
@@ -119,8 +136,10 @@ class Exchange:
         self._closes_due = closes
         self._muted = False  # a segment failed: to the client the rest of its turn is skipped
         self.ended = 0
+        self.answers = 0
         self.status = 0
         self.copying = False
+        self.copied = False
         self.fatal = False
         self.setting_changed = False
         self.prelude_failed = False
@@ -151,15 +170,18 @@ class Exchange:
         if kind == _READY:
             self._segment_ended(segment, data[start + HEADER_BYTES])
             return self.shows_ready
-        if kind in (_PARSE_COMPLETE, _CLOSE_COMPLETE):
-            return segment.acknowledged() and passed
+        if kind in (_PARSE_COMPLETE, _CLOSE_COMPLETE) and not segment.acknowledged():
+            return False
+        if kind in _LAST_ANSWERS:
+            self.answers += 1
+            return passed
         if kind == _ERROR:
             segment.failed = True
             self.copying = False
             self.fatal = _FATAL in data[start:end]
             return passed or self.fatal
         if kind in _COPY_STARTS:
-            self.copying = True
+            self.copying = self.copied = True
         return passed or kind in _ASYNCHRONOUS
 
     def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:

@@ -48,7 +48,7 @@ class Turns(Protocol):
     def resume(self) -> None:
         """A wait for the cache is over, and what came of it is done."""
 
-    def finish(self, *, whole: bool, failed: bool, portal: Portal | None) -> None:
+    def finish(self, *, whole: bool, failed: bool, portal: Portal | None, read: bool = False) -> None:
         """A turn is answered to its end (`whole`), or a part of it, of which a statement may have failed."""
 
 
@@ -294,7 +294,8 @@ class ReadRun:
             self._put(READY_FOR_QUERY[conversation.shown_status])
         payload = b"".join(self._out)
         self._turns.to_client(payload)
-        last = self._steps[-1].request
-        self._turns.finish(whole=part.last, failed=failed, portal=None if last.simple else last)
+        last = self._steps[-1]
+        portal = None if last.request.simple else last.request
+        self._turns.finish(whole=part.last, failed=failed, portal=portal, read=last.plan is not None)
         if self._ready_made and part.first and part.last:
             conversation.remember(part.raw, self._steps, payload, self._entries)

@@ -12,7 +12,8 @@ from services.proxy.cache.entry import Reply
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.exchange import Unasked
 from services.proxy.session.relay import BackendRelay
-from services.proxy.session.turn_runner import Stage, TurnRunner
+from services.proxy.session.stage import Stage
+from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.turns import Part, PartKind, TurnAssembler
 from services.proxy.upstream.connection import UpstreamConnection
 from services.proxy.worker.draining import SHUTDOWN_MESSAGE
@@ -218,7 +219,8 @@ class Session(asyncio.Protocol):
                 if self._draining and self._between_turns:
                     self.end(Sqlstate.ADMIN_SHUTDOWN, SHUTDOWN_MESSAGE)
                     break
-                part = self._assembler.next_part(within_turn=turns.goes_on_upstream, copying=turns.copying)
+                within_turn, copying, copied = turns.goes_on_upstream, turns.copying, turns.copied
+                part = self._assembler.next_part(within_turn=within_turn, copying=copying, copied=copied)
                 if part is None:
                     break
                 self._handle(part)

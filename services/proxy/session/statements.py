@@ -44,7 +44,7 @@ class SessionStatements:
             self.unnamed = unnamed
             self._unnamed_upstream = False
 
-    def catch_up(self, messages: Sequence[FrontendMessage]) -> tuple[bytes, list[Ack]]:
+    def catch_up(self, messages: Sequence[FrontendMessage], *, begins_block: bool = False) -> tuple[bytes, list[Ack]]:
         """Return what the caller has to send upstream before these messages, and what it will be answered with.
 
         It makes the unnamed statement mean there what it means here: a Parse, or a Close where it means nothing any
@@ -53,8 +53,10 @@ class SessionStatements:
         Args:
             messages: Those of the next part to be forwarded; none when they could not be read, so that they may use
                 any statement.
+            begins_block: Behind them, Postgres is in a block. Should that fail, it is too late for a Parse.
         """
-        if self._unnamed_upstream or not _needs_unnamed(messages, turn_begun=self._before is not None):
+        needed = _needs_unnamed(messages, turn_begun=self._before is not None, left_to_block=begins_block)
+        if self._unnamed_upstream or not needed:
             return b"", []
         self._begin()
         self._unnamed_upstream = True
@@ -189,12 +191,13 @@ def _replaces_unnamed(ack: Ack) -> bool:
     return isinstance(ack, ParseAck) and ack.name == _UNNAMED and not ack.swallowed
 
 
-def _needs_unnamed(messages: Sequence[FrontendMessage], *, turn_begun: bool) -> bool:
+def _needs_unnamed(messages: Sequence[FrontendMessage], *, turn_begun: bool, left_to_block: bool) -> bool:
     """Tell whether messages use the unnamed statement, or may be left with it because what replaces it is skipped.
 
     Args:
         messages: A part of a turn.
         turn_begun: Parts of the same turn went before, any of which may fail.
+        left_to_block: What they leave as it is may be used in a block that has failed.
     """
     behind = turn_begun
     for message in messages:
@@ -207,4 +210,4 @@ def _needs_unnamed(messages: Sequence[FrontendMessage], *, turn_begun: bool) -> 
                 return True
             case _:
                 behind = True
-    return not messages
+    return left_to_block or not messages

@@ -5,22 +5,26 @@ it what Postgres does not know yet: a BEGIN that was held back, an unnamed state
 
 A client may ask for answers before the end of its turn (Flush). The parts that it cuts its turn into so are decided one
 by one: what prepares statements goes upstream by itself, reads are taken apart. From the first part that is neither on,
-the rest of the turn goes upstream as one; nothing of what was before it is missed there.
+the rest of the turn goes upstream as one. What was before it has left nothing there but the transaction that Postgres
+begins for a turn: behind a read that was answered here, a read of the proxy's own begins it.
+
+A simple query needs no Sync, but where it stands behind other messages of a turn and one of these fails, Postgres skips
+it as it skips everything to the Sync. Whether its answer will come has to be known, so it waits for theirs.
 """
 
 from collections.abc import Callable
-from enum import Enum, auto
-from typing import Protocol
 
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.session.block import Prelude, failed_block, prelude, uses_unnamed_portal
+from services.proxy.session.block import Prelude, failed_block, prelude, read_before, uses_unnamed_portal
 from services.proxy.session.conversation import OUTSIDE_BLOCK, Conversation
 from services.proxy.session.exchange import Exchange, Question, Segment
 from services.proxy.session.follow_up import Portal
 from services.proxy.session.planning import NO_EFFECT, Effect, TurnPlan
 from services.proxy.session.read_run import ReadRun
 from services.proxy.session.requests import decode_part
+from services.proxy.session.stage import Stage
 from services.proxy.session.turns import Part
+from services.proxy.session.wire import Wire
 from services.shared.pgwire.backend import READY_FOR_QUERY
 from services.shared.pgwire.codes import FrontendCode, TransactionStatus
 from services.shared.pgwire.frontend import FLUSH, SYNC, Flush, FrontendMessage, Sync
@@ -28,38 +32,6 @@ from services.shared.pgwire.sqlstate import Sqlstate
 
 _FAILED_BLOCK = int(TransactionStatus.FAILED)
 _NO_BLOCK = "tidegate: the transaction block could not be begun in Postgres"
-_NO_SYNC_FOLLOWS = frozenset((int(FrontendCode.QUERY), int(FrontendCode.FUNCTION_CALL)))
-
-
-class Stage(Enum):
-    """Where a session's turn is."""
-
-    IDLE = auto()  # every turn is answered
-    ASKING_POSTGRES = auto()  # a question of the proxy's own, which has to be answered before the turn is decided
-    ASKING_CACHE = auto()  # waiting for Redis, or for another session's query
-    CLIENT_FULL = auto()  # waiting for the client to read
-    FORWARDED = auto()  # waiting for Postgres
-    CLOSED = auto()
-
-
-class Wire(Protocol):
-    """The two connections, as turns use them."""
-
-    @property
-    def client_full(self) -> bool:
-        """Whether the client reads slower than it is written to."""
-
-    def to_client(self, data: bytes) -> None:
-        """Send to the client, at the latest when the event that is handled now is over."""
-
-    def to_postgres(self, data: bytes) -> None:
-        """Send to Postgres."""
-
-    def go_on(self) -> None:
-        """A wait is over: handle what has come from the client meanwhile."""
-
-    def end(self, sqlstate: Sqlstate, message: str) -> None:
-        """End the session with an error that the client sees."""
 
 
 class TurnRunner:
@@ -74,14 +46,17 @@ class TurnRunner:
 
     __slots__ = (
         "_asked",
+        "_behind",
         "_effect",
         "_exchange",
         "_portal",
+        "_read",
         "_refusal",
         "_run",
         "_skipping",
         "_statistics",
         "_sync_follows",
+        "_unanswered",
         "_unread",
         "_wire",
         "conversation",
@@ -107,8 +82,11 @@ class TurnRunner:
         self._effect = NO_EFFECT
         self._unread = False  # some of what was forwarded could not be read
         self._sync_follows = True  # behind what was forwarded
+        self._behind: Part | None = None  # a simple query that waits for what its turn began with
+        self._unanswered = 0  # messages of the turn that get one answer each; as many answers may have come meanwhile
         self._skipping = False  # a part of the turn failed: the rest is skipped to the Sync
         self._portal: Portal | None = None  # what the unnamed portal holds inside of a turn
+        self._read = False  # a read of the turn was answered, whose transaction Postgres would go on with
         self.inside_turn = False
         self.stage = Stage.IDLE
         self.conversation = Conversation(database)
@@ -117,12 +95,17 @@ class TurnRunner:
     @property
     def goes_on_upstream(self) -> bool:
         """Whether a turn is on its way to Postgres as a whole, so that what comes of it is passed on at once."""
-        return self.stage is Stage.FORWARDED and self._run is None and not self.inside_turn
+        return self.stage is Stage.FORWARDED and not (self._run or self._behind or self.inside_turn)
 
     @property
     def copying(self) -> bool:
         """Whether Postgres asked for COPY data."""
         return self._exchange is not None and self._exchange.copying
+
+    @property
+    def copied(self) -> bool:
+        """Whether it did so in the turn that is under way, though the COPY may have failed."""
+        return self._exchange is not None and self._exchange.copied
 
     # -- events
 
@@ -150,8 +133,12 @@ class TurnRunner:
 
     def go_on(self, part: Part) -> None:
         """Take a further part of the turn that is on its way to Postgres."""
-        messages, plan = self.conversation.plan_further(part)
-        self._forward(part, messages, plan.effect)
+        if self._exchange is not None and part.alone:
+            self._behind = part
+            self._wire.to_postgres(FLUSH)
+            self._decide_behind(self._exchange, part)
+        else:
+            self._forward_further(part)
 
     def answered(self) -> None:
         """Look at what Postgres has sent, after each chunk."""
@@ -164,6 +151,8 @@ class TurnRunner:
                 self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)  # Postgres skips to a Sync that will not come
             elif sink.done:
                 self._exchange_done(sink)
+            elif self._behind is not None:
+                self._decide_behind(sink, self._behind)
             elif sink.copying:
                 self._wire.go_on()  # what the client has sent ahead may belong to the COPY
 
@@ -218,25 +207,27 @@ class TurnRunner:
         """A wait for the cache is over, and what came of it is done."""
         self._wire.go_on()
 
-    def finish(self, *, whole: bool, failed: bool, portal: Portal | None) -> None:
+    def finish(self, *, whole: bool, failed: bool, portal: Portal | None, read: bool = False) -> None:
         """A turn, or a part of one, is answered.
 
         Args:
             whole: To its end.
             failed: The rest of it is skipped.
             portal: What the unnamed portal holds now, if the turn goes on.
+            read: The last thing that was run is a read, if the turn goes on.
         """
         self._run = None
         self.stage = Stage.IDLE
         self.inside_turn = not whole
         self._skipping = failed and not whole
+        self._read = read and not whole
         self._portal = None if whole else portal
         if self._portal is not None:
             self.conversation.portals.answered_here(self._portal.text)
 
     def _skip(self, part: Part) -> None:
         """Drop what Postgres would skip: all up to a Sync."""
-        if part.messages and part.messages[-1][0] == FrontendCode.SYNC:
+        if part.ends_with(FrontendCode.SYNC):
             self.finish(whole=True, failed=False, portal=None)
             self._wire.to_client(READY_FOR_QUERY[self.conversation.shown_status])
 
@@ -252,7 +243,8 @@ class TurnRunner:
             self.finish(whole=True, failed=False, portal=None)
             self._wire.to_client(READY_FOR_QUERY[self.conversation.shown_status])
             return
-        plan = self.conversation.plan(part, messages, inside_turn=self.inside_turn)
+        ends_nothing = self._read and part.alone  # the turn's transaction goes on behind it
+        plan = self.conversation.plan(part, messages, inside_turn=self.inside_turn and not ends_nothing)
         if plan.steps and messages is not None:
             self._run = ReadRun(self, self.conversation, part, messages, plan.steps)
             self._run.go_on()
@@ -268,7 +260,9 @@ class TurnRunner:
             return
         self._statistics.forwarded[plan.refusal] += 1
         uses_portal = uses_unnamed_portal(messages or ())
-        alone = plan.runs_nothing and (part.last or self._flushes(part)) and not uses_portal
+        # Outside of a block, a Sync in place of a Flush makes no difference to what runs nothing.
+        flushed = part.ends_with(FrontendCode.FLUSH) and conversation.status == OUTSIDE_BLOCK
+        alone = plan.runs_nothing and (part.last or flushed) and not uses_portal
         first: Prelude | None = None
         if block is not None and not alone:
             first = prelude(block, messages or ())
@@ -276,15 +270,27 @@ class TurnRunner:
             conversation.block = None
         elif uses_portal and self._portal is not None:
             first = Prelude(*self._portal.rebuild_portal())
+        elif self._read and not alone:
+            first = read_before()
         if alone and not part.last:
             self._forward_by_itself(part, messages or [])
         else:
             self._forward(part, messages, plan.effect, first)
 
-    def _flushes(self, part: Part) -> bool:
-        """Tell whether a part ends with a Flush outside of a block, where a Sync in its place makes no difference."""
-        ends_so = bool(part.messages) and part.messages[-1][0] == FrontendCode.FLUSH
-        return ends_so and self.conversation.status == OUTSIDE_BLOCK
+    def _forward_further(self, part: Part) -> None:
+        messages, plan = self.conversation.plan_further(part)
+        self._forward(part, messages, plan.effect)
+
+    def _decide_behind(self, exchange: Exchange, query: Part) -> None:
+        """Hand a simple query to Postgres once all in front of it in its turn went well; else end the turn there."""
+        if exchange.failed or exchange.prelude_failed:
+            self._behind = None
+            self.inside_turn = True  # what the client sends up to its Sync is skipped here
+            exchange.shows_ready = False
+            self._wire.to_postgres(SYNC)
+        elif exchange.copying or exchange.answers >= self._unanswered:
+            self._behind = None
+            self._forward_further(query)
 
     def _forward_by_itself(self, part: Part, messages: list[FrontendMessage]) -> None:
         """Hand a part that only prepares to Postgres, as a turn of its own: a Sync in place of its Flush."""
@@ -309,7 +315,7 @@ class TurnRunner:
         conversation = self.conversation
         statements = conversation.statements
         conversation.portals.forward(messages or (), statements.names, statements.unnamed)
-        catch_up, acks = statements.catch_up(messages or ())
+        catch_up, acks = statements.catch_up(messages or (), begins_block=first is not None)
         acks.extend(statements.expected(messages or (), conversation.meaning))
         conversation.writes.begin(effect)
         self._unread = self._unread or messages is None
@@ -317,14 +323,17 @@ class TurnRunner:
             conversation.keeper.forget()
         raw = catch_up + part.raw if catch_up else part.raw
         if self._exchange is not None:
+            self._unanswered += part.answers
             self._exchange.segments[0].expect(acks)
             self._effect = self._effect.union(effect)
             self._wire.to_postgres(raw)
             return
         self._effect = effect
+        self._unanswered = part.answers
         self.inside_turn = False  # from here on the turn is Postgres's
         self._portal = None
-        self._sync_follows = part.raw[0] not in _NO_SYNC_FOLLOWS
+        self._read = False
+        self._sync_follows = not part.alone
         shows_ready = conversation.block is None
         if first is None:
             self.send(raw, Exchange([Segment(acks)], shows_ready=shows_ready))
@@ -354,7 +363,7 @@ class TurnRunner:
         if self._run is not None:
             self._run.answered_upstream(exchange)
         elif self.inside_turn:
-            self.finish(whole=False, failed=exchange.failed, portal=None)
+            self.finish(whole=False, failed=exchange.failed or exchange.prelude_failed, portal=None, read=self._read)
         else:
             if block is not None:
                 self._wire.to_client(READY_FOR_QUERY[block.status])

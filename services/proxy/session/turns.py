@@ -25,6 +25,16 @@ _COPY_DATA = int(FrontendCode.COPY_DATA)
 _COPY = frozenset((_COPY_DATA, int(FrontendCode.COPY_DONE), int(FrontendCode.COPY_FAIL)))
 _COPY_ENDS = _COPY - {_COPY_DATA}
 _ALONE = frozenset((int(FrontendCode.QUERY), int(FrontendCode.FUNCTION_CALL)))
+_EXTENDED = frozenset(
+    int(code)
+    for code in (
+        FrontendCode.PARSE,
+        FrontendCode.BIND,
+        FrontendCode.DESCRIBE,
+        FrontendCode.EXECUTE,
+        FrontendCode.CLOSE,
+    )
+)
 _SYNC, _FLUSH, _TERMINATE = int(FrontendCode.SYNC), int(FrontendCode.FLUSH), int(FrontendCode.TERMINATE)
 
 
@@ -42,10 +52,10 @@ class Part:
 
     Attributes:
         raw: The bytes, verbatim.
-        messages: Boundaries of the messages in them; none of one that was too long to hold.
+        messages: Boundaries of the messages that begin in them; one that is too long to hold ends in a later part.
         first: The turn begins here.
         last: The turn ends here (Sync, or the end of a simple Query).
-        whole: Every byte is in `messages`; False when a message was too long to hold.
+        whole: Every byte is in `messages`; False when a message is too long to hold.
     """
 
     kind: PartKind
@@ -54,6 +64,20 @@ class Part:
     first: bool
     last: bool
     whole: bool = True
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is one message that needs no Sync: a simple Query, a function call."""
+        return bool(self.messages) and self.messages[0][0] in _ALONE
+
+    def ends_with(self, code: FrontendCode) -> bool:
+        """Tell of which kind its last message is."""
+        return bool(self.messages) and self.messages[-1][0] == code
+
+    @property
+    def answers(self) -> int:
+        """How many messages are in it that get one answer each, unless they fail or are skipped."""
+        return sum(kind in _EXTENDED for kind, _, _ in self.messages)
 
 
 class TurnAssembler:
@@ -71,7 +95,7 @@ class TurnAssembler:
         self._open = False  # a part of the current turn was handed out, its end not yet
         self._alone = False  # the turn handed out last was a simple Query, which needs no Sync
         self._copy_ended = False  # the COPY data of that turn has been handed out to its end
-        self._sync_due = False  # ... and a Sync behind it still belongs to that turn
+        self._synced = False  # a Sync has been handed out behind it
 
     @property
     def buffered(self) -> int:
@@ -96,12 +120,13 @@ class TurnAssembler:
             self._late.append(data)
             self._late_bytes += len(data)
 
-    def next_part(self, *, within_turn: bool, copying: bool) -> Part | None:
+    def next_part(self, *, within_turn: bool, copying: bool, copied: bool = False) -> Part | None:
         """Hand out the next part, or None when more bytes are needed or it must wait.
 
         Args:
             within_turn: A turn is under way upstream: only what continues it may be handed out.
             copying: Postgres asked for COPY data, so a Sync or Flush belongs to the turn under way.
+            copied: Postgres asked for COPY data in the turn under way, and may have ended the COPY with an error.
 
         Raises:
             ProtocolViolation: The bytes are not the protocol.
@@ -118,22 +143,21 @@ class TurnAssembler:
         if kind in _COPY:
             return self._copy_part()
         if within_turn and not self._open:
-            return self._copy_part() if copying and self._belongs_to_copy(kind) else None
+            return self._copy_part() if self._belongs_to_copy(kind, copying=copying, copied=copied) else None
         return self._turn_part()
 
-    def _belongs_to_copy(self, kind: int) -> bool:
+    def _belongs_to_copy(self, kind: int, *, copying: bool, copied: bool) -> bool:
         """Tell whether a message goes on with a COPY whose turn was handed out to its end.
 
         "The backend will ignore Flush and Sync messages received during copy-in mode", and any other message ends the
-        session with an error of its own; behind the end of the data a Sync ends an extended turn, but is a turn of its
-        own behind a simple Query.
+        session with an error of its own; behind the end of the data, or behind the failure that ended the COPY, a Sync
+        ends an extended turn, but is a turn of its own behind a simple Query.
         """
-        if not self._copy_ended:
+        if copying and not self._copy_ended:
             return True
         if kind == _SYNC:
-            due, self._sync_due = self._sync_due, False
-            return due
-        return kind == _FLUSH
+            return (copying or copied) and not self._alone and not self._synced
+        return copying and kind == _FLUSH
 
     def _gather(self) -> None:
         """Join what came late. Done only when it may complete something: a slow client costs no quadratic copying."""
@@ -170,13 +194,13 @@ class TurnAssembler:
         self._remaining = end - available
         self._remaining_ends_turn = False
         self._remaining_is_copy = True
-        if kind in _COPY_ENDS:
-            self._copy_ended, self._sync_due = True, not self._alone
+        self._copy_ended = self._copy_ended or kind in _COPY_ENDS
+        self._synced = kind == _SYNC or (self._synced and kind == _FLUSH)
         return Part(PartKind.COPY, raw, (), False, False)
 
     def _turn_part(self) -> Part | None:
         first = not self._open
-        self._copy_ended = False
+        self._copy_ended = self._synced = False
         at = self._start
         messages: list[Boundary] = []
         data = self._data
@@ -212,7 +236,8 @@ class TurnAssembler:
         self._remaining_ends_turn = self._alone = kind in _ALONE
         self._remaining_is_copy = False
         self._open = True
-        return Part(PartKind.TURN, self._take(available), (), first, False, whole=False)
+        messages = ((kind, 0, end - self._start),)
+        return Part(PartKind.TURN, self._take(available), messages, first, False, whole=False)
 
     def _continue_long(self) -> Part | None:
         available = min(self._remaining, self.buffered)

@@ -50,6 +50,14 @@ def test_a_turn_ends_with_ready_for_query() -> None:
     assert (exchange.done, exchange.failed, exchange.status) == (True, False, TransactionStatus.IN_BLOCK)
 
 
+def test_the_answers_to_the_clients_own_messages_are_counted() -> None:
+    exchange = Exchange([Segment([parse(b"", swallowed=True), parse(b"a")])], closes=1)
+    seen(exchange, BOUND, CLOSED, PARSED)
+    assert exchange.answers == 0
+    seen(exchange, PARSED, BOUND, DESCRIPTION, ROW, COMPLETE)
+    assert exchange.answers == 4
+
+
 def test_acks_come_in_the_order_of_their_messages() -> None:
     acks: list[Ack] = [parse(b"a"), CloseAck(b"b"), parse(b"c"), CloseAck(None)]
     exchange = Exchange([Segment(acks)])

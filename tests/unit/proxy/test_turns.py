@@ -161,6 +161,29 @@ def test_a_sync_inside_a_copy_is_passed_on() -> None:
     assert next_copied(assembler, COPY_DONE + SYNC) == [COPY_DONE, SYNC]
 
 
+@pytest.mark.parametrize("data", [b"", COPY_DATA, SYNC + COPY_DATA, COPY_DONE, FLUSH + COPY_DATA + COPY_DONE])
+def test_behind_a_copy_that_failed_one_sync_ends_an_extended_turn(data: bytes) -> None:
+    assembler = after(EXTENDED)
+    next_copied(assembler, data)
+    assembler.feed(SYNC + SYNC)
+    ended = assembler.next_part(within_turn=True, copying=False, copied=True)
+    assert ended is not None
+    assert (ended.kind, ended.raw) == (PartKind.COPY, SYNC)
+    assert assembler.next_part(within_turn=True, copying=False, copied=True) is None
+
+
+@pytest.mark.parametrize(("turn", "copied"), [(EXTENDED, False), (QUERY, True)])
+def test_elsewhere_it_is_a_turn_of_its_own(turn: bytes, copied: bool) -> None:
+    """Postgres never asked for the data, or it was a simple query's, which needs no Sync."""
+    assembler = after(turn)
+    assembler.feed(COPY_DATA + COPY_DONE + SYNC)
+    for raw in (COPY_DATA, COPY_DONE):
+        part = assembler.next_part(within_turn=True, copying=False, copied=copied)
+        assert part is not None
+        assert part.raw == raw
+    assert assembler.next_part(within_turn=True, copying=False, copied=copied) is None
+
+
 def test_a_second_sync_behind_an_extended_copy_is_another_turn() -> None:
     assembler = after(EXTENDED)
     assert next_copied(assembler, COPY_DONE + SYNC + SYNC) == [COPY_DONE, SYNC]
@@ -213,6 +236,20 @@ def stream_in_chunks(stream: bytes, chunk: int = 64 * 1024) -> tuple[list[Part],
         most = max(most, assembler.buffered)
     assert assembler.buffered == 0
     return parts, most
+
+
+def test_a_part_knows_what_postgres_answers() -> None:
+    parts, _ = cut(PARSE + BIND + FLUSH + DESCRIBE + EXECUTE + QUERY + EXTENDED)
+    assert [(part.answers, part.alone) for part in parts] == [(2, False), (2, False), (0, True), (4, False)]
+
+
+@pytest.mark.parametrize(
+    ("message", "answers", "alone"),
+    [(Query(b"x" * MAX_TURN_BYTES), 0, True), (Parse(b"", b"x" * MAX_TURN_BYTES), 1, False)],
+)
+def test_so_it_does_of_what_is_too_long_to_hold(message: FrontendMessage, answers: int, alone: bool) -> None:
+    parts, _ = cut(message.encode(), chunk=MAX_TURN_BYTES)
+    assert [(part.answers, part.alone, part.whole) for part in parts] == [(answers, alone, False), (0, False, False)]
 
 
 def test_a_long_query_streams_and_ends_its_turn() -> None:
