@@ -429,3 +429,42 @@ def test_a_statement_that_was_prepared_before_a_name_changed_keeps_its_meaning_t
             assert other.execute(read, prepare=False).fetchone() == ("new",)
         cached.server.execute("UPDATE public.kept SET v = 'newer'")
         wait_until(lambda: run() == b"newer", "the change of the old table")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "DO $$ BEGIN END $$",
+        "BEGIN; SELECT now(); COMMIT",
+        "DROP TABLE IF EXISTS besides; CREATE TABLE besides (id int)",
+    ],
+)
+def test_a_statement_that_was_prepared_behind_what_may_have_been_ddl_is_a_hit(
+    cached: ProxiedPostgres, before: str
+) -> None:
+    """What its names meant is known once the catalog has been read again."""
+    with cached.connect() as connection:
+        pq = connection.pgconn
+        for _ in range(3):
+            assert pq.exec_(before.encode()).error_message == b""
+            pq.prepare(b"behind", b"SELECT name FROM people WHERE id = 7")  # before the catalog is read again
+            cached.wait_cached(lambda: pq.exec_prepared(b"behind", []))
+            connection.execute("DEALLOCATE behind")
+
+
+def test_a_statement_that_was_prepared_behind_own_ddl_keeps_its_meaning(cached: ProxiedPostgres) -> None:
+    """The catalog of before said that it means another table, which it does again later: only not to this statement."""
+    cached.server.execute(
+        "CREATE SCHEMA hiding; CREATE TABLE shown (id int PRIMARY KEY, v text); INSERT INTO shown VALUES (1, 'shown');"
+        "CREATE TABLE hiding.shown (id int PRIMARY KEY, v text); INSERT INTO hiding.shown VALUES (1, 'hidden')"
+    )
+    read = "SELECT v FROM shown WHERE id = 1"
+    with cached.connect(options="-c search_path=hiding,public") as connection:
+        cached.wait_cached(lambda: connection.execute(read, prepare=False))
+        connection.execute("ALTER TABLE hiding.shown RENAME TO away")
+        connection.pgconn.prepare(b"kept", read.encode())
+        connection.execute("ALTER TABLE hiding.away RENAME TO shown")
+        cached.wait_cached(lambda: connection.execute(read, prepare=False))
+        for _ in range(10):
+            assert connection.execute(read, prepare=False).fetchone() == ("hidden",)
+            assert connection.pgconn.exec_prepared(b"kept", []).get_value(0, 0) == b"shown"

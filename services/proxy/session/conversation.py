@@ -1,6 +1,7 @@
 """What holds in one session: its state, its statements, its block, its own writes. What a turn is planned with."""
 
 import re
+from dataclasses import replace
 
 from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
 from services.proxy.cached_database import CachedDatabase
@@ -11,6 +12,7 @@ from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
 from services.proxy.session.portals import Portals
+from services.proxy.session.prepared import LookUp, Meaning, Prepared
 from services.proxy.session.requests import Request, decode_part, read_requests
 from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
@@ -95,6 +97,8 @@ class Conversation:
             messages: Its messages; None when they could not be read.
             inside_turn: What came before it in the same turn is answered, and was not forwarded as a part of a whole.
         """
+        if not self.lookup.behind_own_ddl:
+            self.statements.look_up(self._looked_up)
         setting = self._setting()
         requests: list[tuple[Request, int]] | None = None
         if messages is not None and (part.first or inside_turn) and setting.phase is not Phase.UPSTREAM:
@@ -111,12 +115,14 @@ class Conversation:
         messages = decode_part(part)
         return messages, plan_turn(messages, None, self._setting())
 
-    def meaning(self, text: bytes) -> tuple[int, ...] | None:
-        """Tell what the names in a statement mean in this session now; None while that is not known."""
-        state = self.keeper.state
+    def meaning(self, text: bytes) -> Meaning:
+        """Tell what the names in a statement mean in this session now."""
+        state, templates = self.keeper.state, self.database.templates
         if state is None:
             return None
-        template = self.database.templates.find(text, NameSpace(state.schemas))
+        if self.lookup.behind_own_ddl:
+            return LookUp(state.schemas, templates.number, self.writes.definitions)
+        template = templates.find(text, NameSpace(state.schemas))
         return template.analysis.names if template is not None else None
 
     def ready_made(self) -> dict[bytes, Reply] | None:
@@ -150,6 +156,14 @@ class Conversation:
         if follow_up.begins:
             self.database.statistics.blocks_held += 1
         self.block = followed(self.block, follow_up)
+
+    def _looked_up(self, prepared: Prepared) -> Prepared:
+        """Return a statement that was prepared behind the session's own DDL, with what its names meant then."""
+        how, templates = prepared.meaning, self.database.templates
+        assert isinstance(how, LookUp)
+        known = templates.number == how.catalog or self.writes.definitions == how.definitions
+        template = templates.find(prepared.text, NameSpace(how.schemas)) if known else None
+        return replace(prepared, meaning=template.analysis.names if template is not None else None)
 
     def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""

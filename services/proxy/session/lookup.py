@@ -73,12 +73,16 @@ class Lookup:
         """A cacheable read came: the proxy's clock has to run."""
         self._database.prober.note_read()
 
+    @property
+    def behind_own_ddl(self) -> bool:
+        """Whether the session may have changed the catalog since it was read."""
+        return self._writes.defining or self._database.catalog_watch.completed < self._writes.catalog_reading
+
     def catalog_refusal(self) -> str:
         """Return why what the catalog says cannot be relied on; empty when it can."""
-        watch = self._database.catalog_watch
-        if not watch.current:
+        if not self._database.catalog_watch.current:
             return Reason.CATALOG_UNKNOWN
-        return Reason.OWN_DDL if watch.completed < self._writes.catalog_reading else ""
+        return Reason.OWN_DDL if self.behind_own_ddl else ""
 
     def keep_refusal(self, plan: Plan, state: SessionState | None) -> str:
         """Return why the answer to this read may not be kept; empty when it may, as far as can be told now."""

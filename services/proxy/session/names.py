@@ -4,11 +4,11 @@ The meaning is an interned value: sessions that prepared the same statements und
 with it the table of ready-made replies, in which the bytes of a Bind mean the same for all of them. Pure.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from weakref import WeakValueDictionary
 
 from services.proxy.cache.entry import Reply
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.prepared import LookUp, Prepared
 
 _MAX_NAMES = 1_000  # more would cost a millisecond for each further Parse; what is not known here is forwarded
 _MANY_CONTEXTS = 256  # from here on empty tables of other session states are let go
@@ -54,6 +54,17 @@ class Names:
         if self._by_name.keys() <= existing:
             return self
         return self._intern({name: prepared for name, prepared in self._by_name.items() if name in existing})
+
+    def looked_up(self, looked_up: Callable[[Prepared], Prepared]) -> "Names":
+        """Return the names when all meanings are known that had to be looked up."""
+        if not any(isinstance(prepared.meaning, LookUp) for prepared in self._by_name.values()):
+            return self
+        return self._intern(
+            {
+                name: looked_up(prepared) if isinstance(prepared.meaning, LookUp) else prepared
+                for name, prepared in self._by_name.items()
+            }
+        )
 
     def over(self, earlier: "Names") -> "Names":
         """Return the names of both; what is known here counts."""

@@ -14,9 +14,10 @@ class OwnWrites:
         tokens: Tokens of writes that are not covered yet; None when there are none, which is what the hot path asks.
         last_acknowledged: Place of the last acknowledged write in the worker's order of sends and acknowledgements.
         catalog_reading: Number of the catalog reading to wait for after the session's own DDL.
+        definitions: How many blocks, and turns outside of one, may have changed the catalog.
     """
 
-    __slots__ = ("_block", "_tracked", "catalog_reading", "last_acknowledged", "tokens")
+    __slots__ = ("_block", "_tracked", "catalog_reading", "definitions", "last_acknowledged", "tokens")
 
     def __init__(self, *, tracked: bool) -> None:
         """Start with nothing written.
@@ -29,6 +30,7 @@ class OwnWrites:
         self.tokens: Tokens | None = None
         self.last_acknowledged = 0
         self.catalog_reading = 0
+        self.definitions = 0
 
     def track(self, *, tracked: bool, next_probe: int) -> None:
         """The session's level has changed: what it wrote so far counts too, if it reads its own writes from now on.
@@ -52,6 +54,11 @@ class OwnWrites:
             self.tokens = self.tokens or Tokens()
             self.tokens.begin(effect.writes)
 
+    @property
+    def defining(self) -> bool:
+        """Whether the turn or the block under way may have changed the catalog, which others see at its end."""
+        return self._block.schema
+
     def visible(self, next_probe: int) -> Effect:
         """Postgres is outside a block again: everything since the last time is visible now, or undone.
 
@@ -62,6 +69,7 @@ class OwnWrites:
             What was done in between.
         """
         done, self._block = self._block, NO_EFFECT
+        self.definitions += done.schema
         if self.tokens is not None and (done.writes is None or done.writes):
             self.tokens.acknowledge(done.writes, next_probe)
         return done

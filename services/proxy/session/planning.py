@@ -189,7 +189,7 @@ def _plan_step(request: Request, message_count: int, setting: Setting, phase: Ph
     """Plan one statement; without a step there is a refusal."""
     prepared = request.prepared_before
     if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
-        return None, Reason.PREPARED_BEFORE, _unknown_effect([prepared])
+        return None, Reason.PREPARED_BEFORE, _unsure_effect([prepared], setting.templates, setting.name_space)
     template = setting.templates.find(request.text, setting.name_space)
     block = None if _has_parameters(request) else _held_step(template, setting, phase)
     if block is not None:
@@ -255,7 +255,7 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     name_space = setting.likely_name_space
     otherwise = [prepared for prepared in before if _means_otherwise(prepared, setting.templates, name_space)]
     if otherwise:
-        return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=_unknown_effect(otherwise))
+        return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=_unsure_effect(otherwise, setting.templates, name_space))
     effect = NO_EFFECT
     for text in texts:
         effect = effect.union(_effect_of_text(text, setting))
@@ -288,9 +288,17 @@ def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameS
     return template is None or prepared.meaning != template.analysis.names
 
 
-def _unknown_effect(statements: list[Prepared]) -> Effect:
-    """Return what statements may do whose names mean nobody knows what: anything but to rename statements."""
-    return replace(ANY_EFFECT, names=any(_RENAMES.search(prepared.text) is not None for prepared in statements))
+def _unsure_effect(statements: list[Prepared], templates: Templates, name_space: NameSpace) -> Effect:
+    """Return what statements may do whose names mean nobody knows what: write anything, change any setting.
+
+    What is no DDL by its text is not taken for it, as in `_effect_of_text`: each execution would keep the session from
+    the cache until the catalog has been read again, and what the names mean could never be found out.
+    """
+    found = NO_EFFECT
+    for prepared in statements:
+        found = found.union(_effect(templates.find(prepared.text, name_space), prepared.text))
+    names = any(_RENAMES.search(prepared.text) is not None for prepared in statements)
+    return replace(found, writes=None, session=True, names=names)
 
 
 def _effect_of_text(text: bytes, setting: Setting) -> Effect:

@@ -5,6 +5,28 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """How to find out what names meant at a moment when the session's own DDL was not in the catalog here yet.
+
+    Once the catalog has been read again they are looked up in it, unless the session may have changed it in between.
+    Before that, the session is not answered from the cache.
+
+    Attributes:
+        schemas: The search path.
+        catalog: Number of the catalog that was known. If it is still the same, there was no DDL.
+        definitions: How often the session may have changed the catalog. If no further time, it has been as it is now.
+    """
+
+    schemas: tuple[str, ...]
+    catalog: int
+    definitions: int
+
+
+Meaning = tuple[int, ...] | LookUp | None
+"""OIDs of the relations that the names in a statement mean, how to find them out later, or that it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A statement as a Parse message gave it.
 
@@ -12,17 +34,17 @@ class Prepared:
         text: The statement, as sent.
         parameter_types: The type OIDs that the client declared; 0 or missing: for Postgres to infer.
         raw: The Parse message itself, to prepare the statement upstream when it is needed there.
-        meaning: OIDs of the relations that its names meant when it was parsed; None: not known. Part of the identity,
-            since Postgres does not look the names of a prepared statement up again.
+        meaning: What its names meant when it was parsed. Part of the identity, since Postgres does not look the names
+            of a prepared statement up again.
     """
 
     text: bytes
     parameter_types: tuple[int, ...]
     raw: bytes
-    meaning: tuple[int, ...] | None = None
+    meaning: Meaning = None
 
 
-Meaning = Callable[[bytes], tuple[int, ...] | None]
+TellMeaning = Callable[[bytes], Meaning]
 """Tells what the names in a statement mean in a session now."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from services.proxy.cache.entry import Answer
 from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
-from services.proxy.session.prepared import Meaning, Prepared, unknown_meaning
+from services.proxy.session.prepared import Prepared, TellMeaning, unknown_meaning
 from services.proxy.session.turns import Part
 from services.shared.pgwire.backend import BindComplete, CommandComplete, NoData, ParseComplete
 from services.shared.pgwire.errors import ProtocolViolation
@@ -117,7 +117,7 @@ def decode_part(part: Part) -> list[FrontendMessage] | None:
 
 
 def read_requests(
-    messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning = unknown_meaning
+    messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: TellMeaning = unknown_meaning
 ) -> list[tuple[Request, int]] | None:
     """Return what a turn, or a part of one, asks, statement by statement, each with the number of its messages.
 
@@ -165,7 +165,7 @@ def _simple(query: Query) -> Request:
 
 
 def _read_extended(
-    messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: Meaning
+    messages: Sequence[FrontendMessage], names: Names, unnamed: Prepared | None, meaning: TellMeaning
 ) -> tuple[Request | None, int]:
     """Read `[Parse] Bind [Describe] Execute` from the front, and count its messages."""
     match messages[:4]:

@@ -7,11 +7,11 @@ While a turn is under way, names mean what they will mean if all of it succeeds:
 the rest of the turn, so its further parts may be read with these meanings. What failed is taken back at the end. Pure.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 from services.proxy.session.exchange import Ack, CloseAck, ParseAck, Segment
 from services.proxy.session.names import Names
-from services.proxy.session.prepared import Meaning, Prepared, unknown_meaning
+from services.proxy.session.prepared import LookUp, Prepared, TellMeaning, unknown_meaning
 from services.shared.pgwire.frontend import Bind, Close, Describe, FrontendMessage, Parse, Query, Target
 
 _UNNAMED = b""
@@ -68,7 +68,7 @@ class SessionStatements:
         self._expected.append(ack)
         return first, [ack]
 
-    def expected(self, messages: Sequence[FrontendMessage], meaning: Meaning = unknown_meaning) -> list[Ack]:
+    def expected(self, messages: Sequence[FrontendMessage], meaning: TellMeaning = unknown_meaning) -> list[Ack]:
         """Return the acknowledgements that Postgres will send for these messages, in order.
 
         Args:
@@ -161,6 +161,16 @@ class SessionStatements:
         """Messages were sent that could not be read: names may mean anything now, for good."""
         self.doubt()
         self._doubted = self._root
+
+    def look_up(self, looked_up: Callable[[Prepared], Prepared]) -> None:
+        """The catalog has been read again behind the session's own DDL: find out what names meant.
+
+        Args:
+            looked_up: Returns a statement with the meaning that it turned out to have.
+        """
+        self.names = self.names.looked_up(looked_up)
+        if self.unnamed is not None and isinstance(self.unnamed.meaning, LookUp):
+            self.unnamed = looked_up(self.unnamed)
 
     def _begin(self) -> None:
         if self._before is None:

@@ -42,9 +42,14 @@ class Template:
 
 
 class Templates:
-    """Analyses of one cache in one worker."""
+    """Analyses of one cache in one worker.
+
+    Attributes:
+        number: Of the catalog that the analyses are of, counted from 1.
+    """
 
     def __init__(self) -> None:
+        self.number = 0
         self._catalog: Catalog | None = None
         self._texts_bytes = 0
         self._by_text: OrderedDict[tuple[bytes, NameSpace], Template] = OrderedDict()
@@ -58,6 +63,7 @@ class Templates:
     def use(self, catalog: Catalog) -> None:
         """Analyse against another catalog from now on."""
         self._catalog = catalog
+        self.number += 1
         self._by_text.clear()
         self._texts_bytes = 0
         self._by_template.clear()

@@ -316,8 +316,8 @@ class TurnRunner:
         statements = conversation.statements
         conversation.portals.forward(messages or (), statements.names, statements.unnamed)
         catch_up, acks = statements.catch_up(messages or (), begins_block=first is not None)
-        acks.extend(statements.expected(messages or (), conversation.meaning))
         conversation.writes.begin(effect)
+        acks.extend(statements.expected(messages or (), conversation.meaning))
         self._unread = self._unread or messages is None
         if effect.session:
             conversation.keeper.forget()

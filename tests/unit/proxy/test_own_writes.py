@@ -76,3 +76,14 @@ def test_at_level_bounded_there_are_no_tokens_but_the_block_is_known() -> None:
     assert writes.tokens is None
     assert writes.covered((SHOPS,), 0)
     assert writes.visible(7) == ANY_EFFECT
+
+
+def test_what_may_have_been_ddl_is_counted_when_it_shows(writes: OwnWrites) -> None:
+    writes.begin(Effect(frozenset(), schema=True))
+    writes.begin(Effect(frozenset()))
+    assert (writes.defining, writes.definitions) == (True, 0)
+    writes.visible(1)
+    assert (writes.defining, writes.definitions) == (False, 1)
+    writes.begin(Effect(None))
+    writes.visible(2)
+    assert (writes.defining, writes.definitions) == (False, 1)

@@ -19,7 +19,7 @@ from services.proxy.session.planning import (
     summary,
 )
 from services.proxy.session.portals import Portals
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.prepared import LookUp, Prepared
 from services.proxy.session.requests import read_requests
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Templates
@@ -147,6 +147,16 @@ def test_the_unnamed_statement_of_an_earlier_turn_runs(templates: Templates) -> 
     earlier = Prepared(b"INSERT INTO users (id) VALUES ($1)", (), b"raw", (USERS.oid,))
     plan = planned(templates, Bind(b"", b"", (), (b"7",), ()), Execute(b"", 5), Sync(), unnamed=earlier)
     assert plan.effect.writes == frozenset({USERS.oid})
+
+
+def test_a_statement_whose_names_mean_nobody_knows_what_may_write_anything_but_is_no_ddl(templates: Templates) -> None:
+    def effect(text: bytes) -> Effect:
+        messages = Bind(b"", b"", (), (), ()), Execute(b""), Sync()
+        return turn(templates, *messages, unnamed=Prepared(text, (), b"raw", LookUp(("public",), 1, 0))).effect
+
+    assert effect(READ) == Effect(None, session=True)
+    assert effect(b"PREPARE s AS SELECT 1") == Effect(None, session=True, names=True)
+    assert effect(b"CREATE TABLE fresh (id int)") == Effect(None, session=True, schema=True)
 
 
 def test_a_turn_without_a_statement_does_nothing(templates: Templates) -> None:

@@ -1,12 +1,13 @@
 """Which statements Postgres has, what names mean in a turn under way, and what a failure takes back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from services.proxy.session.exchange import Ack, ParseAck, Segment
 from services.proxy.session.names import no_names
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.prepared import LookUp, Prepared
 from services.proxy.session.statements import SessionStatements
 from services.shared.pgwire.frontend import (
     Bind,
@@ -359,3 +360,21 @@ def test_it_is_known_whether_the_unnamed_statement_is_known(session: Session) ->
     session.statements.answered_here(None)
     known.append(session.statements.knows_unnamed)
     assert known == [False, True, False, True]  # only Postgres knows; a statement; only Postgres; nothing, for certain
+
+
+def test_what_was_prepared_behind_own_ddl_is_looked_up_later() -> None:
+    later = LookUp(("public",), 1, 0)
+    known = Prepared(b"SELECT known", (), b"raw", (1,))
+    session = SessionStatements(no_names())
+    session.names = session.names.having(b"known", known)
+    session.expected([Parse(b"s", b"SELECT s"), Parse(b"", b"SELECT unnamed")], lambda _: later)
+    found = session.names.get(b"s")
+    assert found is not None
+    assert found.meaning == later
+    session.look_up(lambda prepared: replace(prepared, meaning=(len(prepared.text),)))
+    found = session.names.get(b"s")
+    assert (found.meaning if found else None, session.unnamed.meaning if session.unnamed else None) == ((8,), (14,))
+    assert session.names.get(b"known") is known
+    names = session.names
+    session.look_up(lambda prepared: replace(prepared, meaning=None))  # there is nothing left
+    assert session.names is names
