@@ -2,6 +2,7 @@
 #   make PYTHON=/path/to/python3.11 …   another interpreter for the virtual environment
 #   make demo ARGS=--exit               arguments of the demo
 #   make conformance ARGS=asyncpg       other people's test suites, directly and through the proxy
+#   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ SERVERS := .cache/servers-ready
 SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: check test full demo bench chaos conformance clean format install servers
+.PHONY: check test full demo bench chaos conformance streams clean format install servers
 .DEFAULT_GOAL := check
 
 install: $(INSTALLED)
@@ -44,12 +45,16 @@ test: $(SERVERS)
 
 full: check $(SERVERS)
 	$(PYTEST) tests
+	$(BIN)/python -m tests.wire --streams 1000
 
 chaos: $(SERVERS)
 	$(PYTEST) tests/chaos
 
 conformance: $(SERVERS)
 	@$(BIN)/python -m tests.conformance $(ARGS)
+
+streams: $(SERVERS)
+	@$(BIN)/python -m tests.wire $(ARGS)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m demo $(ARGS)

@@ -112,6 +112,14 @@ class WireClient:
             except (ConnectionEnded, ConnectionResetError):
                 return answers
 
+    def take(self, data: bytes) -> list[Answer]:
+        """Take bytes that somebody else read from the socket; return the messages that they complete."""
+        self._data += data
+        answers: list[Answer] = []
+        while (answer := self._take()) is not None:
+            answers.append(answer)
+        return answers
+
     def _take(self) -> Answer | None:
         if len(self._data) < _HEADER_BYTES:
             return None
