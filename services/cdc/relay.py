@@ -151,6 +151,9 @@ class Relay:
                 self._hear(frame)
 
     def _decode(self, payload: bytes) -> None:
+        wide = self._assembler.wide
+        if wide and self._decoder.row_relation(payload) in wide:
+            return
         message = self._decoder.decode(payload)
         if isinstance(message, LogicalMessage) and not message.transactional:
             self._delivered = max(self._delivered, message.lsn)

@@ -1,11 +1,15 @@
 """From messages to committed transactions.
 
-pgoutput sends a transaction when it has committed, whole and before the next: Begin, rows, Commit. The rows are grouped
-by relation, in their order. What a transaction may take in memory is bounded: past a number of rows or bytes a relation
-is noted as changed in bulk and its rows are let go, since so many of them mean that nearly everything that depends on
-the relation is evicted anyway (H4).
+pgoutput sends a small transaction when it has committed, whole and before the next: Begin, rows, Commit. A large one it
+sends while it is still in progress, in pieces, several of them in turns: so that its commit is a single message, and
+nobody's changes wait behind a million rows (H4). Such a transaction may be rolled back, or a part of it (H5).
+
+The rows are grouped by relation, in their order. What transactions may take in memory is bounded: past a number of rows
+or bytes a relation is noted as changed in bulk, its rows are let go, and those that follow need not even be decoded,
+since so many of them mean that nearly everything that depends on the relation is evicted anyway.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -20,6 +24,10 @@ from services.cdc.pgoutput.messages import (
     Origin,
     Relation,
     RowMessage,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
     Truncate,
     Type,
     Update,
@@ -29,19 +37,24 @@ from services.shared.lsn import Lsn
 WideOperation: TypeAlias = Literal["truncate", "bulk"]
 
 
+_ROW_BYTES, _COLUMN_BYTES = 200, 60
+"""What a row takes in memory beside its text: its objects, by estimate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much of one transaction is kept row by row.
+    """How much of transactions is kept row by row. Bytes are those in memory, by estimate.
 
     Attributes:
-        relation_rows: Rows of one relation. Beyond 5,000 tags a second the invalidator evicts the relation as a whole.
-        relation_bytes: Bytes of one relation, as they came.
-        transaction_bytes: Bytes of all relations together.
+        relation_rows: Rows of one relation in one transaction. Beyond 5,000 tags a second the invalidator evicts the
+            relation as a whole.
+        relation_bytes: Bytes of one relation in one transaction.
+        open_bytes: Bytes of all transactions that are not complete.
     """
 
     relation_rows: int = 5_000
-    relation_bytes: int = 8 * 1024**2
-    transaction_bytes: int = 64 * 1024**2
+    relation_bytes: int = 16 * 1024**2
+    open_bytes: int = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +101,92 @@ class _Group:
     size: int = 0
 
 
+class _Assembly:
+    """One transaction, while it arrives.
+
+    Attributes:
+        size: Bytes that its rows take.
+        wide: Relations that have changed as a whole: their further rows tell nothing.
+        described: Relations that were described within it, each with its place in the stream. They hold for others
+            too once it has committed.
+    """
+
+    __slots__ = ("_groups", "_parts", "_undone", "described", "size", "wide")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.wide: set[int] = set()
+        self.described: dict[int, tuple[int, Relation]] = {}
+        self._groups: dict[int, list[_Group]] = {}
+        self._parts: set[int | None] = set()  # ids of the subtransactions whose rows are here
+        self._undone: set[int] = set()  # those that were rolled back
+
+    def add_row(self, relation: Relation, row: RowMessage, size: int, bounds: Bounds) -> None:
+        """Add a row, which takes so many bytes."""
+        if relation.oid in self.wide:
+            return
+        group = self._group(relation)
+        group.rows.append(row)
+        group.size += size
+        self.size += size
+        self._parts.add(row.stream_xid)
+        if len(group.rows) > bounds.relation_rows or group.size > bounds.relation_bytes:
+            self.widen(relation, "bulk")
+
+    def widen(self, relation: Relation, operation: WideOperation) -> None:
+        """Note that a relation changed as a whole: its rows, of earlier descriptions too, tell nothing more."""
+        groups = self._groups.get(relation.oid, [])
+        self.size -= sum(group.size for group in groups)
+        truncated = any(group.wide == "truncate" for group in groups)
+        self._groups[relation.oid] = [_Group(relation, "truncate" if truncated else operation)]
+        self.wide.add(relation.oid)
+
+    def widen_largest(self) -> None:
+        """Let the rows go of the relation that takes most."""
+        largest = max(self._groups.values(), key=lambda groups: sum(group.size for group in groups))
+        self.widen(largest[-1].relation, "bulk")
+
+    def undo(self, subtransaction: int) -> None:
+        """Note that a part was rolled back. What changed as a whole stays so, which evicts in vain."""
+        if subtransaction in self._parts:
+            self._undone.add(subtransaction)
+
+    def changes(self) -> tuple[RelationChanges, ...]:
+        """Return what it did."""
+        found = (
+            RelationChanges(group.relation, group.wide, tuple(self._done(group.rows)))
+            for groups in self._groups.values()
+            for group in groups
+        )
+        return tuple(changes for changes in found if changes.wide is not None or changes.rows)
+
+    def _done(self, rows: list[RowMessage]) -> list[RowMessage]:
+        return [row for row in rows if row.stream_xid not in self._undone] if self._undone else rows
+
+    def _group(self, relation: Relation) -> _Group:
+        """Return the group of a relation as it looks now."""
+        groups = self._groups.setdefault(relation.oid, [])
+        if not groups or (groups[-1].relation is not relation and groups[-1].relation != relation):
+            groups.append(_Group(relation))
+        return groups[-1]
+
+
 class Assembler:
     """Assembles the transactions of one replication stream. Pure."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._relations: dict[int, Relation] = {}
+        self._relations: dict[int, tuple[int, Relation]] = {}  # with the place in the stream where it was described
+        self._place = 0
         self._begin: Begin | None = None
-        self._groups: dict[int, list[_Group]] = {}
-        self._size = 0
+        self._current: _Assembly | None = None  # whose messages come now
+        self._in_progress: dict[int, _Assembly] = {}  # those that are sent in pieces
+        self._open_bytes = 0
+
+    @property
+    def wide(self) -> Set[int]:
+        """The relations whose further rows need not be fed: the transaction under way has changed them as a whole."""
+        return self._current.wide if self._current is not None else frozenset()
 
     def feed(self, message: Message, size: int) -> Transaction | None:
         """Take the next message of the stream.
@@ -115,70 +205,109 @@ class Assembler:
             case Insert() | Update() | Delete():
                 self._add_row(message, size)
             case Begin():
-                if self._begin is not None:
+                if self._current is not None:
                     raise PgoutputError("a transaction begins within another")
-                self._begin = message
+                self._begin, self._current = message, _Assembly()
             case Commit():
                 return self._commit(message)
             case Relation():
-                self._relations[message.oid] = message
+                self._describe(message)
             case Truncate():
                 for oid in message.relations:
-                    self._widen(self._group(oid), "truncate")
+                    self._widen(oid)
+            case StreamStart():
+                self._continue(message)
+            case StreamStop():
+                self._current = None
+            case StreamCommit():
+                return self._commit_in_progress(message)
+            case StreamAbort():
+                self._abort(message)
             case Origin() | Type() | LogicalMessage():
                 pass
-            case _:
-                raise PgoutputError(f"{type(message).__name__} although streaming is not asked for")
         return None
 
     def _add_row(self, row: RowMessage, size: int) -> None:
-        group = self._group(row.relation)
-        width = len(group.relation.columns)
+        assembly, relation = self._assembly(), self._relation(row.relation)
+        width = len(relation.columns)
         images = (row.old, row.new) if isinstance(row, Update) else (row[1],)
         if any(image is not None and len(image) != width for image in images):
             raise PgoutputError(f"a row of relation {row.relation} has not the {width} columns of its relation")
-        if group.wide is not None:
-            return
-        group.rows.append(row)
-        group.size += size
-        self._size += size
-        bounds = self._bounds
-        if (
-            len(group.rows) > bounds.relation_rows
-            or group.size > bounds.relation_bytes
-            or self._size > bounds.transaction_bytes
-        ):
-            self._widen(group, "bulk")
+        before = assembly.size
+        assembly.add_row(relation, row, size + _ROW_BYTES + _COLUMN_BYTES * width, self._bounds)
+        self._open_bytes += assembly.size - before
+        while self._open_bytes > self._bounds.open_bytes:
+            self._shrink()
 
-    def _group(self, oid: int) -> _Group:
-        """Return the group of a relation as it looks now."""
-        if self._begin is None:
-            raise PgoutputError("a change outside a transaction")
-        relation = self._relations.get(oid)
-        if relation is None:
+    def _shrink(self) -> None:
+        """Make room: what takes most has changed in bulk."""
+        largest = max((*self._in_progress.values(), self._assembly()), key=lambda assembly: assembly.size)
+        before = largest.size
+        largest.widen_largest()
+        self._open_bytes += largest.size - before
+
+    def _widen(self, oid: int) -> None:
+        assembly = self._assembly()
+        before = assembly.size
+        assembly.widen(self._relation(oid), "truncate")
+        self._open_bytes += assembly.size - before
+
+    def _describe(self, relation: Relation) -> None:
+        """Take a description. One within a transaction in progress holds for that alone until it has committed."""
+        self._place += 1
+        if relation.stream_xid is None:
+            self._relations[relation.oid] = (self._place, relation)
+        else:
+            self._assembly().described[relation.oid] = (self._place, relation)
+
+    def _relation(self, oid: int) -> Relation:
+        described = self._assembly().described.get(oid) or self._relations.get(oid)
+        if described is None:
             raise PgoutputError(f"relation {oid} has not been described")
-        groups = self._groups.setdefault(oid, [])
-        if not groups or (groups[-1].relation is not relation and groups[-1].relation != relation):
-            groups.append(_Group(relation))
-        return groups[-1]
+        return described[1]
 
-    def _widen(self, group: _Group, operation: WideOperation) -> None:
-        """Note that the relation changed as a whole: its rows, of earlier descriptions too, tell nothing more."""
-        for other in self._groups[group.relation.oid]:
-            self._size -= other.size
-        if group.wide != "truncate":
-            group.wide = operation
-        group.rows, group.size = [], 0
-        self._groups[group.relation.oid] = [group]
+    def _assembly(self) -> _Assembly:
+        if self._current is None:
+            raise PgoutputError("a change outside a transaction")
+        return self._current
 
     def _commit(self, commit: Commit) -> Transaction:
-        begin = self._begin
-        if begin is None or begin.commit_lsn != commit.commit_lsn:
+        begin, assembly = self._begin, self._current
+        if begin is None or assembly is None or begin.commit_lsn != commit.commit_lsn:
             raise PgoutputError("a commit that does not belong to the transaction before it")
-        changes = tuple(
-            RelationChanges(group.relation, group.wide, tuple(group.rows))
-            for groups in self._groups.values()
-            for group in groups
-        )
-        self._begin, self._groups, self._size = None, {}, 0
-        return Transaction(begin.xid, commit.commit_lsn, commit.end_lsn, commit.commit_time_us, changes)
+        self._begin = self._current = None
+        self._open_bytes -= assembly.size
+        return Transaction(begin.xid, commit.commit_lsn, commit.end_lsn, commit.commit_time_us, assembly.changes())
+
+    # -- transactions in progress
+
+    def _continue(self, start: StreamStart) -> None:
+        """A piece of a transaction in progress comes."""
+        if self._current is not None:
+            raise PgoutputError("a piece of a transaction comes within another")
+        if start.first_segment == (start.xid in self._in_progress):
+            raise PgoutputError("a piece of a transaction is missing, or came twice")
+        self._current = self._in_progress.setdefault(start.xid, _Assembly())
+
+    def _commit_in_progress(self, commit: StreamCommit) -> Transaction:
+        assembly = self._close(commit.xid)
+        for oid, described in assembly.described.items():
+            known = self._relations.get(oid)
+            if known is None or known[0] < described[0]:  # another may have described it since, after DDL
+                self._relations[oid] = described
+        return Transaction(commit.xid, commit.commit_lsn, commit.end_lsn, commit.commit_time_us, assembly.changes())
+
+    def _abort(self, abort: StreamAbort) -> None:
+        if abort.xid == abort.subxid:
+            self._close(abort.xid)
+        elif abort.xid in self._in_progress:
+            self._in_progress[abort.xid].undo(abort.subxid)
+        else:
+            raise PgoutputError("a part is rolled back of a transaction that is not in progress")
+
+    def _close(self, xid: int) -> _Assembly:
+        assembly = self._in_progress.pop(xid, None)
+        if self._current is not None or assembly is None:
+            raise PgoutputError("a transaction ends that is not in progress")
+        self._open_bytes -= assembly.size
+        return assembly

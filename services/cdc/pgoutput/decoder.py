@@ -2,8 +2,7 @@
 
 Every message of the replication stream is one byte of kind and fields of fixed or counted length. The decoder keeps one
 thing between messages: whether it is inside a piece of a streamed transaction, because there (and only there) most
-messages have a transaction id in front of their fields. The service does not ask for streaming yet; the decoder reads
-it.
+messages have a transaction id in front of their fields.
 
 Two invariants, for hostile bytes too: nothing but `PgoutputError` is raised, and a message is read to its last byte.
 """
@@ -53,6 +52,7 @@ _KEY_COLUMN = 1  # flag of a column
 _CASCADE, _RESTART_IDENTITY = 1, 2  # flags of Truncate
 _TRANSACTIONAL = 1  # flag of Message
 _NEW, _KEY, _OLD = b"NKO"
+_ROWS = (b"I", b"U", b"D")
 _IDENTITIES = {ord(identity.value): identity for identity in ReplicaIdentity}
 
 _Handler: TypeAlias = Callable[[bytes, int, int | None], tuple[Message, int]]
@@ -94,6 +94,14 @@ class Decoder:
         if type(message) is StreamStart:
             self._in_stream_block = True
         return message
+
+    def row_relation(self, data: bytes) -> int | None:
+        """Return the relation of a row message without decoding the rest; None if it is none, or cut off."""
+        position = 5 if self._in_stream_block else 1
+        if data[:1] not in _ROWS or len(data) < position + _OID.size:
+            return None
+        (relation,) = _OID.unpack_from(data, position)
+        return int(relation)
 
     def _decode_in_stream_block(self, kind: int, data: bytes) -> tuple[Message, int]:
         """Decode a message of a transaction in progress: all but Stop and Origin have its id, or a subtransaction's."""

@@ -95,7 +95,7 @@ class ReplicationConnection:
     async def start(self, slot: str, publication: str) -> None:
         """Start the stream where the slot was confirmed."""
         protocol = next(protocol for version, protocol in _PROTOCOL_BY_VERSION if self.version >= version)
-        options = f"proto_version '{protocol}', publication_names '\"{publication}\"', messages 'true'"
+        options = f"proto_version '{protocol}', publication_names '\"{publication}\"', messages 'true', streaming 'on'"
         try:
             self._pgconn.send_query(f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'.encode())
             while self._pgconn.flush():
