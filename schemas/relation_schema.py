@@ -37,9 +37,13 @@ class RelationSchema(Frozen):
     identity: Identity
     key_columns: KeyColumns
     relation: Oid
-    publication_entry: Annotated[Oid, Field(description="OID of its row in pg_publication_rel.")]
+    publication_entry: Annotated[
+        Oid,
+        Field(description="OID of its row in pg_publication_rel; of a partitioned table, a digest of its partitions'."),
+    ]
     ancestors: Annotated[
-        list[Oid], Field(description="OIDs of all relations that it inherits from or is a partition of.")
+        list[Oid],
+        Field(description="OIDs of the tables that it is a part of: its changes are told under their names too."),
     ]
     cache: CacheName
     epoch: EpochText

@@ -8,10 +8,13 @@ from services.cdc.tables import IDENTITIES, LeftOut, Table
 # Partial and narrowed entries are read through to_jsonb, because 14 has neither row filters nor column lists.
 _TABLES = """
     SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
-           c.relispartition OR EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)),
+           NOT c.relispartition AND c.relkind <> 'p'
+               AND EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)),
            c.relreplident::text, pg_has_role(c.relowner, 'USAGE'), entry.oid,
            coalesce(to_jsonb(entry) ->> 'prqual', to_jsonb(entry) ->> 'prattrs') IS NOT NULL,
-           described.names, described.types, described.keys
+           described.names, described.types, described.keys,
+           ARRAY(SELECT a.relid::oid FROM pg_partition_ancestors(c.oid) WITH ORDINALITY a(relid, place)
+                 WHERE a.relid <> c.oid ORDER BY a.place)
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_publication_rel entry
@@ -38,30 +41,36 @@ async def read_tables(control: ControlConnection, publication: str) -> list[Tabl
 
 
 def _table(row: Sequence[object]) -> Table:
-    oid, schema, name, kind, persistence, in_tree, identity, owned, entry, narrowed, names, types, keys = row
-    assert isinstance(names, list)  # these three are arrays
+    oid, schema, name, kind, persistence, inherits, identity, owned, entry, narrowed, *arrays = row
+    names, types, keys, ancestors = arrays
+    assert isinstance(names, list)
     assert isinstance(types, list)
     assert isinstance(keys, list)
+    assert isinstance(ancestors, list)
     key_columns = tuple(column for column, is_key in zip(names, keys, strict=True) if is_key)
     return Table(
         oid=int(str(oid)),
         schema=str(schema),
         name=str(name),
-        unfit=_unfit(str(kind), str(persistence), bool(in_tree), bool(key_columns)),
+        unfit=_unfit(str(kind), str(persistence), bool(inherits), bool(key_columns)),
         identity=IDENTITIES[str(identity)],
         columns=tuple(zip(names, types, strict=True)),
         key_columns=key_columns,
         owned=bool(owned),
         entry=None if entry is None else int(str(entry)),
         narrowed=bool(narrowed),
+        partitioned=kind == "p",
+        ancestors=tuple(ancestors),
     )
 
 
-def _unfit(kind: str, persistence: str, in_tree: bool, has_identity: bool) -> LeftOut | None:
+def _unfit(kind: str, persistence: str, inherits: bool, has_identity: bool) -> LeftOut | None:
     if kind == "f":
         return LeftOut.FOREIGN
-    if kind == "p" or in_tree:
-        return LeftOut.PARTITIONED
+    if inherits:
+        return LeftOut.INHERITED
+    if kind == "p":
+        return None
     if persistence != "p":
         return LeftOut.UNLOGGED
     return None if has_identity else LeftOut.NO_IDENTITY

@@ -1,9 +1,10 @@
 """What a committed transaction says in the event log: bodies of events, without their place in the log. Pure.
 
-One event for each relation that the transaction touched, in several parts where it would not fit in a record.
+One event for each relation that the transaction touched, in several parts where it would not fit in a record. What
+happened to a partition is told again for each table that it is a part of: that is what statements name (H6, H7).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 from schemas.changes import Changes, RowChange
 from schemas.relation_event import RelationWide
 from services.cdc.rows import RowWriter
+from services.cdc.tables import Table
 from services.cdc.transactions import RelationChanges, Transaction
 from services.shared.lsn import format_lsn
 
@@ -39,7 +41,7 @@ class Body:
         model: Which event it is.
         relation: The relation that decides its partition.
         fields: Its fields.
-        row_count: How many row changes it carries.
+        row_count: How many row changes it carries that no other body does.
     """
 
     model: type[Changes] | type[RelationWide]
@@ -49,7 +51,11 @@ class Body:
 
 
 class ChangeEvents:
-    """Turns the transactions of one replication stream into bodies of events."""
+    """Turns the transactions of one replication stream into bodies of events.
+
+    Attributes:
+        ancestors: The tables above each partition.
+    """
 
     def __init__(self, hashed_columns: frozenset[str]) -> None:
         """Prepare.
@@ -57,6 +63,7 @@ class ChangeEvents:
         Args:
             hashed_columns: Columns whose values are always hashed, as `schema.table.column`.
         """
+        self.ancestors: Mapping[int, tuple[Table, ...]] = {}
         self._hashed_columns = hashed_columns
         self._writers: dict[int, RowWriter] = {}
 
@@ -76,8 +83,13 @@ class ChangeEvents:
         by_relation: dict[int, list[RelationChanges]] = {}
         for changes in transaction.changes:
             by_relation.setdefault(changes.relation.oid, []).append(changes)
-        for groups in by_relation.values():
-            yield from self._relation(groups, common)
+        for oid, groups in by_relation.items():
+            bodies = list(self._relation(groups, common))
+            yield from bodies
+            for ancestor in self.ancestors.get(oid, ()):
+                named = {"schema_name": ancestor.schema, "table": ancestor.name, "relation": ancestor.oid}
+                for body in bodies:
+                    yield Body(body.model, ancestor.oid, body.fields | named)
 
     def _relation(self, groups: Sequence[RelationChanges], common: Fields) -> Iterator[Body]:
         """Yield what one transaction did to one relation, which may have changed its columns meanwhile."""
@@ -102,9 +114,9 @@ class ChangeEvents:
     def _writer(self, group: RelationChanges) -> RowWriter:
         """Return the writer for a relation as it is described in a group."""
         relation = group.relation
-        writer = self._writers.get(relation.oid)
-        if writer is None or writer.relation is not relation:
-            writer = RowWriter(relation, self._hashed_columns)
+        writer, ancestors = self._writers.get(relation.oid), self.ancestors.get(relation.oid, ())
+        if writer is None or writer.relation is not relation or writer.ancestors is not ancestors:
+            writer = RowWriter(relation, self._hashed_columns, ancestors)
             self._writers[relation.oid] = writer
         return writer
 

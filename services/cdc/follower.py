@@ -19,7 +19,7 @@ from services.cdc.publisher import Publisher
 from services.cdc.relay import Relay
 from services.cdc.replication.errors import SlotUnusableError
 from services.cdc.statistics import CdcStatistics
-from services.cdc.tables import Table
+from services.cdc.tables import Table, ancestors_of
 from services.shared.lsn import Lsn
 from services.shared.runtime.logging import get_logger
 from services.shared.runtime.settings import CacheSettings
@@ -114,11 +114,13 @@ class Follower:
             plan = await self._look()
             await self._unfollow(plan)
             await self._redescribe(plan.redescribe)
-            await self._join(plan.join)
+            await self._follow(plan.follow)
+            joined = await self._join(plan.join)
             if time.monotonic() >= self._announced_at + ANNOUNCE_SECONDS:
                 self._announced_at = time.monotonic()
                 self._announce(self._tables.values())
-            await asyncio.sleep(JOINING_POLL_SECONDS if self._joining or plan.add else period)
+            soon = joined or self._joining or plan.add
+            await asyncio.sleep(JOINING_POLL_SECONDS if soon else period)
 
     async def _look(self) -> FollowingPlan:
         """Read the catalog, decide, and do to the publication what is to be done."""
@@ -127,6 +129,7 @@ class Follower:
         if publication is None:
             raise SlotUnusableError(f"publication {name} is gone")
         tables = await read_tables(self._control, name)
+        self._publisher.tell_ancestors(ancestors_of(tables))
         plan = plan_following(tables, publication, self._followed, self._removed)
         refused = await add_tables(self._control, name, self._due(plan.add))
         refused |= await drop_tables(self._control, name, self._due(plan.drop))
@@ -164,12 +167,12 @@ class Follower:
             self._publisher.catalog_change(self._followed[table.oid], "ddl", insert_lsn)
         await self._follow(tables)
 
-    async def _join(self, tables: list[Table]) -> None:
-        """Move tables that have joined the publication towards being followed."""
+    async def _join(self, tables: list[Table]) -> bool:
+        """Move tables that have joined the publication towards being followed; tell whether one is now."""
         known = self._joining
         self._joining = {t.oid: known[t.oid] for t in tables if t.oid in known and known[t.oid].entry == t.entry}
         if not tables:
-            return
+            return False
         new = [table for table in tables if table.oid not in self._joining]
         if new:
             barrier = await self._control.assign_xid()
@@ -183,6 +186,7 @@ class Follower:
         for table in ready:
             del self._joining[table.oid]
         await self._follow(ready)
+        return bool(ready)
 
     def _is_ready(self, joining: _Joining) -> bool:
         return joining.covered_from is not None and self._relay.covers(joining.covered_from)
@@ -190,6 +194,8 @@ class Follower:
     async def _follow(self, tables: Iterable[Table]) -> None:
         """Describe relations, which are followed from there on; remember them first."""
         described = list(tables)
+        if not described:
+            return
         known = [Followed(t.oid, t.entry or 0, t.fingerprint, t.schema, t.name) for t in described]
         await remember_followed(self._control, self._cache.name, known)
         self._announce(described)

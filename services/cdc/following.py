@@ -5,11 +5,12 @@ when it leaves the publication, loses its identity, or when its row in pg_public
 out of the publication for a while, and what happened meanwhile was never sent.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from services.cdc.tables import LeftOut, Table
+from services.shared.relation import tree_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class FollowingPlan:
         removed: Those among them that someone took out of the publication.
         redescribe: Followed relations whose columns, key or name have changed.
         join: Relations in the publication that may be followed once the writers that are open now have ended (H11).
+        follow: Partitioned tables that may be followed from now on: all of their partitions are.
         add: Tables to add to the publication.
         drop: Tables to take out of the publication.
         left_out: Tables that are not followed, by name, with the reason.
@@ -63,6 +65,7 @@ class FollowingPlan:
     removed: set[int] = field(default_factory=set)
     redescribe: list[Table] = field(default_factory=list)
     join: list[Table] = field(default_factory=list)
+    follow: list[Table] = field(default_factory=list)
     add: list[Table] = field(default_factory=list)
     drop: list[Table] = field(default_factory=list)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
@@ -83,9 +86,10 @@ def plan_following(
         removed: Relations that someone took out of the publication: they are not added again.
     """
     plan = FollowingPlan()
-    seen = set()
+    tables = list(tables)
     for table in tables:
-        seen.add(table.oid)
+        if table.partitioned:
+            continue
         before = followed.get(table.oid)
         reason = _left_out(table, publication, table.oid in removed or before is not None)
         if reason is not None:
@@ -104,8 +108,35 @@ def plan_following(
             plan.add.append(table)
         elif table.unfit is not None and table.entry is not None and publication is not None and publication.owned:
             plan.drop.append(table)
+    _plan_partitioned(plan, tables, followed)
+    seen = {table.oid for table in tables}
     plan.unfollow.extend(gone for oid, gone in followed.items() if oid not in seen)
     return plan
+
+
+def _plan_partitioned(plan: FollowingPlan, tables: Sequence[Table], followed: Mapping[int, Followed]) -> None:
+    """Decide on partitioned tables, behind their partitions."""
+    stable = {table.oid for table in (*plan.keep, *plan.redescribe)}
+    partitions: dict[int, list[Table]] = {}
+    for table in tables:
+        for ancestor in () if table.partitioned else table.ancestors:
+            partitions.setdefault(ancestor, []).append(table)
+    for table in tables:
+        if not table.partitioned:
+            continue
+        parts = partitions.get(table.oid, [])
+        before = followed.get(table.oid)
+        if not all(part.oid in stable for part in parts):
+            plan.left_out[str(table)] = LeftOut.PARTITIONS
+            plan.unfollow.extend([before] if before is not None else [])
+            continue
+        whole = replace(table, entry=tree_entry((part.oid, part.entry or 0) for part in parts))
+        if before is None:
+            plan.follow.append(whole)
+        elif before.publication_entry == whole.entry and before.fingerprint == whole.fingerprint:
+            plan.keep.append(whole)
+        else:
+            plan.redescribe.append(whole)
 
 
 def _left_out(table: Table, publication: Publication | None, was_published: bool) -> LeftOut | None:

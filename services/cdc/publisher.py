@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -48,6 +49,13 @@ class Publisher:
         for partition in range(self._appender.partition_count):
             self._appender.append(partition, None, Resume, {"resume_from": format_lsn(resume_from)})
 
+    def tell_ancestors(self, ancestors: Mapping[int, tuple[Table, ...]]) -> None:
+        """Tell what happens to partitions under the names of these tables too, from now on.
+
+        Before one of them is called followed, it has to be among the ancestors of all of its partitions.
+        """
+        self._events.ancestors = ancestors
+
     def publish(self, transaction: Transaction, xid: int) -> None:
         """Write the changes of a transaction that is visible, whose id in 64 bits is `xid`."""
         statistics = self._statistics
@@ -76,7 +84,7 @@ class Publisher:
             "key_columns": list(table.key_columns),
             "relation": table.oid,
             "publication_entry": table.entry,
-            "ancestors": [],  # what has ancestors is not followed
+            "ancestors": list(table.ancestors),
         }
         partition = partition_of(table.oid, self._appender.partition_count)
         self._appender.append(partition, table.oid, RelationSchema, fields)

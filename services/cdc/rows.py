@@ -22,7 +22,7 @@ from services.cdc.pgoutput.messages import (
     TupleData,
     Update,
 )
-from services.cdc.tables import IDENTITIES
+from services.cdc.tables import IDENTITIES, Table
 
 CARRIED_BYTES = 256
 """The longest value that is carried as it is."""
@@ -35,23 +35,26 @@ class RowWriter:
 
     Attributes:
         relation: The description.
+        ancestors: The tables above it; a column of theirs that is to be hashed is one of its own.
         names: Its columns.
         key_columns: Those of its replica identity.
         fields: What every event of the relation says of it.
     """
 
-    def __init__(self, relation: Relation, hashed_columns: frozenset[str]) -> None:
+    def __init__(self, relation: Relation, hashed_columns: frozenset[str], ancestors: tuple[Table, ...] = ()) -> None:
         """Prepare for a relation.
 
         Args:
             relation: Its description.
             hashed_columns: Columns that are always hashed, as `schema.table.column`.
+            ancestors: The tables above it.
         """
         self.relation = relation
+        self.ancestors = ancestors
         self.names = tuple(column.name for column in relation.columns)
         self.key_columns = tuple(column.name for column in relation.columns if column.is_key)
-        prefix = f"{relation.schema}.{relation.name}."
-        self._hashed = tuple(prefix + name in hashed_columns for name in self.names)
+        tables = (f"{relation.schema}.{relation.name}", *map(str, ancestors))
+        self._hashed = tuple(any(f"{table}.{name}" in hashed_columns for table in tables) for name in self.names)
         self._keys = tuple(index for index, column in enumerate(relation.columns) if column.is_key)
         self.fields: dict[str, object] = {
             "schema_name": relation.schema,

@@ -44,13 +44,8 @@ def end_of(event: Event) -> Lsn:
     return parse_lsn(event.end_lsn) if isinstance(event, Changes | RelationWide) else NO_LSN
 
 
-def followed_by(event: RelationSchema) -> Followed | None:
-    """Return how a relation is followed from its description on.
-
-    One that is a partition or has parents is not: its changes do not come under the names that statements use.
-    """
-    if event.ancestors:
-        return None
+def followed_by(event: RelationSchema) -> Followed:
+    """Return how a relation is followed from its description on."""
     text = repr(([(column.name, column.type_oid) for column in event.columns], event.identity, event.key_columns))
     return Followed(event.publication_entry, blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest())
 

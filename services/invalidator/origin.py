@@ -143,8 +143,8 @@ def _followed(records: Sequence[TailRecord]) -> dict[int, Followed]:
     followed: dict[int, Followed] = {}
     for record in records:
         event = record.event
-        if isinstance(event, RelationSchema) and (described := followed_by(event)) is not None:
-            followed[event.relation] = described
+        if isinstance(event, RelationSchema):
+            followed[event.relation] = followed_by(event)
         elif isinstance(event, RelationWide) and event.op == "unfollowed":
             followed.pop(event.relation, None)
     return followed

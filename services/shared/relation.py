@@ -6,12 +6,13 @@ must come to the same text, so the code stands here once.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+_ENTRY_BYTES = 4  # an OID's place in catalogs and records
 _TAG_DIGEST_BYTES = 12  # 96 bits: a false merge only over-evicts, and will not happen
 
 
@@ -68,3 +69,13 @@ def value_tag(shape: Shape, canonical_values: Sequence[bytes]) -> str:
 def relation_of_tag(tag: str) -> int:
     """Return the relation that a tag belongs to."""
     return int(tag.partition(":")[0])
+
+
+def tree_entry(partitions: Iterable[tuple[int, int]]) -> int:
+    """Return what stands for the publication entry of a partitioned table: another one if any partition's is another.
+
+    Args:
+        partitions: OID and publication entry of each partition with rows of its own.
+    """
+    text = repr(sorted(partitions))
+    return int.from_bytes(blake2b(text.encode(), digest_size=_ENTRY_BYTES).digest())

@@ -112,3 +112,7 @@ SELECT ' FROM orders ', name AS " from orders " FROM users
 SELECT t.name FROM users t(id, name) WHERE t.id = 1
 SELECT v.x FROM (VALUES (1, 'a'), (2, 'b')) AS v(x, y) JOIN users ON users.id = v.x
 SELECT count(*) FILTER (WHERE active), bool_and(active), every(age > 0), stddev(age), corr(age, id) FROM users
+SELECT * FROM parted WHERE id = 5
+SELECT p.v, u.name FROM parted p JOIN users u USING (id)
+SELECT count(*) FROM parted_low
+SELECT * FROM ONLY parted

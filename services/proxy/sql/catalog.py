@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.proxy.sql import catalog_queries
 from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Relation
+from services.shared.relation import tree_entry
 
 if TYPE_CHECKING:
     import asyncpg
@@ -98,7 +100,35 @@ def _relations(
             primary[row["relation"]] = tuple(names)
         if row["is_identity"]:
             marked[row["relation"]] = tuple(names)
-    return [_relation(row, tuple(columns[row["oid"]].values()), primary, marked) for row in rows]
+    return _with_trees([_relation(row, tuple(columns[row["oid"]].values()), primary, marked) for row in rows])
+
+
+def _with_trees(relations: list[Relation]) -> list[Relation]:
+    """Tell partitioned tables what their partitions are, and that they are published if all of these are."""
+    partitions: dict[int, list[Relation]] = defaultdict(list)
+    for relation in relations:
+        for ancestor in relation.ancestors if relation.kind != "p" else ():
+            partitions[ancestor].append(relation)
+    return [
+        replace(
+            relation,
+            partitions=tuple(part.oid for part in partitions[relation.oid]),
+            publication_entry=_entry_of_tree(partitions[relation.oid]),
+        )
+        if relation.kind == "p"
+        else relation
+        for relation in relations
+    ]
+
+
+def _entry_of_tree(partitions: Iterable[Relation]) -> int | None:
+    entries: list[tuple[int, int]] = []
+    for part in partitions:
+        followed = part.kind == "r" and part.persistence == "p" and part.identity_columns
+        if part.publication_entry is None or not followed:
+            return None
+        entries.append((part.oid, part.publication_entry))
+    return tree_entry(entries)
 
 
 def _relation(
@@ -132,6 +162,7 @@ def _relation(
         primary_key=primary.get(oid, ()),
         publication_entry=row["publication_entry"],
         columns=columns,
+        ancestors=tuple(row["ancestors"]),
     )
 
 

@@ -115,9 +115,12 @@ VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.i
 RELATIONS = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::pg_catalog.text AS kind,
        c.relpersistence::pg_catalog.text AS persistence, c.relrowsecurity OR c.relforcerowsecurity AS row_security,
-       c.relispartition OR c.relhassubclass
-           OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid) AS
+       c.relkind <> 'p' AND NOT c.relispartition AND (c.relhassubclass
+           OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid)) AS
            inherits,
+       CASE WHEN c.relispartition AND c.relkind IN ('r', 'p', 'f')
+           THEN ARRAY(SELECT a.relid::pg_catalog.oid FROM pg_catalog.pg_partition_ancestors(c.oid) a
+                      WHERE a.relid::pg_catalog.oid <> c.oid) ELSE '{}' END AS ancestors,
        EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS user_triggers,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid

@@ -123,7 +123,7 @@ def _carried(statement: Statement) -> StatementEffect:
     if relation is None:
         return WIDEST
     if table.into:
-        return _write_to(relation, "INSERT")
+        return _write_to(statement, relation, "INSERT")
     return READS if _is_tame(relation) and not _has_user_types(relation) else WIDEST
 
 
@@ -178,13 +178,16 @@ def _plain_write(statement: Statement) -> StatementEffect:
     target = _target(statement)
     if target is None or not _harmless(statement, SEQUENCE_FUNCTIONS):
         return WIDEST
-    return _write_to(target, statement.lexed.keyword)
+    return _write_to(statement, target, statement.lexed.keyword)
 
 
-def _write_to(target: Relation, keyword: str) -> StatementEffect:
-    if not _keeps_to_itself(target, keyword):
+def _write_to(statement: Statement, target: Relation, keyword: str) -> StatementEffect:
+    """Return the effect of a plain write: on the table, on its partitions, and on all that these are a part of."""
+    written = [target, *(statement.catalog.by_oid[oid] for oid in target.partitions)]
+    if not all(_keeps_to_itself(relation, keyword) for relation in written):
         return _ANY_WRITE
-    return StatementEffect(frozenset((target.oid,)), changes_session=False, changes_schema=False)
+    oids = frozenset(oid for relation in written for oid in (relation.oid, *relation.ancestors))
+    return StatementEffect(oids, changes_session=False, changes_schema=False)
 
 
 def _target(statement: Statement) -> Relation | None:
@@ -203,7 +206,7 @@ def _target(statement: Statement) -> Relation | None:
 
 def _keeps_to_itself(relation: Relation, keyword: str) -> bool:
     """Whether writing to a relation writes nothing else and runs no code of this database."""
-    if relation.kind != "r" or relation.inherits or relation.rules or relation.row_security:
+    if relation.kind not in ("r", "p") or relation.inherits or relation.rules or relation.row_security:
         return False
     if relation.user_triggers or relation.user_code or _has_user_types(relation):
         return False

@@ -12,7 +12,7 @@ _SYSTEM_SCHEMAS = (CATALOG_SCHEMA, "information_schema")
 
 
 def followed_relations(statement: Statement) -> Reason | None:
-    """Every relation is an ordinary table whose changes are published in full."""
+    """Every relation is an ordinary or a partitioned table whose changes are published in full."""
     if not statement.occurrences:
         return Reason.NO_RELATION
     for relation in statement.relations:
@@ -27,7 +27,6 @@ _KIND_REFUSALS = {
     "m": Reason.MATERIALIZED_VIEW,
     "f": Reason.FOREIGN_TABLE,
     "S": Reason.SEQUENCE,
-    "p": Reason.PARTITIONED_OR_INHERITED,
 }
 
 
@@ -35,19 +34,19 @@ def relation_refusal(relation: Relation) -> Reason | None:
     """Return why answers from a relation cannot be cached; None when they can."""
     if relation.schema in _SYSTEM_SCHEMAS:
         return Reason.SYSTEM_CATALOG
-    if relation.kind != "r":
+    if relation.kind not in ("r", "p"):
         return _KIND_REFUSALS.get(relation.kind, Reason.NOT_A_TABLE)
     if relation.persistence != "p":
         return Reason.TEMPORARY_OR_UNLOGGED
     if relation.inherits:
-        return Reason.PARTITIONED_OR_INHERITED
+        return Reason.INHERITED
     if relation.row_security:
         return Reason.ROW_SECURITY
     if relation.rules:
         return Reason.RULES
     if relation.publication_entry is None:
         return Reason.NOT_PUBLISHED
-    return None if relation.identity_columns else Reason.NO_REPLICA_IDENTITY
+    return None if relation.identity_columns or relation.kind == "p" else Reason.NO_REPLICA_IDENTITY
 
 
 def plain_columns(statement: Statement) -> Reason | None:

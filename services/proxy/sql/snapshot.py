@@ -39,13 +39,14 @@ class Relation:
     Attributes:
         kind: `pg_class.relkind`: r table, v view, m materialized view, p partitioned, f foreign, S sequence, i index,
         ... persistence: p permanent, u unlogged, t temporary. row_security: Row-level security is enabled or forced.
-        inherits: It is a partition, has parents, or has or had children. user_triggers: It has triggers that are not
+        inherits: It has parents, or has or had children, by INHERITS. user_triggers: It has triggers that are not
         Postgres' own. rules: It has rewrite rules. cascades: A foreign key that points at it deletes or updates rows
         elsewhere. user_code: A default, constraint, generated column or index of it calls what was defined in the
         database. identity: `pg_class.relreplident`: d default, i index, f full, n nothing. identity_columns: Names of
         the columns that an update or delete reports of the old row. primary_key: Names in the key's order; empty when
-        there is none. publication_entry: OID of its pg_publication_rel row; None when its changes are not published
-        in full.
+        there is none. publication_entry: OID of its pg_publication_rel row, of a partitioned table see `tree_entry`;
+        None when its changes are not published in full. ancestors: OIDs of the partitioned tables that it is a part of.
+        partitions: OIDs of the tables in which a partitioned table has its rows.
     """
 
     oid: int
@@ -64,6 +65,8 @@ class Relation:
     primary_key: tuple[str, ...]
     publication_entry: int | None
     columns: tuple[Column, ...]
+    ancestors: tuple[int, ...] = ()
+    partitions: tuple[int, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""

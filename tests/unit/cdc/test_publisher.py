@@ -76,6 +76,35 @@ async def test_an_incarnation_begins_in_every_partition_and_counts_in_each() -> 
 
 
 @asynchronous
+async def test_what_happens_to_a_partition_is_told_under_the_names_above_it_too() -> None:
+    log = RecordingLog(2)
+    publisher, _, statistics = make(log)
+    above = Table(8, "public", "whole", None, "default", (("c0", 25),), (), True, None, False, partitioned=True)
+    publisher.tell_ancestors({3: (above,)})
+    publisher.publish(transaction(RelationChanges(relation(3), None, (Insert(3, ("a",)),))), 700)
+    publisher.publish(transaction(RelationChanges(relation(3), "truncate", ())), 700)
+    (part, part_wide), (whole, whole_wide) = log.events(1), log.events(0)
+    assert isinstance(part, Changes)
+    assert isinstance(whole, Changes)
+    assert (whole.table, whole.relation, whole.rows) == ("whole", 8, part.rows)
+    assert isinstance(whole_wide, RelationWide)
+    assert (whole_wide.table, whole_wide.relation, whole_wide.op) == ("whole", 8, part_wide.op)  # type: ignore[union-attr]
+    assert statistics.changes == 1
+
+
+@asynchronous
+async def test_a_column_that_is_hidden_above_is_hidden_in_the_partition() -> None:
+    log = RecordingLog()
+    appender = Appender(log, ProgressLedger(Lsn(80)), lambda: None)
+    appender.begin("shop", EPOCH, INCARNATION)
+    publisher = Publisher(appender, CdcStatistics(), frozenset({"public.whole.c0"}))
+    above = Table(8, "public", "whole", None, "default", (("c0", 25),), (), True, None, False, partitioned=True)
+    publisher.tell_ancestors({3: (above,)})
+    publisher.publish(transaction(RelationChanges(relation(3), None, (Insert(3, ("secret",)),))), 700)
+    assert not any("secret" in event.model_dump_json() for event in log.events())
+
+
+@asynchronous
 async def test_an_epoch_begins_with_its_reason() -> None:
     log = RecordingLog()
     make(log)[0].begin_epoch("the canary is another one")

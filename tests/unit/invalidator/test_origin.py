@@ -111,9 +111,6 @@ class TestFollowed:
     def test_are_not_those_that_left(self) -> None:
         assert begun(tail(schema(k=1), wide("unfollowed", k=2), watermark(3))).followed == {}
 
-    def test_are_not_those_with_ancestors(self) -> None:
-        assert followed_by(schema(ancestors=[7])) is None
-
     def test_differ_when_their_definition_does(self) -> None:
         columns = [{"name": "id", "type_oid": 23}]
         digests = {str(followed_by(event)) for event in (schema(), schema(key_columns=[]), schema(columns=columns))}

@@ -13,6 +13,11 @@ CATALOG = small_catalog(
     table(20_301, "domained", column("id", "int4"), column("v", "positive", user_type=True)),
     table(20_302, "secured", row_security=True),
     table(20_303, "kin", inherits=True),
+    table(20_304, "parted", kind="p", partitions=(20_305, 20_306)),
+    table(20_305, "parted_low", ancestors=(20_304,)),
+    table(20_306, "parted_high", ancestors=(20_304,)),
+    table(20_307, "split", kind="p", partitions=(20_308,)),
+    table(20_308, "split_part", ancestors=(20_307,), user_triggers=True),
 )
 NOTHING: frozenset[int] = frozenset()
 
@@ -73,6 +78,18 @@ def test_plain_writes_write_their_table(text: str, relation: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "relations"),
+    [
+        ("INSERT INTO parted VALUES (1, 'x')", {20_304, 20_305, 20_306}),
+        ("UPDATE parted_low SET v = 'x'", {20_304, 20_305}),
+        ("COPY parted_high FROM STDIN", {20_304, 20_306}),
+    ],
+)
+def test_writes_to_partitions_and_to_what_has_them_write_both(text: str, relations: set[int]) -> None:
+    assert effect(text) == StatementEffect(frozenset(relations), changes_session=False, changes_schema=False)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         f"UPDATE {TRIGGERED.name} SET v = 'x'",
@@ -81,6 +98,7 @@ def test_plain_writes_write_their_table(text: str, relation: object) -> None:
         "INSERT INTO coded VALUES (1)",
         "INSERT INTO domained VALUES (1)",
         "COPY coded FROM STDIN",
+        "INSERT INTO split VALUES (1)",  # a partition has a trigger
     ],
 )
 def test_a_write_with_side_effects_may_write_anything(text: str) -> None:

@@ -21,7 +21,7 @@ CATALOG = small_catalog(
     table(20_108, "materialized_one", kind="m"),
     table(20_109, "counter", kind="S"),
     table(20_110, "an_index", kind="i"),
-    table(20_111, "parted", kind="p"),
+    table(20_111, "parted", kind="p", publication_entry=None),
     table(20_112, "ruled", rules=True),
 )
 
@@ -98,8 +98,8 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
         ("SELECT * FROM materialized_one", Reason.MATERIALIZED_VIEW),
         ("SELECT last_value FROM counter", Reason.SEQUENCE),
         ("SELECT * FROM an_index", Reason.NOT_A_TABLE),
-        ("SELECT * FROM parted", Reason.PARTITIONED_OR_INHERITED),
-        ("SELECT * FROM kin", Reason.PARTITIONED_OR_INHERITED),
+        ("SELECT * FROM parted", Reason.NOT_PUBLISHED),
+        ("SELECT * FROM kin", Reason.INHERITED),
         ("SELECT * FROM unpublished", Reason.NOT_PUBLISHED),
         ("SELECT * FROM keyless", Reason.NO_REPLICA_IDENTITY),
         ("SELECT * FROM secured", Reason.ROW_SECURITY),
