@@ -1,8 +1,9 @@
 """A psql script with each of its reads said several times, so that the later ones may come from a cache.
 
 Postgres's regression files make a table, fill it, read it once and drop it: run as they are, no read is ever a hit. So
-a read is said, then there is a pause in which the writes before it are evicted, and it is said twice more: once to fill
-the cache, once to be answered from it. Run directly, the same script gives the answers to compare with.
+a read of tables is said, then there is a pause in which the writes before it are evicted, and it is said twice more:
+once to fill the cache, once to be answered from it. A read right after another one needs no pause: nothing has been
+written since. Run directly, the same script gives the answers to compare with.
 
 The cutting needs to be good, not perfect: both sides get the same script, so a statement cut wrongly costs coverage,
 and never makes a difference. Pure.
@@ -10,7 +11,7 @@ and never makes a difference. Pure.
 
 import re
 
-_READ = re.compile(r"(select|with|values|table)\b", re.IGNORECASE)
+_READ = re.compile(r"(?=(?:select|with|table)\b).*\b(?:from|table)\b", re.IGNORECASE | re.DOTALL)
 _COPY_FROM_STDIN = re.compile(r"copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
 _IGNORED = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z))+")
 _DOLLAR_QUOTE = re.compile(r"\$(?:[A-Za-z_\x80-\uffff][\w\x80-\uffff]*)?\$")
@@ -22,13 +23,17 @@ _PAUSE = "\nSELECT pg_catalog.pg_sleep(0.02) \\g /dev/null"  # seconds; several 
 
 
 def repeat_reads(script: str) -> str:
-    """Return the script with every plain read said once, and after a pause twice more."""
+    """Return the script with every plain read of tables said three times, with a pause if anything else came before."""
     pieces: list[str] = []
+    paused = False  # since the last thing that is no plain read of tables
     for statement, plain in statements(script):
         pieces.append(statement)
         body = statement[_skip_ignored(statement, 0) :]
         if plain and _READ.match(body):
-            pieces.append(f"{_PAUSE}\n{body}\n{body}")
+            pieces.append(f"\n{body}\n{body}" if paused else f"{_PAUSE}\n{body}\n{body}")
+            paused = True
+        elif body:
+            paused = False
     return "".join(pieces)
 
 
