@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.conformance.driver_suites import DRIVER_SUITES
-from tests.conformance.environment import CACHE
+from tests.conformance.environment import CACHE, pinned_versions, postgres_release
 from tests.conformance.known import KnownError, read_known
 from tests.conformance.postgres_source import regression_directory
 from tests.conformance.regression import RegressionSuite
@@ -40,7 +40,8 @@ def main() -> int:
         return 2
     results = table(verdicts)
     if arguments.document:
-        document_results(results)
+        pinned = (f"{name} {version}" for name, version in pinned_versions().items())
+        document_results(results, [postgres_release(arguments.postgres), *pinned])
         document_known(known)
     told = [*filter(None, map(details, verdicts)), results, "\n".join(found)]
     sys.stdout.write("\n\n".join(filter(None, told)) + "\n")

@@ -1,4 +1,4 @@
-"""The drivers' own test suites, as their maintainers run them, with nothing changed but host and port."""
+"""The own test suites of drivers and frameworks, as their maintainers run them, with only host and port changed."""
 
 import json
 import os
@@ -10,27 +10,34 @@ from pathlib import Path
 
 from tests.conformance.environment import CACHE, source_distribution, suite_python
 from tests.conformance.outcomes import Outcome, Outcomes
-from tests.conformance.plugin import conformance_reporting as plugin
+from tests.conformance.plugin.tidegate_conformance import django_settings, exchange
 from tests.conformance.sides import Side
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.processes import ServerError
 
-_PLUGIN = Path(plugin.__file__)
+_PLUGIN = Path(exchange.__file__).parent
 _TEST_SECONDS = 120  # a test that hangs is a failed one
 _RUN_SECONDS = 3600.0
+_PYTEST = (
+    "-m", "pytest", "-q", "-p", f"{_PLUGIN.name}.pytest_plugin", "-p", "no:cacheprovider",
+    "--timeout", str(_TEST_SECONDS),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class DriverSuite:
-    """A suite that pytest runs.
+    """A suite that pytest runs, or a program of its own.
 
     Attributes:
         name: How it is called on the command line.
         distribution: Whose source distribution holds it.
         database: The database that most of its tests use: the one that is cached.
         setup: SQL that it expects to have been run there.
-        arguments: Of pytest: the tests, and where the database is on a side.
+        arguments: Of the program: the tests, and where the database is on a side.
         environ: Environment variables that tell it where the database is on a side.
+        program: What Python runs.
+        folder: Where in the source distribution it runs.
+        leaves_traces: Its tests do not all clean up, so that a second run ends otherwise.
     """
 
     name: str
@@ -39,6 +46,9 @@ class DriverSuite:
     setup: str
     arguments: Callable[[Side], Sequence[str]]
     environ: Callable[[Side], Mapping[str, str]]
+    program: Sequence[str] = _PYTEST
+    folder: str = "."
+    leaves_traces: bool = False
 
     @property
     def settings(self) -> Mapping[str, str | int]:
@@ -51,30 +61,23 @@ class DriverSuite:
         if self.setup:
             server.execute(self.setup, database=self.database)
 
-    @property
-    def leaves_traces(self) -> bool:
-        """Its tests clean up: a second run ends as the first."""
-        return False
-
     def run(self, side: Side, only: Collection[str] | None, label: str) -> Outcomes:
         """Run it, or some of its tests, and return how they ended.
 
         Raises:
-            ServerError: pytest could not run it to the end; the message is its output.
+            ServerError: It did not run to the end; the message is its output.
         """
         with tempfile.TemporaryDirectory(dir=CACHE) as directory:
             outcomes = Path(directory) / "outcomes.jsonl"
             outcomes.touch()
-            environ = {**_inherited(), **self.environ(side), plugin.OUTCOMES: str(outcomes)}
+            environ = {**_inherited(), **self.environ(side), exchange.OUTCOMES: str(outcomes)}
             if only is not None:
                 listed = Path(directory) / "only"
                 listed.write_text("\n".join(only), encoding="utf-8")
-                environ[plugin.ONLY] = str(listed)
-            options = ("-q", "-p", _PLUGIN.stem, "-p", "no:cacheprovider")
-            timeout = ("--timeout", str(_TEST_SECONDS))
+                environ[exchange.ONLY] = str(listed)
             ran = subprocess.run(
-                [suite_python(), "-m", "pytest", *options, *timeout, *self.arguments(side)],
-                cwd=self._sources(),
+                [suite_python(), *self.program, *self.arguments(side)],
+                cwd=source_distribution(self.distribution) / self.folder,
                 env=environ,
                 capture_output=True,
                 text=True,
@@ -82,14 +85,11 @@ class DriverSuite:
                 timeout=_RUN_SECONDS,
             )
             found = _read(outcomes)
-        if ran.returncode not in (0, 1) and not found:  # 1: tests failed, as some do directly too
+        if not found:  # that tests fail is no error: some do directly too
             raise ServerError(
-                f"{self.name}, {label}: pytest ended with {ran.returncode}\n{(ran.stdout + ran.stderr)[-4000:]}"
+                f"{self.name}, {label}: it ended with {ran.returncode}\n{(ran.stdout + ran.stderr)[-4000:]}"
             )
         return found
-
-    def _sources(self) -> Path:
-        return source_distribution(self.distribution)
 
 
 def _inherited() -> dict[str, str]:
@@ -147,4 +147,35 @@ def _sqlalchemy(driver: str) -> DriverSuite:
     )  # fmt: skip
 
 
-DRIVER_SUITES = (ASYNCPG, _sqlalchemy("psycopg"), _sqlalchemy("asyncpg"))
+# The folders that speak to a database; the others are about forms, templates, addresses, the admin site.
+_DJANGO_FOLDERS = """
+aggregation aggregation_regress annotations async backends basic bulk_create composite_pk constraints
+contenttypes_tests custom_columns custom_lookups custom_managers custom_methods custom_pk datatypes dates datetimes
+db_functions db_typecasts db_utils defer defer_regress delete delete_regress distinct_on_fields empty
+expressions expressions_case expressions_window extra_regress field_defaults filtered_relation fixtures
+force_insert_update foreign_object from_db_value generic_relations get_earliest_or_latest get_or_create indexes
+inspectdb introspection known_related_objects lookup m2m_and_m2o m2m_intermediary m2m_multiple m2m_recursive
+m2m_regress m2m_through many_to_many many_to_one many_to_one_null migrations model_fields model_inheritance
+multiple_database mutually_referential nested_foreign_keys null_fk null_queries one_to_one or_lookups
+order_with_respect_to ordering pagination postgres_tests prefetch_related properties proxy_models queries raw_query
+reserved_names reverse_lookup save_delete_hooks schema select_for_update select_related sessions_tests
+string_lookup timezones transaction_hooks transactions update update_only_fields xor_lookups
+"""
+
+# `setup` makes the second database: the first one is there by then.
+DJANGO = DriverSuite(
+    name="django",
+    distribution="django",
+    database=django_settings.DATABASE,
+    setup=f"CREATE DATABASE {django_settings.OTHER_DATABASE}",
+    arguments=lambda _: tuple(_DJANGO_FOLDERS.split()),
+    environ=lambda side: {exchange.PORT: str(side.port)},
+    program=(
+        "runtests.py", "--settings", f"{_PLUGIN.name}.django_settings", "--keepdb", "--noinput", "--parallel", "1",
+    ),
+    folder="tests",
+    leaves_traces=True,  # tables of its tests of schema changes
+)  # fmt: skip
+
+
+DRIVER_SUITES = (ASYNCPG, _sqlalchemy("psycopg"), _sqlalchemy("asyncpg"), DJANGO)

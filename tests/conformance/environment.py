@@ -5,6 +5,7 @@ it belongs to.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tests.servers.compose import REPOSITORY
+from tests.servers.postgres_programs import programs_of
 from tests.servers.processes import ServerError
 
 CACHE = REPOSITORY / ".cache" / "conformance"
@@ -37,13 +39,17 @@ def suite_python() -> Path:
     return python
 
 
-def pinned_version(distribution: str) -> str:
-    """Return the version of a distribution that the requirements name."""
-    for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines():
-        name, separator, version = line.partition("==")
-        if separator and name.partition("[")[0] == distribution:
-            return version
-    raise ServerError(f"{_REQUIREMENTS} pins no {distribution}")
+def pinned_versions() -> dict[str, str]:
+    """Return the versions that the requirements name."""
+    pinned = (line.partition("==") for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines())
+    return {name.partition("[")[0]: version for name, separator, version in pinned if separator}
+
+
+def postgres_release(version: str) -> str:
+    """Return the release of a major version of Postgres that the suites run with, as in `PostgreSQL 15.18`."""
+    command = [str(programs_of(version) / "postgres"), "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    return " ".join(re.findall(r"PostgreSQL|\d+\.\d+", told.stdout)[:2])
 
 
 def source_distribution(distribution: str) -> Path:
@@ -57,14 +63,14 @@ def source_distribution(distribution: str) -> Path:
     Raises:
         ServerError: It cannot be had; the message is pip's.
     """
-    release = f"{distribution}-{pinned_version(distribution)}"
+    version = pinned_versions()[distribution]
+    release = f"{distribution}-{version}"
     home = CACHE / release
     if not home.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
-            wanted = f"{distribution}=={pinned_version(distribution)}"
             options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:", "--dest", fresh)
-            _run(sys.executable, "-m", "pip", "download", *options, wanted)
+            _run(sys.executable, "-m", "pip", "download", *options, f"{distribution}=={version}")
             (archive,) = Path(fresh).glob("*.tar.gz")
             unpack(archive, Path(fresh))
             shutil.rmtree(Path(fresh) / release / distribution, ignore_errors=True)

@@ -59,7 +59,7 @@ def _ended(ran: Ran) -> str:
 
 
 def _comparison(ran: Ran, suspects: Sequence[Suspect]) -> str:
-    return f"{ran.hits:,} | {len(suspects)} | {sum(one.differs for one in suspects)} |"
+    return f"{ran.cached} | {len(suspects)} | {sum(one.differs for one in suspects)} |"
 
 
 def details(verdict: Verdict) -> str:
@@ -75,9 +75,9 @@ def details(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def document_results(results: str) -> None:
-    """Put the table of runs into the documentation."""
-    _put(RESULTS, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}:\n\n{results}")
+def document_results(results: str, versions: Sequence[str]) -> None:
+    """Put the table of runs into the documentation, with the day and with the versions of what ran."""
+    _put(RESULTS, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {', '.join(versions)}:\n\n{results}")
 
 
 def document_known(known: Sequence[Known]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tests.conformance.outcomes import Comparison, Outcomes, Round, Suspect, companions, count, suspects_of
-from tests.conformance.sides import Side, direct_side, proxied_side
+from tests.conformance.sides import CachedReads, Side, direct_side, proxied_side
 from tests.servers.postgres import PostgresServer
 
 PASSES = ("cold", "warm")
@@ -47,13 +47,13 @@ class Ran:
         label: `direct`, or the pass.
         counts: How many tests ended in each way.
         seconds: How long it took.
-        hits: How many answers came from the cache.
+        cached: What the cache was asked and answered.
     """
 
     label: str
     counts: Mapping[str, int]
     seconds: float
-    hits: int
+    cached: CachedReads
 
 
 @dataclass(slots=True)
@@ -121,11 +121,11 @@ def _round(suite: Suite, version: str, only: Collection[str] | None, suffix: str
 
 
 def _run(suite: Suite, side: Side, only: Collection[str] | None, label: str, runs: list[Ran]) -> Outcomes:
-    hits, started = side.hits(), time.monotonic()
+    cached, started = side.cached_reads(), time.monotonic()
     outcomes = suite.run(side, only, label)
     if side.stack is None:
         label = f"direct {label}" if suite.leaves_traces else "direct"
-    ran = Ran(label, count(outcomes), time.monotonic() - started, side.hits() - hits)
+    ran = Ran(label, count(outcomes), time.monotonic() - started, side.cached_reads() - cached)
     runs.append(ran)
     say(f"{suite.name}, {label}: {len(outcomes)} tests in {ran.seconds:.0f} s")
     return outcomes

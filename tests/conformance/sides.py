@@ -19,7 +19,23 @@ _SETTINGS: dict[str, str | int] = {
     "max_connections": 200,
     "autovacuum": "off",  # when it comes is chance, and it moves rows: what has no ORDER BY would come out otherwise
 }
+_MISSES = "tidegate_proxy_misses_total"
 _HITS = ("tidegate_proxy_hits_total", "tidegate_proxy_hits_l2_total", "tidegate_proxy_hits_joined_total")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedReads:
+    """How many reads that can be cached there were, and how many of them were answered from the cache."""
+
+    hits: int = 0
+    misses: int = 0
+
+    def __sub__(self, earlier: "CachedReads") -> "CachedReads":
+        return CachedReads(self.hits - earlier.hits, self.misses - earlier.misses)
+
+    def __str__(self) -> str:
+        share = f" ({self.hits / (self.hits + self.misses):.0%} of the cacheable reads)" if self.hits else ""
+        return f"{self.hits:,}{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +60,11 @@ class Side:
             "postgresql:", f"{scheme}:", 1
         )  # fmt: skip
 
-    def hits(self) -> int:
-        """Return how many answers came from the cache so far."""
-        return 0 if self.stack is None else int(sum(self.stack.counter(name) for name in _HITS))
+    def cached_reads(self) -> CachedReads:
+        """Return what the cache was asked so far, and what it answered."""
+        if self.stack is None:
+            return CachedReads()
+        return CachedReads(int(self.stack.counter(*_HITS)), int(self.stack.counter(_MISSES)))
 
 
 Prepare = Callable[[PostgresServer], None]
