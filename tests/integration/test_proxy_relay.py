@@ -53,6 +53,28 @@ def test_a_conversation_sent_byte_by_byte_is_answered_the_same(proxied: ProxiedP
     assert _hold(proxied.url(), steps, chunk_bytes=1) == _hold(proxied.direct_url, steps)
 
 
+@pytest.mark.parametrize("before", ["", "BEGIN"])
+def test_an_error_comes_at_once_though_the_end_of_its_turn_does_not(proxied: ProxiedPostgres, before: str) -> None:
+    """Postgres carries messages out as they come, and does not keep an error back until a Sync."""
+    key = Bind(b"", b"s", (), (b"1",), ()).encode() + Execute(b"").encode()
+
+    def answers(url: str) -> list[bytes | dict[str, str]]:
+        with WireClient(url).start() as client:
+            client.query("CREATE TEMP TABLE keys (id int PRIMARY KEY)")
+            client.turns(Parse(b"s", b"INSERT INTO keys VALUES ($1)"), Sync())
+            if before:
+                client.query(before)
+            client.send(key + key + key)
+            until_error = client.read_until("E")
+            client.send(key, Sync())
+            answered = [*until_error, *client.read_until("Z")]
+            named = ("s", "L")  # pg_temp_3 or pg_temp_4; the line in the source
+            fields = [{key: text for key, text in each.fields.items() if key not in named} for each in until_error[-1:]]
+            return [*fields, *(each.raw for each in answered if each.kind != "E")]
+
+    assert answers(proxied.url()) == answers(proxied.direct_url)
+
+
 def test_a_session_begins_with_what_postgres_says(proxied: ProxiedPostgres) -> None:
     asked = (("application_name", "greeting"), ("options", "-c datestyle=german"))
     with (

@@ -26,6 +26,7 @@ from services.shared.pgwire.sqlstate import Sqlstate
 _MAX_BUFFERED_BYTES = 1024 * 1024  # of turns that a client sent ahead; beyond it the client is not read
 _MAX_COLLECTED_BYTES = 64 * 1024  # of what one event has for the client; beyond it it is written at once
 
+_QUIET_SECONDS = 0.01  # after which the rest of a turn is not awaited
 _NO_REPLIES: dict[bytes, Reply] = {}
 
 
@@ -42,7 +43,7 @@ class Session(asyncio.Protocol):
     __slots__ = (
         "_assembler", "_cached", "_client", "_collected", "_collected_bytes", "_conversation",
         "_database", "_draining", "_freshness", "_reading", "_relay", "_replies", "_rested", "_statistics",
-        "_told_why", "_turns", "_unasked", "_upstream", "_upstream_full", "_writes", "client_full",
+        "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes", "client_full",
     )
     # fmt: on
 
@@ -82,6 +83,7 @@ class Session(asyncio.Protocol):
         self.client_full = False
         self._upstream_full = False
         self._reading = True
+        self._unfinished: asyncio.TimerHandle | None = None
         self._draining = False
         self._rested = False  # nothing was under way since the idle time-out looked last
 
@@ -229,6 +231,26 @@ class Session(asyncio.Protocol):
         self._write_collected()
         self._arm()
         self._regulate()
+        self._watch_unfinished()
+
+    def _watch_unfinished(self) -> None:
+        """See to it that a turn whose end does not come is carried out as far as it goes: Postgres does not wait.
+
+        What is sent together comes together, but for a moment, and only a whole turn can be answered from the cache.
+        """
+        self._forget_unfinished()
+        if self._turns.stage is Stage.IDLE and self._assembler.buffered:
+            self._unfinished = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._hurry)
+
+    def _hurry(self) -> None:
+        self._assembler.hurry()
+        self.go_on()
+        self._forget_unfinished()  # what is left is a part of a message, which only the client can go on with
+
+    def _forget_unfinished(self) -> None:
+        if self._unfinished is not None:
+            self._unfinished.cancel()
+            self._unfinished = None
 
     def _handle(self, part: Part) -> None:
         if part.kind is PartKind.TERMINATE:
@@ -283,6 +305,7 @@ class Session(asyncio.Protocol):
             return
         idle = self._turns.stage is Stage.IDLE
         self._turns.close()
+        self._forget_unfinished()
         self._replies = _NO_REPLIES
         self._write_collected()
         if idle:

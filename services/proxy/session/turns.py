@@ -88,6 +88,7 @@ class TurnAssembler:
         self._start = 0  # first byte not handed out yet
         self._late: list[bytes] = []  # chunks behind `_data`, joined to it once they can complete something
         self._late_bytes = 0
+        self._hurried = False
         self._wanted = 0  # how many bytes have to be held before it is worth looking again
         self._remaining = 0  # bytes of a too long message that are still to come
         self._remaining_ends_turn = False
@@ -120,11 +121,16 @@ class TurnAssembler:
             self._late.append(data)
             self._late_bytes += len(data)
 
+    def hurry(self) -> None:
+        """Nothing more comes for now: hand out what is there of a turn, though its end is not."""
+        self._hurried = True
+        self._wanted = 0
+
     def next_part(self, *, within_turn: bool, copying: bool, copied: bool = False) -> Part | None:
         """Hand out the next part, or None when more bytes are needed or it must wait.
 
         Args:
-            within_turn: A turn is under way upstream: only what continues it may be handed out.
+            within_turn: A turn is under way upstream: only what continues it may be handed out, and that at once.
             copying: Postgres asked for COPY data, so a Sync or Flush belongs to the turn under way.
             copied: Postgres asked for COPY data in the turn under way, and may have ended the COPY with an error.
 
@@ -133,6 +139,7 @@ class TurnAssembler:
         """
         if self.buffered < self._wanted:
             return None
+        at_once, self._hurried = self._hurried or within_turn, False
         self._gather()
         if self._remaining:
             return self._continue_long()
@@ -144,7 +151,7 @@ class TurnAssembler:
             return self._copy_part()
         if within_turn and not self._open:
             return self._copy_part() if self._belongs_to_copy(kind, copying=copying, copied=copied) else None
-        return self._turn_part()
+        return self._turn_part(at_once=at_once)
 
     def _belongs_to_copy(self, kind: int, *, copying: bool, copied: bool) -> bool:
         """Tell whether a message goes on with a COPY whose turn was handed out to its end.
@@ -198,7 +205,8 @@ class TurnAssembler:
         self._synced = kind == _SYNC or (self._synced and kind == _FLUSH)
         return Part(PartKind.COPY, raw, (), False, False)
 
-    def _turn_part(self) -> Part | None:
+    def _turn_part(self, *, at_once: bool) -> Part | None:
+        """Hand out a turn, or what there is of one: when it is long, when it is wanted at once, up to a Flush."""
         first = not self._open
         self._copy_ended = self._synced = False
         at = self._start
@@ -207,10 +215,12 @@ class TurnAssembler:
         while len(data) - at >= HEADER_BYTES:
             kind, end = self._header(at)
             if end > len(data):
-                if end - self._start <= MAX_TURN_BYTES:
-                    self._want(end - self._start)
-                    return None
-                return self._part(at, messages, first, last=False) if messages else self._begin_long(kind, end, first)
+                if messages and (at_once or end - self._start > MAX_TURN_BYTES):
+                    return self._part(at, messages, first, last=False)
+                if end - self._start > MAX_TURN_BYTES:
+                    return self._begin_long(kind, end, first)
+                self._want(end - self._start)
+                return None
             if (kind in _ALONE or kind == _TERMINATE or kind in _COPY) and messages:
                 return self._part(at, messages, first, last=False)
             messages.append((kind, at - self._start, end - self._start))
@@ -222,6 +232,8 @@ class TurnAssembler:
                 return self._part(at, messages, first, last=True)
             if kind == _FLUSH or at - self._start > MAX_TURN_BYTES:
                 return self._part(at, messages, first, last=False)
+        if messages and at_once:
+            return self._part(at, messages, first, last=False)
         self._want(at - self._start + HEADER_BYTES)
         return None
 

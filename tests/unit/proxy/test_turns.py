@@ -276,13 +276,41 @@ def test_a_long_value_streams_and_the_turn_goes_on() -> None:
 def test_a_turn_of_many_small_messages_is_handed_out_in_parts() -> None:
     pair = BIND + EXECUTE
     stream = pair * (3 * MAX_TURN_BYTES // len(pair)) + SYNC
-    parts, most = stream_in_chunks(stream)
+    parts, assembler = cut(stream, chunk=64 * 1024)
     assert b"".join(part.raw for part in parts) == stream
-    assert most <= MAX_TURN_BYTES
+    assert assembler.buffered == 0
     assert len(parts) == 3
     assert all(part.whole for part in parts)
     assert [part.first for part in parts].count(True) == 1
     assert [part.last for part in parts].index(True) == len(parts) - 1
+
+
+def test_of_a_turn_that_is_under_way_upstream_everything_is_handed_out_at_once() -> None:
+    _, assembler = cut(PARSE + FLUSH)
+    for piece in (BIND, EXECUTE, BIND[:7]):
+        assembler.feed(piece)
+    part = assembler.next_part(within_turn=True, copying=False)
+    assert part is not None
+    assert (part.raw, part.first, part.last) == (BIND + EXECUTE, False, False)
+    assert assembler.next_part(within_turn=True, copying=False) is None
+    assembler.feed(BIND[7:] + SYNC)
+    assert shown([assembler.next_part(within_turn=True, copying=False)]) == [("turn", BIND + SYNC, False, True)]  # type: ignore[list-item]
+
+
+def test_what_is_there_of_a_turn_is_handed_out_when_nothing_more_comes() -> None:
+    assembler = TurnAssembler()
+    assembler.feed(PARSE + BIND + EXECUTE[:3])
+    assert assembler.next_part(within_turn=False, copying=False) is None
+    assembler.hurry()
+    part = assembler.next_part(within_turn=False, copying=False)
+    assert part is not None
+    assert (part.raw, part.first, part.last) == (PARSE + BIND, True, False)
+    assembler.hurry()
+    assert assembler.next_part(within_turn=False, copying=False) is None  # half a message
+    assembler.feed(EXECUTE[3:])
+    assert assembler.next_part(within_turn=False, copying=False) is None  # it was hurried once, not for good
+    assembler.feed(SYNC)
+    assert shown([assembler.next_part(within_turn=False, copying=False)]) == [("turn", EXECUTE + SYNC, False, True)]  # type: ignore[list-item]
 
 
 def test_long_copy_data_streams_as_copy_data() -> None:
