@@ -4,6 +4,7 @@ What a person has to mend is refused at the start, with what mends it. Once the 
 for ever and quietly: a database that is restarted, an event log that is away, a slot that somebody else still holds.
 """
 
+import asyncio
 import time
 
 from services.cdc.cancellation import raise_if_cancelled
@@ -13,7 +14,7 @@ from services.cdc.gate import SnapshotError
 from services.cdc.incarnation import run_incarnation
 from services.cdc.pgoutput.errors import PgoutputError
 from services.cdc.progress import ProgressError
-from services.cdc.replication.errors import ReplicationError, SlotUnusableError
+from services.cdc.replication.errors import ReplicationError, SlotBusyError, SlotUnusableError
 from services.cdc.setup import remove_all
 from services.cdc.statistics import CdcStatistics
 from services.shared.eventlog.log import LogError, LogUnsuitable
@@ -25,6 +26,9 @@ from services.shared.runtime.telemetry import Telemetry
 
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
+STANDBY_SECONDS = 0.5
+"""How often an instance looks that stands by because another one has the slot."""
+
 STEADY_SECONDS = 10.0
 """An incarnation that lasted this long was a success: the next failure is a new one."""
 
@@ -60,6 +64,10 @@ async def _run_for_ever(cache: CacheSettings, statistics: CdcStatistics) -> None
         began_at = time.monotonic()
         try:
             await run_incarnation(cache, statistics, slot_anew=slot_anew)
+        except SlotBusyError as busy:
+            raise_if_cancelled()
+            await _stand_by(busy, statistics)
+            continue
         except _FAILURES as failure:
             if isinstance(failure, _FOR_A_PERSON) and not statistics.incarnations:
                 raise Refusal(str(failure)) from failure
@@ -72,6 +80,14 @@ async def _run_for_ever(cache: CacheSettings, statistics: CdcStatistics) -> None
         finally:
             statistics.connected = 0
         await backoff.wait()
+
+
+async def _stand_by(busy: SlotBusyError, statistics: CdcStatistics) -> None:
+    """Wait a moment: another instance follows the changes, or Postgres has not noticed yet that one has ended."""
+    if statistics.trouble != str(busy):
+        _log.info("standing by", reason=str(busy))
+    statistics.trouble = str(busy)
+    await asyncio.sleep(STANDBY_SECONDS)
 
 
 def _tell(failure: Exception, attempts: int) -> None:

@@ -19,6 +19,7 @@ from services.proxy.session.names import no_names
 from services.proxy.session.planning import Plan
 from services.proxy.session.state import SharedStates
 from services.proxy.session.templates import Templates
+from services.proxy.slot_watch import Limits, SlotWatch
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.statistics import ProxyStatistics
 from services.proxy.unconfirmed import Kept, Unconfirmed
@@ -50,7 +51,7 @@ class CachedDatabase:
         draining: Whether the worker is about to stop.
         states: What the sessions' states have in common.
         names: The empty meaning of statement names, where every session begins.
-        templates, l1, block_replies, store, flights, freshness, follower, prober, catalog_watch: Its parts.
+        templates, l1, block_replies, store, flights, freshness, follower, prober, catalog_watch, slot_watch: Its parts.
     """
 
     def __init__(self, settings: CacheSettings, bucket: Bucket, feed: Feed) -> None:
@@ -78,6 +79,8 @@ class CachedDatabase:
             connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
         )
         self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self)
+        limits = Limits(settings.slot_patience, settings.slot_limit)
+        self.slot_watch = SlotWatch(connect, settings.slot, limits)
         self._registration = asyncio.Lock()
         self._registering: asyncio.Task[None] | None = None
         self._unconfirmed = Unconfirmed()
@@ -87,9 +90,15 @@ class CachedDatabase:
         """Whether sessions see their own writes (level `session`)."""
         return self.settings.consistency is Consistency.SESSION
 
-    async def run(self) -> None:
-        """Run everything that a cache needs beside its sessions. Cancel-safe: yes."""
+    async def run(self, *, first_worker: bool) -> None:
+        """Run everything that a cache needs beside its sessions. Cancel-safe: yes.
+
+        Args:
+            first_worker: This worker does what one of all has to do.
+        """
         async with asyncio.TaskGroup() as tasks:
+            if first_worker:
+                tasks.create_task(self.slot_watch.run())
             tasks.create_task(self.follower.run())
             tasks.create_task(self.prober.run())
             tasks.create_task(self.catalog_watch.run())

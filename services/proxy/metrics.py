@@ -43,6 +43,9 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
         },
     )
     telemetry.counts(_SUBSYSTEM, database.follower, {"resyncs": "Times that everything was dropped and read anew."})
+    telemetry.counts(
+        _SUBSYSTEM, database.slot_watch, {"slots_given_up": "Replication slots dropped to spare the primary's disk."}
+    )
     telemetry.counts(_SUBSYSTEM, database.prober, {"mismatches": "Probes that showed another history."})
     _register_gauges(telemetry, database)
     telemetry.readiness_check("listener", lambda: None if database.listening else "the port is not open")
@@ -61,6 +64,10 @@ def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:
         "sessions": ("Client sessions.", lambda: float(database.statistics.sessions)),
         "l1_bytes": ("Memory of L1, by estimate.", lambda: float(database.l1.bytes_used)),
         "l1_entries": ("Entries in L1.", lambda: float(len(database.l1))),
+        "slot_kept_bytes": (
+            "WAL that the replication slot keeps back, as the first worker sees it.",
+            lambda: float(database.slot_watch.kept_bytes),
+        ),
         "redis_available": ("Whether Redis answers.", lambda: float(database.store.available)),
         "relations_followed": (
             "Relations whose changes are on the stream.",

@@ -75,7 +75,7 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_lim
             if settings.auth is Authentication.SCRAM:
                 connect_control = ConnectControl(settings.upstream, "tidegate-proxy")
                 database.verifiers = await open_verifiers(settings, connect_control)
-            running = asyncio.get_running_loop().create_task(_run(database, channel))
+            running = asyncio.get_running_loop().create_task(_run(database, channel, first_worker=workers.index == 0))
             try:
                 await database.catalog_watch.wait_for_first(_FIRST_READING_SECONDS)
                 offer = TlsOffer(settings.tls, identity, database.dialler, relayed=database.verifiers is None)
@@ -96,10 +96,10 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_lim
                     database.verifiers.close()
 
 
-async def _run(database: CachedDatabase, channel: CancelChannel) -> None:
+async def _run(database: CachedDatabase, channel: CancelChannel, *, first_worker: bool) -> None:
     """Run all that a cache needs beside its sessions."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(database.run())
+        tasks.create_task(database.run(first_worker=first_worker))
         tasks.create_task(channel.listen())
         tasks.create_task(end_idle_sessions(database.sessions, database.settings.client_idle_timeout))
 

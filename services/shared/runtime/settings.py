@@ -144,6 +144,17 @@ class CacheSettings(_Section):
     redis_timeout: Duration = Field(
         0.05, ge=0.001, le=5.0, description="how long a query waits for Redis at most, 1ms to 5s, such as 50ms"
     )
+    slot_limit: Size = Field(
+        4 * 1024**3,
+        ge=0,
+        description="WAL that the replication slot may keep back before it is dropped, such as 4GiB; 0: any amount",
+    )
+    slot_patience: Duration = Field(
+        600.0,
+        ge=0,
+        le=30 * 86400.0,
+        description="how long the slot may be unused before it is dropped, up to 30d; 0: for ever",
+    )
     keep: bool = Field(False, description="true or false: leave slot and publication in place at a clean stop")
     listen_unix: str = Field(
         "", description="absolute path of a directory for a unix-domain socket .s.PGSQL.PORT beside the TCP port"
