@@ -5,6 +5,7 @@ A session that itself ran DDL asks for a reading and is forwarded until one that
 """
 
 import asyncio
+import time
 from typing import Protocol
 
 import asyncpg
@@ -15,7 +16,7 @@ from services.proxy.sql.catalog import catalog_stamp, load_catalog
 from services.proxy.sql.snapshot import Catalog
 from services.shared.runtime.backoff import Backoff
 
-_SPACING_SECONDS = 0.05  # between two readings at the least, however many sessions ask
+_SPACING_SECONDS = 0.05  # between two readings at the least, however many sessions ask; longer than the last one took
 
 _log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ class CatalogWatch:
         while True:
             self._asked.clear()
             self._started += 1
-            reading = self._started
+            reading, began_at = self._started, time.monotonic()
             self._user.catalog_reading_begins()
             found = await catalog_stamp(connection, self._publication)
             if found != stamp:
@@ -111,7 +112,7 @@ class CatalogWatch:
             self.current = True
             self._first.set()
             backoff.reset()
-            await asyncio.sleep(_SPACING_SECONDS)
+            await asyncio.sleep(max(_SPACING_SECONDS, time.monotonic() - began_at))
             try:
                 async with asyncio.timeout(self._interval):
                     await self._asked.wait()
