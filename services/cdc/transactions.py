@@ -10,7 +10,7 @@ since so many of them mean that nearly everything that depends on the relation i
 """
 
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from services.cdc.pgoutput.errors import PgoutputError
@@ -91,14 +91,27 @@ class Transaction:
     changes: tuple[RelationChanges, ...]
 
 
-@dataclass(slots=True)
 class _Group:
-    """The rows of one relation, while they arrive."""
+    """The rows of one relation, while they arrive.
 
-    relation: Relation
-    wide: WideOperation | None = None
-    rows: list[RowMessage] = field(default_factory=list)
-    size: int = 0
+    Attributes:
+        relation: The relation as it looks.
+        width: How many columns it has.
+        row_bytes: What a row takes beside its text.
+        wide: What happened to the relation as a whole.
+        rows: The rows.
+        size: Bytes that they take.
+    """
+
+    __slots__ = ("relation", "row_bytes", "rows", "size", "wide", "width")
+
+    def __init__(self, relation: Relation, wide: WideOperation | None = None) -> None:
+        self.relation = relation
+        self.width = len(relation.columns)
+        self.row_bytes = _ROW_BYTES + _COLUMN_BYTES * self.width
+        self.wide = wide
+        self.rows: list[RowMessage] = []
+        self.size = 0
 
 
 class _Assembly:
@@ -118,20 +131,23 @@ class _Assembly:
         self.wide: set[int] = set()
         self.described: dict[int, tuple[int, Relation]] = {}
         self._groups: dict[int, list[_Group]] = {}
-        self._parts: set[int | None] = set()  # ids of the subtransactions whose rows are here
+        self._parts: set[int] = set()  # ids of the subtransactions whose rows are here
         self._undone: set[int] = set()  # those that were rolled back
 
-    def add_row(self, relation: Relation, row: RowMessage, size: int, bounds: Bounds) -> None:
-        """Add a row, which takes so many bytes."""
-        if relation.oid in self.wide:
-            return
-        group = self._group(relation)
+    def add_row(self, group: _Group, row: RowMessage, size: int) -> None:
+        """Add a row to one of the groups, which takes so many bytes."""
         group.rows.append(row)
         group.size += size
         self.size += size
-        self._parts.add(row.stream_xid)
-        if len(group.rows) > bounds.relation_rows or group.size > bounds.relation_bytes:
-            self.widen(relation, "bulk")
+        if row.stream_xid is not None:
+            self._parts.add(row.stream_xid)
+
+    def group(self, relation: Relation) -> _Group:
+        """Return the group of a relation as it looks now."""
+        groups = self._groups.setdefault(relation.oid, [])
+        if not groups or (groups[-1].relation is not relation and groups[-1].relation != relation):
+            groups.append(_Group(relation, "bulk" if relation.oid in self.wide else None))
+        return groups[-1]
 
     def widen(self, relation: Relation, operation: WideOperation) -> None:
         """Note that a relation changed as a whole: its rows, of earlier descriptions too, tell nothing more."""
@@ -163,13 +179,6 @@ class _Assembly:
     def _done(self, rows: list[RowMessage]) -> list[RowMessage]:
         return [row for row in rows if row.stream_xid not in self._undone] if self._undone else rows
 
-    def _group(self, relation: Relation) -> _Group:
-        """Return the group of a relation as it looks now."""
-        groups = self._groups.setdefault(relation.oid, [])
-        if not groups or (groups[-1].relation is not relation and groups[-1].relation != relation):
-            groups.append(_Group(relation))
-        return groups[-1]
-
 
 class Assembler:
     """Assembles the transactions of one replication stream. Pure."""
@@ -182,6 +191,7 @@ class Assembler:
         self._current: _Assembly | None = None  # whose messages come now
         self._in_progress: dict[int, _Assembly] = {}  # those that are sent in pieces
         self._open_bytes = 0
+        self._group: _Group | None = None  # of the last row: most follow one of the same relation
 
     @property
     def wide(self) -> Set[int]:
@@ -201,9 +211,11 @@ class Assembler:
         Raises:
             PgoutputError: The message cannot come here.
         """
+        if isinstance(message, Insert | Update | Delete):
+            self._add_row(message, size)
+            return None
+        self._group = None
         match message:
-            case Insert() | Update() | Delete():
-                self._add_row(message, size)
             case Begin():
                 if self._current is not None:
                     raise PgoutputError("a transaction begins within another")
@@ -214,7 +226,7 @@ class Assembler:
                 self._describe(message)
             case Truncate():
                 for oid in message.relations:
-                    self._widen(oid)
+                    self._widen(oid, "truncate")
             case StreamStart():
                 self._continue(message)
             case StreamStop():
@@ -228,15 +240,20 @@ class Assembler:
         return None
 
     def _add_row(self, row: RowMessage, size: int) -> None:
-        assembly, relation = self._assembly(), self._relation(row.relation)
-        width = len(relation.columns)
-        images = (row.old, row.new) if isinstance(row, Update) else (row[1],)
-        if any(image is not None and len(image) != width for image in images):
-            raise PgoutputError(f"a row of relation {row.relation} has not the {width} columns of its relation")
-        before = assembly.size
-        assembly.add_row(relation, row, size + _ROW_BYTES + _COLUMN_BYTES * width, self._bounds)
-        self._open_bytes += assembly.size - before
-        while self._open_bytes > self._bounds.open_bytes:
+        assembly, group, bounds = self._assembly(), self._group, self._bounds
+        if group is None or group.relation.oid != row.relation:
+            group = self._group = assembly.group(self._relation(row.relation))
+        fits = _fits(row, group.width) if isinstance(row, Update) else len(row[1]) == group.width
+        if not fits:
+            raise PgoutputError(f"a row of relation {row.relation} has not the {group.width} columns of its relation")
+        if group.wide is not None:
+            return
+        size += group.row_bytes
+        assembly.add_row(group, row, size)
+        self._open_bytes += size
+        if len(group.rows) > bounds.relation_rows or group.size > bounds.relation_bytes:
+            self._widen(row.relation, "bulk")
+        while self._open_bytes > bounds.open_bytes:
             self._shrink()
 
     def _shrink(self) -> None:
@@ -245,12 +262,14 @@ class Assembler:
         before = largest.size
         largest.widen_largest()
         self._open_bytes += largest.size - before
+        self._group = None
 
-    def _widen(self, oid: int) -> None:
+    def _widen(self, oid: int, operation: WideOperation) -> None:
         assembly = self._assembly()
         before = assembly.size
-        assembly.widen(self._relation(oid), "truncate")
+        assembly.widen(self._relation(oid), operation)
         self._open_bytes += assembly.size - before
+        self._group = None
 
     def _describe(self, relation: Relation) -> None:
         """Take a description. One within a transaction in progress holds for that alone until it has committed."""
@@ -311,3 +330,7 @@ class Assembler:
             raise PgoutputError("a transaction ends that is not in progress")
         self._open_bytes -= assembly.size
         return assembly
+
+
+def _fits(row: Update, width: int) -> bool:
+    return len(row.new) == width and (row.old is None or len(row.old) == width)
