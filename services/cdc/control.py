@@ -8,7 +8,7 @@ servers would be mixed up (H48), so another backend is a lost connection.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 
@@ -33,6 +33,11 @@ SESSION_SETTINGS = {
     "client_encoding": "utf8",
     "jit": "off",
 }
+
+READ_ONLY_SETTINGS = {
+    name: value for name, value in SESSION_SETTINGS.items() if name != "default_transaction_isolation"
+} | {"default_transaction_read_only": "on"}
+"""For a session that only looks. How isolated sessions are by default is one of the things that it looks at."""
 
 _SNAPSHOT = "SELECT pg_current_snapshot()::text, pg_backend_pid()"
 _INSERT_LSN = "SELECT pg_current_wal_insert_lsn()::text, pg_backend_pid()"
@@ -82,20 +87,25 @@ class ControlConnection:
         self.application_name = application_name
 
     @classmethod
-    async def open(cls, upstream: Upstream, application_name: str) -> "ControlConnection":
+    async def open(cls, upstream: Upstream, application_name: str, *, read_only: bool = False) -> Self:
         """Connect.
+
+        Args:
+            upstream: Where to.
+            application_name: What the session calls itself.
+            read_only: Whether Postgres itself is to refuse whatever would change something.
 
         Raises:
             ConnectionLostError: There is no server, or it does not let us in.
         """
-        settings = SESSION_SETTINGS | {"application_name": application_name}
+        settings = READ_ONLY_SETTINGS if read_only else SESSION_SETTINGS
         with _translated():
             connection = await asyncpg.connect(
                 upstream.url,
                 ssl=asyncpg_context(upstream),  # None: as the URL says
                 timeout=CONNECT_SECONDS,
                 command_timeout=STATEMENT_SECONDS,
-                server_settings=settings,
+                server_settings=settings | {"application_name": application_name},
             )
         return cls(connection, application_name)
 

@@ -20,10 +20,12 @@ class Publication:
     Attributes:
         owned: Whether our role may change it.
         complete: Whether it publishes every kind of change, each under the table that it happened to (H6, H10).
+        sweeping: Whether it publishes all tables, or all of a schema, whether they have an identity or not (H9).
     """
 
     owned: bool
     complete: bool
+    sweeping: bool = False
 
 
 class Followed(NamedTuple):

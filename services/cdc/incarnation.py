@@ -101,7 +101,7 @@ async def _connect(cache: CacheSettings, stack: AsyncExitStack) -> _Connections:
     upstream = cache.upstream
     control = await ControlConnection.open(upstream, "tidegate-cdc")
     stack.push_async_callback(control.close)
-    await check_server(control)
+    await check_server(control, cache.slot, cache.publication)
     gate = await ControlConnection.open(upstream, "tidegate-cdc-gate")
     stack.push_async_callback(gate.close)
     async with AsyncExitStack() as trial:  # no slot is made for a log that cannot be written

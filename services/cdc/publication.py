@@ -4,65 +4,69 @@ FOR ALL TABLES would make every UPDATE and DELETE on a table without a primary k
 needs a superuser. Tables are added one by one where one of them refuses, so that it does not keep the others out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from services.cdc.control import ControlConnection
 from services.cdc.errors import StatementError
 from services.cdc.following import Publication
+from services.cdc.statements import adding, completing, creating, dropping, taking_out
 from services.cdc.tables import Table
 
 _FIND = """
-    SELECT pg_has_role(pubowner, 'USAGE'),
-           pubinsert AND pubupdate AND pubdelete AND pubtruncate AND NOT pubviaroot
-    FROM pg_publication WHERE pubname = $1
+    SELECT pg_has_role(p.pubowner, 'USAGE'),
+           p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND NOT p.pubviaroot,
+           p.puballtables OR to_regclass('pg_catalog.pg_publication_namespace') IS NOT NULL AND EXISTS (
+               SELECT FROM pg_depend d
+               WHERE d.classid = to_regclass('pg_catalog.pg_publication_namespace')
+                 AND d.refclassid = 'pg_publication'::regclass AND d.refobjid = p.oid)
+    FROM pg_publication p WHERE p.pubname = $1
 """
 
 
 async def find_publication(control: ControlConnection, name: str) -> Publication | None:
     """Look the publication up; None if there is none of that name."""
     rows = await control.fetch(_FIND, name)
-    return Publication(bool(rows[0][0]), bool(rows[0][1])) if rows else None
+    return Publication(*map(bool, rows[0])) if rows else None
 
 
 async def create_publication(control: ControlConnection, name: str) -> None:
     """Make the publication, without tables."""
-    await control.execute(f"CREATE PUBLICATION {quote(name)}")
+    await control.execute(creating(name))
 
 
 async def drop_publication(control: ControlConnection, name: str) -> None:
     """Drop the publication if it is there."""
-    await control.execute(f"DROP PUBLICATION IF EXISTS {quote(name)}")
+    await control.execute(dropping(name))
+
+
+async def complete_publication(control: ControlConnection, name: str) -> None:
+    """Have it publish every kind of change, each under the table that it happened to."""
+    await control.execute(completing(name))
 
 
 async def add_tables(control: ControlConnection, name: str, tables: Sequence[Table]) -> dict[str, str]:
     """Add tables to the publication; return those that could not be added, each with what Postgres said."""
-    return await _alter(control, f"ALTER PUBLICATION {quote(name)} ADD TABLE", tables)
+    return await _alter(control, partial(adding, name), tables)
 
 
 async def drop_tables(control: ControlConnection, name: str, tables: Sequence[Table]) -> dict[str, str]:
     """Take tables out of the publication; return those that could not be, each with what Postgres said."""
-    return await _alter(control, f"ALTER PUBLICATION {quote(name)} DROP TABLE", tables)
+    return await _alter(control, partial(taking_out, name), tables)
 
 
-async def _alter(control: ControlConnection, command: str, tables: Sequence[Table]) -> dict[str, str]:
+async def _alter(
+    control: ControlConnection, statement: Callable[[Iterable[Table]], str], tables: Sequence[Table]
+) -> dict[str, str]:
     if not tables:
         return {}
     try:
-        await control.execute(f"{command} {_list(tables)}")
+        await control.execute(statement(tables))
     except StatementError as error:
         if len(tables) == 1:
             return {str(tables[0]): str(error)}
         refused: dict[str, str] = {}
         for table in tables:
-            refused |= await _alter(control, command, [table])
+            refused |= await _alter(control, statement, [table])
         return refused
     return {}
-
-
-def _list(tables: Iterable[Table]) -> str:
-    return ", ".join(f"ONLY {quote(table.schema)}.{quote(table.name)}" for table in tables)
-
-
-def quote(name: str) -> str:
-    """Write a name as an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'

@@ -16,8 +16,10 @@ from services.shared.lsn import Lsn, parse_lsn
 PLUGIN = "pgoutput"
 
 _FIND = """
-    SELECT plugin, database = current_database(), temporary, active_pid, wal_status = 'lost', confirmed_flush_lsn::text
-    FROM pg_replication_slots WHERE slot_name = $1
+    SELECT s.plugin, s.database = current_database(), s.temporary, s.active_pid, s.wal_status = 'lost',
+           s.confirmed_flush_lsn::text, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint,
+           coalesce(a.application_name || ' from ' || coalesce(host(a.client_addr), 'the same machine'), '')
+    FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = $1
 """
 _WAL_LIMIT = "SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"  # megabytes; -1: none
 
@@ -32,6 +34,8 @@ class SlotState:
         active_pid: The walsender that uses it; None if nobody does.
         lost: Whether it can give no more changes.
         confirmed: What lies below is never sent; None before the first use.
+        kept_bytes: How much WAL the server keeps for it, and would not need to without it.
+        reader: What uses it, and from where, as far as our role may know.
     """
 
     ours: bool
@@ -39,6 +43,8 @@ class SlotState:
     active_pid: int | None
     lost: bool
     confirmed: Lsn | None
+    kept_bytes: int
+    reader: str
 
 
 async def find_slot(control: ControlConnection, name: str) -> SlotState | None:
@@ -46,9 +52,16 @@ async def find_slot(control: ControlConnection, name: str) -> SlotState | None:
     rows = await control.fetch(_FIND, name)
     if not rows:
         return None
-    plugin, same_database, temporary, active_pid, lost, confirmed = rows[0]
-    ours = plugin == PLUGIN and bool(same_database)
-    return SlotState(ours, temporary, active_pid, bool(lost), parse_lsn(confirmed) if confirmed else None)
+    plugin, same_database, temporary, active_pid, lost, confirmed, kept_bytes, reader = rows[0]
+    return SlotState(
+        ours=plugin == PLUGIN and bool(same_database),
+        temporary=temporary,
+        active_pid=active_pid,
+        lost=bool(lost),
+        confirmed=parse_lsn(confirmed) if confirmed else None,
+        kept_bytes=kept_bytes,
+        reader=reader,
+    )
 
 
 async def may_outlive_connection(control: ControlConnection) -> bool:

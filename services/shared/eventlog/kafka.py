@@ -19,7 +19,7 @@ from aiokafka.errors import ProducerClosed  # type: ignore[import-untyped]  # as
 from services.shared.eventlog.kafka_cursor import KafkaCursor
 from services.shared.eventlog.kafka_errors import translated
 from services.shared.eventlog.kafka_topic import MAX_BATCH_BYTES, MAX_RECORD_BYTES, KafkaTopic
-from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable
+from services.shared.eventlog.log import LogAbsent, LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.lsn import Lsn
 from services.shared.position import Position
@@ -203,7 +203,7 @@ class KafkaReader(_KafkaLog):
             self._identity = await self._topic.identity()
         except LogGap as error:
             await self.close()
-            raise LogUnavailable(f"{error.reason} yet") from error
+            raise LogAbsent(f"{error.reason} yet") from error
         except BaseException:
             await self.close()
             raise

@@ -1,7 +1,8 @@
 """The topic behind a Kafka event log: made with settings that keep events, refused with settings that lose them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # aiokafka ships no types
@@ -19,6 +20,7 @@ _LEAST_RECORD_BYTES = 1 << 20  # Kafka's own default for a topic is a little mor
 _RETENTION_MS = 24 * 60 * 60 * 1000  # a reader that is away for longer begins with an empty cache
 _REPLICAS = 3
 _POLL_SECONDS = 0.05
+_UNKNOWN_TOPIC = 3
 _TOPIC_EXISTS = 36
 
 _log = structlog.get_logger(__name__)
@@ -76,13 +78,40 @@ class KafkaTopic:
             LogUnsuitable: It would lose events, or has another number of partitions.
         """
         topic = await self._describe()
+        async with self._administrating() as admin:
+            if topic is None:
+                await self._create(admin)
+            _check_settings(self.name, await _settings(admin, self.name))
+
+    async def check(self) -> None:
+        """Check the settings of a topic that exists.
+
+        Raises:
+            LogUnavailable: No broker answers.
+            LogUnsuitable: It would lose events.
+        """
+        async with self._administrating() as admin:
+            _check_settings(self.name, await _settings(admin, self.name))
+
+    async def delete(self) -> None:
+        """Delete the topic, if it is there.
+
+        Raises:
+            LogUnavailable: No broker answers, or they do not let us.
+        """
+        async with self._administrating() as admin:
+            response = await admin.delete_topics([self.name])
+        [(_, code)] = response.topic_error_codes
+        if code not in (0, _UNKNOWN_TOPIC):
+            raise LogUnavailable(f"topic {self.name} cannot be deleted: {for_code(code).__name__}")
+
+    @asynccontextmanager
+    async def _administrating(self) -> AsyncIterator[AIOKafkaAdminClient]:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=int(self._timeout * 1000))
         try:
             async with translated(self._timeout):
                 await admin.start()
-                if topic is None:
-                    await self._create(admin)
-                _check_settings(self.name, await _settings(admin, self.name))
+                yield admin
         finally:
             await admin.close()
 

@@ -30,6 +30,7 @@ class LogError(Exception):
     LogError
     ├── LogGap          records are missing, or the log is another one: a new epoch
     ├── LogUnavailable  it cannot be reached just now: try again
+    │   └── LogAbsent   it does not exist yet
     └── LogUnsuitable   it must not be used as it is configured: a person has to act
     """
 
@@ -48,6 +49,10 @@ class LogGap(LogError):
 
 class LogUnavailable(LogError):
     """The log cannot be reached, or does not answer in time. The caller may try again."""
+
+
+class LogAbsent(LogUnavailable):
+    """There is no log yet: its writer makes it. The caller may try again."""
 
 
 class LogUnsuitable(LogError):
@@ -82,7 +87,7 @@ class EventLog(Protocol):
         """Connect. A writer makes the log when it is missing; a reader does not. A failure leaves nothing open.
 
         Raises:
-            LogUnavailable: The log cannot be reached; for a reader also: it does not exist yet.
+            LogUnavailable: The log cannot be reached; for a reader also (`LogAbsent`): it does not exist yet.
             LogUnsuitable: The log's own settings would lose events, or it has another number of partitions.
         """
 

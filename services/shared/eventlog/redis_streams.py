@@ -20,7 +20,7 @@ from typing import Any, cast
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
-from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable
+from services.shared.eventlog.log import LogAbsent, LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.eventlog.redis_log import Entry, RedisLog, follow, translated
 from services.shared.lsn import Lsn
@@ -197,7 +197,7 @@ class RedisStreamReader(RedisLog):
             await self.identity()
         except LogGap as error:
             await self.close()
-            raise LogUnavailable("the event log does not exist yet in Redis") from error
+            raise LogAbsent("the event log does not exist yet in Redis") from error
         except BaseException:
             await self.close()
             raise

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.cdc.following import Followed, FollowingPlan, Publication, plan_following
-from services.cdc.publication import quote
+from services.cdc.statements import quote
 from services.cdc.tables import LeftOut, Table
 from services.shared.relation import tree_entry
 

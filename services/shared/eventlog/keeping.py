@@ -1,0 +1,47 @@
+"""Looking at a cache's event log from outside, and deleting it: for the commands that people run."""
+
+from typing import TYPE_CHECKING
+
+from services.shared.runtime.settings import CacheSettings
+
+if TYPE_CHECKING:
+    from services.shared.eventlog.kafka_topic import KafkaTopic
+
+PATIENCE_SECONDS = 5.0
+
+
+async def check_log_settings(settings: CacheSettings) -> None:
+    """Make sure that a log that exists keeps its events.
+
+    Raises:
+        LogUnavailable: It cannot be asked.
+        LogUnsuitable: It would lose them. The text says what to change.
+    """
+    if settings.kafka_bootstrap:
+        topic = _topic(settings)
+        await topic.open()
+        try:
+            await topic.check()
+        finally:
+            await topic.close()
+
+
+async def delete_topic(settings: CacheSettings) -> None:
+    """Delete the topic of a log on Kafka, if it is there. A log on Redis goes with the cache's keys.
+
+    Raises:
+        LogUnavailable: It cannot be deleted.
+    """
+    if settings.kafka_bootstrap:
+        topic = _topic(settings)
+        await topic.open()
+        try:
+            await topic.delete()
+        finally:
+            await topic.close()
+
+
+def _topic(settings: CacheSettings) -> "KafkaTopic":
+    from services.shared.eventlog.kafka_topic import KafkaTopic
+
+    return KafkaTopic(settings.kafka_bootstrap, settings.topic, settings.partitions, PATIENCE_SECONDS)
