@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
+from services.installation.command import check, setup, teardown
 from services.proxy.users.command import user_app
 from services.shared.runtime.addresses import split_address
 from services.shared.runtime.command_line import fail, settings_or_fail
@@ -50,6 +51,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("check")(check)
+app.command("setup")(setup)
+app.command("teardown")(teardown)
 app.add_typer(user_app, name="user")
 
 

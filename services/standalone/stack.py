@@ -126,10 +126,10 @@ async def running_stack(plan: Plan, options: StackOptions, receive: Receive) -> 
 async def _check_what_is_given(plan: Plan) -> list[str]:
     """Look at the servers that the stack does not bring along. Returns what is worth a warning."""
     check_tls_files(plan.cache)
-    await check_brokers(plan.cache.kafka_bootstrap)
+    await check_brokers(plan.cache)
     if not plan.embed_redis:
-        await check_redis(plan.cache.redis_url.get_secret_value())
-    return [] if plan.embed_postgres else await check_database(plan.cache.upstream, plan.cache.slot)
+        await check_redis(plan.cache)
+    return [] if plan.embed_postgres else await check_database(plan.cache)
 
 
 async def _start_servers(

@@ -1,5 +1,6 @@
 """`tidegate up` on a database that cannot be used: one sentence, what to do, an exit code, and no traceback."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.installation.database_check import look_at_database
+from services.shared.runtime.finding import failed
+from services.shared.runtime.settings import CacheSettings
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import free_port
 
@@ -39,6 +43,10 @@ def _refused(ran: "subprocess.CompletedProcess[str]", sentence: str) -> None:
     assert ran.returncode == 1
 
 
+def _lines(ran: "subprocess.CompletedProcess[str]") -> list[str]:
+    return [line.removeprefix("tidegate up: ") for line in ran.stderr.splitlines()]
+
+
 def test_a_wrong_password(server: PostgresServer) -> None:
     ran = _up(server.url(user="app", password="wrong-one"))
 
@@ -54,6 +62,12 @@ def test_a_role_that_may_do_nothing_is_told_everything_at_once(server: PostgresS
     ran = _up(server.url(user="reader", password="right"))
 
     _refused(ran, 'ALTER ROLE "reader" REPLICATION')
+    cache = CacheSettings.model_validate(
+        {"name": "default", "database_url": server.url(user="reader", password="right")}
+    )
+    assert [str(wrong) for wrong in failed(asyncio.run(look_at_database(cache)).findings)] == [
+        line for line in _lines(ran) if "The role reader may not" in line
+    ]
     _refused(ran, 'GRANT CREATE ON DATABASE "postgres" TO "reader"')
 
 

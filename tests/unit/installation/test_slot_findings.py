@@ -1,0 +1,30 @@
+"""What is said of the replication slot."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.cdc.replication.slot import SlotState
+from services.installation.slot_findings import slot_finding
+from services.shared.runtime.finding import Level
+
+_READ = SlotState(True, False, 4711, False, None, 1 << 20, "tidegate-cdc from 10.0.0.9")
+
+
+@pytest.mark.parametrize(
+    ("slot", "cap", "level", "words"),
+    [
+        (None, 64, Level.OK, "when it starts"),
+        (_READ, 64, Level.OK, "tidegate-cdc from 10.0.0.9"),
+        (replace(_READ, kept_bytes=40 << 20), 64, Level.WARN, "given up"),
+        (replace(_READ, active_pid=None), 64, Level.WARN, "tidegate teardown"),
+        (replace(_READ, active_pid=None), -1, Level.FAIL, "without limit"),
+        (replace(_READ, active_pid=None, lost=True), 64, Level.FAIL, "is lost"),
+        (replace(_READ, ours=False), 64, Level.FAIL, "pg_drop_replication_slot('s')"),
+    ],
+)
+def test_what_is_said_of_a_slot(slot: SlotState | None, cap: int, level: Level, words: str) -> None:
+    finding = slot_finding("s", slot, cap)
+
+    assert finding.level is level
+    assert words in str(finding)
