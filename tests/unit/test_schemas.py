@@ -14,6 +14,10 @@ from schemas.encoding import EVENT_TYPES, SchemaError, decode, encode
 from schemas.fields import HashedValue
 from schemas.json_schema import documents
 from schemas.watermark import Watermark
+from services.cdc.change_events import RECORD_BYTES
+from services.cdc.rows import CARRIED_BYTES
+from services.shared.eventlog.kafka_topic import MAX_RECORD_BYTES
+from services.shared.eventlog.redis_streams import DEFAULT_MAX_LENGTH
 
 PACKAGE = Path(schemas.__file__).parent
 EPOCH = "7488123456789012345/16384/00000001/canary/slot/log"
@@ -152,3 +156,16 @@ def test_an_error_quotes_no_value() -> None:
 def test_events_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         watermark().k = 4  # type: ignore[misc]  # what the checker forbids is forbidden at run time as well
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"beyond {RECORD_BYTES // 1024} KiB of JSON",
+        f"keeps about {DEFAULT_MAX_LENGTH:,}\nentries",
+        f"records up to {MAX_RECORD_BYTES >> 20} MiB",
+        f"longer than {CARRIED_BYTES} bytes",
+    ],
+)
+def test_the_readmes_numbers_are_those_of_the_code(said: str) -> None:
+    assert said in (PACKAGE / "README.md").read_text(encoding="utf-8")
