@@ -33,6 +33,7 @@ from services.shared.runtime.logging import cache_context, configure_logging, ge
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.settings import CacheSettings, Settings
 from services.shared.runtime.telemetry import Telemetry
+from services.tail.command import tail
 
 _HEALTH_SECONDS = 3.0
 _GRACE_SECONDS = 10.0  # to clean up after a signal
@@ -91,6 +92,9 @@ def invalidator() -> None:
         await _run_for_every_cache(settings, telemetry, run_invalidator)
 
     _serve("invalidator", start)
+
+
+app.command("tail")(tail)
 
 
 @app.command("settings")

@@ -39,6 +39,11 @@ class LogAuthor:
         self._incarnation = Lsn(0)
         self._next_k = [0] * partition_count
 
+    @property
+    def incarnation(self) -> Lsn:
+        """The incarnation that is being written."""
+        return self._incarnation
+
     async def begin_epoch(self, *, timeline: int = 1, system: str = "7412345678901234567", canary: str = "c1") -> None:
         """Begin a stream epoch in every partition."""
         self._new_incarnation()

@@ -29,7 +29,8 @@ def test_help_names_every_subcommand_the_usual_one_first(tmp_path: Path) -> None
     told = _tidegate(tmp_path, "--help")
     assert told.returncode == 0
     places = [
-        told.stdout.find(f" {name} ") for name in ("up", "proxy", "cdc", "invalidator", "settings", "version", "user")
+        told.stdout.find(f" {name} ")
+        for name in ("up", "proxy", "cdc", "invalidator", "tail", "settings", "version", "user")
     ]
     assert all(place > 0 for place in places)
     assert places == sorted(places)
