@@ -4,8 +4,10 @@ LSNs are written as Postgres writes them: people compare them with what `pg_stat
 that know only doubles do not damage their 64 bits.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -66,6 +68,31 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
     )
+
+    @classmethod
+    def trusted(cls, fields: Mapping[str, Any]) -> Self:
+        """Make a value without checking it, from fields that are known to be right.
+
+        The same as `model_construct`, at a quarter of its cost: that goes through the fields one by one, in Python.
+
+        Args:
+            fields: By name, all but those that have a plain default.
+        """
+        value = cls.__new__(cls)
+        _set(value, "__dict__", {**_template(cls), **fields})
+        _set(value, "__pydantic_fields_set__", set(fields))
+        _set(value, "__pydantic_extra__", None)
+        _set(value, "__pydantic_private__", None)
+        return value
+
+
+_set = object.__setattr__  # a frozen model refuses its own
+
+
+@cache
+def _template(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's fields in their order, which is that of the JSON, with their defaults."""
+    return {name: field.default for name, field in model.model_fields.items()}
 
 
 class HashedValue(Frozen):

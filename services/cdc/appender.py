@@ -67,7 +67,7 @@ class Appender:
         """
         k = self._next_k[partition]
         self._next_k[partition] = k + 1
-        value = encode(model.model_construct(**fields, **self._envelope, k=k))
+        value = encode(model.trusted({**fields, **self._envelope, "k": k}))
         key = b"" if relation is None else b"%d" % relation
         ticket = self.ledger.append()
         self.unacknowledged_bytes += len(value)

@@ -27,6 +27,8 @@ from services.cdc.tables import IDENTITIES, Table
 CARRIED_BYTES = 256
 """The longest value that is carried as it is."""
 
+_SURELY_CARRIED = CARRIED_BYTES // 4  # characters: none takes more than four bytes
+
 EventValue: TypeAlias = str | HashedValue | None
 
 
@@ -63,6 +65,7 @@ class RowWriter:
             "identity": IDENTITIES[relation.identity.value],
             "key_columns": list(self.key_columns),
         }
+        self._others = tuple(name for name in self.names if name not in self.key_columns)
         # With FULL the key is the whole row: it says nothing that `old` and `new` do not.
         self._has_key = bool(self._keys) and relation.identity is not ReplicaIdentity.FULL
 
@@ -89,11 +92,7 @@ class RowWriter:
         image = row.new
         if row.old is None:
             new, unchanged = self._whole(image)
-            changed = [
-                name
-                for index, name in enumerate(self.names)
-                if image[index] is not UNCHANGED and index not in self._keys
-            ]
+            changed = [name for name in self._others if name in new] if unchanged else list(self._others)
             return _change("update", self._key(new), changed, None, new, unchanged)
         if not row.old_is_key:  # FULL gives what was too long to be sent again
             image = tuple(before if after is UNCHANGED else after for before, after in zip(row.old, image, strict=True))
@@ -112,7 +111,9 @@ class RowWriter:
         values: Row = {}
         unchanged: list[str] = []
         for name, value, hashed in zip(self.names, image, self._hashed, strict=True):
-            if value is UNCHANGED:
+            if value.__class__ is str and not hashed and len(value) <= _SURELY_CARRIED:  # nearly all of them
+                values[name] = value
+            elif value is UNCHANGED:
                 unchanged.append(name)
             else:
                 values[name] = _value(value, hashed)
@@ -125,9 +126,12 @@ class RowWriter:
         return {self.names[index]: _value(image[index], self._hashed[index]) for index in self._keys}
 
     def _key(self, values: Row) -> Row | None:
-        if not self._has_key or not all(name in values for name in self.key_columns):
+        if not self._has_key:
             return None
-        return {name: values[name] for name in self.key_columns}
+        try:
+            return {name: values[name] for name in self.key_columns}
+        except KeyError:  # a long one that did not change
+            return None
 
 
 _WRITERS: dict[type[RowMessage], Callable[[RowWriter, RowMessage], RowChange]] = {
@@ -146,7 +150,9 @@ def _change(
     unchanged_toast: list[str],
 ) -> RowChange:
     """Make a row change without checking it again: tens of thousands a second are made, from values of known types."""
-    return RowChange.model_construct(op=op, key=key, changed=changed, old=old, new=new, unchanged_toast=unchanged_toast)
+    return RowChange.trusted(
+        {"op": op, "key": key, "changed": changed, "old": old, "new": new, "unchanged_toast": unchanged_toast}
+    )
 
 
 def _value(value: ColumnValue, hashed: bool) -> EventValue:
@@ -154,7 +160,7 @@ def _value(value: ColumnValue, hashed: bool) -> EventValue:
         return None
     if not isinstance(value, str):
         raise PgoutputError("a value is binary or unchanged where it cannot be")
-    if not hashed and len(value) * 4 <= CARRIED_BYTES:
+    if not hashed and len(value) <= _SURELY_CARRIED:
         return value
     data = value.encode()
     if hashed or len(data) > CARRIED_BYTES:

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -151,6 +152,22 @@ def test_an_error_quotes_no_value() -> None:
         decode(damaged)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_what_is_made_unchecked_is_the_same() -> None:
+    row: dict[str, Any] = {
+        "op": "insert",
+        "key": None,
+        "changed": [],
+        "old": None,
+        "new": {"id": "1"},
+        "unchanged_toast": [],
+    }
+    event = changes([RowChange.model_validate(row)])
+    given = {name: getattr(event, name) for name in reversed(Changes.model_fields) if name not in ("kind", "version")}
+    unchecked = Changes.trusted(given | {"rows": [RowChange.trusted(row)]})
+    assert encode(unchecked) == encode(event)
+    assert (unchecked, unchecked.rows[0]) == (event, event.rows[0])
 
 
 def test_events_cannot_be_changed() -> None:
