@@ -14,6 +14,10 @@ class TagBudget:
         self._second = 0
         self._spent: dict[int, int] = {}
 
+    def is_spent(self, relation: int, now: float) -> bool:
+        """Tell whether a relation can have no more tags in this second, so that none need be found."""
+        return int(now) == self._second and self._spent.get(relation, 0) >= self._tags_per_second
+
     def spend(self, relation: int, tags: int, now: float) -> bool:
         """Take tags from a relation's budget.
 

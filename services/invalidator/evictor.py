@@ -105,9 +105,7 @@ class Evictor:
     def _step(self, record: Accepted) -> Step:
         event = record.event
         if isinstance(event, Changes):
-            return self._evict(
-                record, self._affordable(event.relation, plan_changes(event, self._shapes.of(event.relation)))
-            )
+            return self._evict(record, self._plan(event))
         if isinstance(event, RelationWide):
             if event.op == "unfollowed":
                 return Follow(record.at, event.relation, None)
@@ -118,8 +116,13 @@ class Evictor:
             return Follow(record.at, event.relation, followed_by(event))
         return Advance(record.at, parse_lsn(event.resume_from) if isinstance(event, Resume) else None)
 
-    def _affordable(self, relation: int, plan: Plan) -> Plan:
-        return plan if self._budget.spend(relation, len(plan.tags), self._clock()) else plan_wide(relation)
+    def _plan(self, event: Changes) -> Plan:
+        """Return what changes evict, within what their relation may."""
+        relation, now = event.relation, self._clock()
+        if self._budget.is_spent(relation, now):
+            return plan_wide(relation)
+        plan = plan_changes(event, self._shapes.of(relation))
+        return plan if self._budget.spend(relation, len(plan.tags), now) else plan_wide(relation)
 
     def _evict(self, record: Accepted, plan: Plan) -> Evict:
         event = record.event

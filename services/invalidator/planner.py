@@ -39,10 +39,12 @@ def plan_changes(event: Changes, shapes: Sequence[Shape]) -> Plan:
     """
     tags = {relation_tag(event.relation): None}
     key_columns = frozenset(event.key_columns)
+    keyed = [(shape, all(column.name in key_columns for column in shape.columns)) for shape in shapes]
     for row in event.rows:
         images = row_images(row, key_columns)
-        for shape in shapes:
-            for image in images:
+        for shape, by_key in keyed:
+            # Without an old row its key is that of the new one, and gives the same tag.
+            for image in images[-1:] if by_key and row.old is None else images:
                 tag = _tag(shape, image)
                 if tag is not None:
                     tags[tag] = None
