@@ -7,7 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from services.shared.eventlog.log import EventLogReader, EventLogWriter, LogGap, LogUnavailable, LogUnsuitable
+from services.shared.eventlog.log import (
+    TAIL_BYTES,
+    EventLogReader,
+    EventLogWriter,
+    LogGap,
+    LogUnavailable,
+    LogUnsuitable,
+)
 from services.shared.lsn import Lsn
 from tests.integration.eventlog_backends import (
     Backend,
@@ -198,6 +205,18 @@ def test_tail_gives_the_newest_oldest_first(backend: Backend) -> None:
                 assert [record.value for record in await log.tail(0, 3)] == [value(k) for k in (17, 18, 19)]
                 assert len(await log.tail(0, 100)) == 20
                 assert await log.tail(1, 5) == []
+
+    asyncio.run(scenario())
+
+
+def test_tail_is_bounded_in_bytes_and_gives_the_newest_whatever_its_size(backend: Backend) -> None:
+    async def scenario() -> None:
+        async with opened_writer(backend) as writer:
+            for k in range(100):
+                writer.append(0, at(k), b"", bytes([k]) * (TAIL_BYTES // 20))
+            await writer.flush()
+            assert [record.value[0] for record in await writer.tail(0, 1_000)] == list(range(80, 100))
+            assert [record.value[0] for record in await writer.tail(0, 3)] == [97, 98, 99]
 
     asyncio.run(scenario())
 

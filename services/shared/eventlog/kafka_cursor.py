@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 
 from services.shared.eventlog.kafka_errors import translated
 from services.shared.eventlog.kafka_topic import MAX_RECORD_BYTES
-from services.shared.eventlog.log import LogError, LogGap, LogRecord
+from services.shared.eventlog.log import LogError, LogGap, LogRecord, within_tail
 
 _FETCH_WAIT_MS = 200  # how long a broker holds an empty answer back, and a rewind may wait for the one under way
 _READ_RECORDS = 2000
@@ -76,9 +76,10 @@ class KafkaCursor:
                 while place < end:
                     records += await self._read({partition: place}, self._timeout)
                     place = int(records[-1].next_place) if records else place
+                    records = within_tail([record for record in records if int(record.place) < end], limit)
         finally:
             self._stand_still()
-        return records[:limit]
+        return records
 
     def _move(self, consumer: AIOKafkaConsumer, offsets: Mapping[int, int]) -> None:
         """Make the consumer go on at these offsets, where it does not anyway. No await: nothing is fetched between."""

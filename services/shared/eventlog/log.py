@@ -23,6 +23,9 @@ from typing import Protocol
 from services.shared.lsn import Lsn
 from services.shared.position import Position
 
+TAIL_BYTES = 4 * 1024**2
+"""As much of a partition's end as is looked at: what is read there is held in memory all at once, and decoded."""
+
 
 class LogError(Exception):
     """What can go wrong with an event log.
@@ -76,6 +79,17 @@ class LogRecord:
     value: bytes
 
 
+def within_tail(records: Sequence[LogRecord], limit: int) -> list[LogRecord]:
+    """Return the newest of some records, which come oldest first: as many as `EventLog.tail` may give."""
+    size, first = 0, len(records)
+    while first and len(records) - first < limit:
+        size += len(records[first - 1].value)
+        if size > TAIL_BYTES and first < len(records):
+            break
+        first -= 1
+    return list(records[first:])
+
+
 class EventLog(Protocol):
     """What writers and readers have in common. One object belongs to one event loop and is opened once."""
 
@@ -111,9 +125,10 @@ class EventLog(Protocol):
         """
 
     async def tail(self, partition: int, limit: int) -> list[LogRecord]:
-        """Return the newest `limit` records of a partition (fewer when there are fewer), oldest first.
+        """Return the newest `limit` records of a partition, oldest first.
 
-        A look at what is there: whether something is missing between them is not checked.
+        Fewer when there are fewer, or when they would take more than `TAIL_BYTES`; the newest one always. A look at
+        what is there: whether something is missing between them is not checked.
 
         Raises:
             LogGap: The log has vanished, or was truncated while it was read.

@@ -6,8 +6,17 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from services.shared.eventlog.log import LogGap, LogRecord, LogUnavailable, LogUnsuitable
+from services.shared.eventlog.log import (
+    TAIL_BYTES,
+    LogGap,
+    LogRecord,
+    LogUnavailable,
+    LogUnsuitable,
+    within_tail,
+)
 from services.shared.redis_client import connect
+
+_TAIL_ENTRIES = 64  # in one reply; at most 256 KB each
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 """An entry of a stream as the client gives it: its id and its fields."""
@@ -44,11 +53,19 @@ class RedisLog:
 
     async def tail(self, partition: int, limit: int) -> list[LogRecord]:
         """See `EventLog.tail`."""
-        with translated():
-            entries = cast("list[Entry]", await self._redis.xrevrange(self._keys[partition], count=limit))
-        if not entries:
+        newest_first: list[LogRecord] = []
+        before = "+"
+        while len(newest_first) < limit:
+            count = min(_TAIL_ENTRIES, limit - len(newest_first))
+            with translated():
+                entries = cast("list[Entry]", await self._redis.xrevrange(self._keys[partition], before, count=count))
+            newest_first += [_record(partition, entry) for entry in entries]
+            if len(entries) < count or sum(len(record.value) for record in newest_first) > TAIL_BYTES:
+                break
+            before = f"({newest_first[-1].next_place}"
+        if not newest_first:
             await self._last_id(partition)
-        return [_record(partition, entry) for entry in entries[::-1]]
+        return within_tail(newest_first[::-1], limit)
 
     async def check_shape(self) -> None:
         """Refuse a log with another number of partitions: relations would move between them."""
