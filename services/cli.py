@@ -21,6 +21,7 @@ from services.installation.command import check, setup, teardown
 from services.proxy.users.command import user_app
 from services.shared.runtime.addresses import split_address
 from services.shared.runtime.command_line import fail, settings_or_fail
+from services.shared.runtime.garbage import collect_seldom
 from services.shared.runtime.lifecycle import (
     EXIT_BUG,
     EXIT_REFUSED,
@@ -77,6 +78,7 @@ def cdc() -> None:
     async def start(settings: Settings, telemetry: Telemetry) -> None:
         from services.cdc.service import run_cdc
 
+        collect_seldom()
         await _run_for_every_cache(settings, telemetry, run_cdc)
 
     _serve("cdc", start)
@@ -89,6 +91,7 @@ def invalidator() -> None:
     async def start(settings: Settings, telemetry: Telemetry) -> None:
         from services.invalidator.service import run_invalidator
 
+        collect_seldom()
         await _run_for_every_cache(settings, telemetry, run_invalidator)
 
     _serve("invalidator", start)
