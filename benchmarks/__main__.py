@@ -4,6 +4,7 @@ python -m benchmarks hits --rounds 5 --seconds 5
 python -m benchmarks blocks --rounds 5 --seconds 5
 python -m benchmarks evictions --writes 300
 python -m benchmarks idle --idle-clients 2000
+python -m benchmarks stream --rounds 3
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 from benchmarks.evictions import measure_evictions
 from benchmarks.hits import BARE, IN_BLOCKS, measure_hits
 from benchmarks.idle import measure_idle
+from benchmarks.stream import SINGLE, Size, StreamResults, measure_stream
+from benchmarks.stream_services import SERVICES
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -21,12 +24,17 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("what", nargs="?", choices=("all", "hits", "blocks", "evictions", "idle"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=("all", "hits", "blocks", "evictions", "idle", "stream"), default="all"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each side; the median counts")
     parser.add_argument("--seconds", type=int, default=4, help="length of one round")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--writes", type=int, default=300, help="changes whose way is timed")
     parser.add_argument("--idle-clients", type=int, default=2000, help="how many clients idle at once")
+    parser.add_argument("--changes", type=int, default=400_000, help="row changes of a backlog of bulk transactions")
+    parser.add_argument("--transactions", type=int, default=50_000, help="transactions of a backlog of single rows")
+    parser.add_argument("--profile", type=Path, help="folder for profiles of the services while they drain a backlog")
     arguments = parser.parse_args()
     if arguments.what in ("all", "hits"):
         _keep("hits", _hits("hits", BARE, tuple(arguments.clients), arguments.rounds, arguments.seconds))
@@ -36,6 +44,9 @@ def main() -> None:
         _keep("evictions", _evictions(arguments.writes))
     if arguments.what in ("all", "idle"):
         _keep("idle", _idle(arguments.idle_clients))
+    if arguments.what in ("all", "stream"):
+        size = Size(arguments.rounds, arguments.changes, arguments.transactions, arguments.seconds)
+        _keep("stream", _stream(size, arguments.profile))
 
 
 def _hits(what: str, script: str, clients: tuple[int, ...], rounds: int, seconds: int) -> str:
@@ -83,6 +94,51 @@ def _idle(clients: int) -> str:
             f"| {cost.answered:,} |"
         )
     return "\n".join(lines)
+
+
+def _stream(size: Size, profile: Path | None) -> str:
+    results = measure_stream(size, profile)
+    command = (
+        f"`python -m benchmarks stream --rounds {size.rounds} --changes {size.changes} "
+        f"--transactions {size.transactions} --seconds {size.latency_seconds:g}`"
+    )
+    lines = [
+        f"{command} ({dt.datetime.now(dt.UTC):%Y-%m-%d}): row changes a second of a backlog, interleaved, medians. "
+        f"Other things had {results.others:.0%} of the machine's processors meanwhile.",
+        "",
+        "| transactions | rows changed | pg_recvlogical | decoded | decoded / pg_recvlogical "
+        "| through Kafka to evicted | peak memory, MiB: CDC, invalidator |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for drained in results.drained:
+        unit = "transactions" if drained.kind == SINGLE else "rows"
+        lines.append(
+            f"| {drained.transactions:,} of {drained.kind} | {drained.changes:,} | {drained.receive_rate:,.0f} "
+            f"| {drained.decode_rate:,.0f} | {drained.decode_rate / drained.receive_rate:.2f} "
+            f"| {drained.evict_rate:,.0f} {unit} | {_mebibytes(drained.peak_bytes)} |"
+        )
+    return "\n".join([*lines, "", *_stream_latencies(results)])
+
+
+def _stream_latencies(results: StreamResults) -> list[str]:
+    bare = next(latency for latency in results.latencies if latency.name.startswith("bare"))
+    lines = [
+        "At 1,000 writes a second, open loop; the same records through a bare aiokafka producer and consumer. "
+        f"Peak memory, MiB: {_mebibytes(results.latency_peak_bytes)}.",
+        "",
+        "| | p50 ms | p99 ms | p50 / bare | p99 / bare |",
+        "|---|---|---|---|---|",
+    ]
+    for latency in results.latencies:
+        lines.append(
+            f"| {latency.name} | {latency.p50 * 1000:.2f} | {latency.p99 * 1000:.2f} | {latency.p50 / bare.p50:.1f} "
+            f"| {latency.p99 / bare.p99:.1f} |"
+        )
+    return lines
+
+
+def _mebibytes(peak_bytes: dict[str, int]) -> str:
+    return ", ".join(f"{peak_bytes[service] / 1024**2:.0f}" for service in SERVICES)
 
 
 def _keep(section: str, table: str) -> None:
