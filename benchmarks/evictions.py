@@ -9,10 +9,11 @@ import psycopg
 
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
-from tests.servers.stack import running_stack
+from tests.servers.stack import RunningStack, running_stack
 
 _GIVE_UP_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02  # between writes: an idle machine, one change at a time
+_STREAK = 50  # hits in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,15 @@ def measure_evictions(event_log: str, writes: int) -> SeenAfter:
         server.execute("INSERT INTO item SELECT g, 0 FROM generate_series(1, 100) g")
         options = ("--kafka", kafka.bootstrap) if kafka is not None else ()
         with running_stack(server.url(), "--workers", "1", *options) as stack:
-            return _measure(event_log, server.url(), stack.database_url, writes)
+            return _measure(event_log, server.url(), stack, writes)
 
 
-def _measure(event_log: str, direct_url: str, cached_url: str, writes: int) -> SeenAfter:
+def _measure(event_log: str, direct_url: str, stack: RunningStack, writes: int) -> SeenAfter:
     delays: list[float] = []
     stale_reads = reads = 0
+    cached_url = stack.database_url
     with psycopg.connect(direct_url, autocommit=True) as direct, psycopg.connect(cached_url, autocommit=True) as cached:
-        _wait_until_cached(cached)
+        _wait_until_cached(stack, cached)
         for price in range(1, writes + 1):
             cached.execute("SELECT price FROM item WHERE id = 1").fetchone()
             time.sleep(_PAUSE_SECONDS)
@@ -66,13 +68,18 @@ def _measure(event_log: str, direct_url: str, cached_url: str, writes: int) -> S
     return SeenAfter(event_log, writes, statistics.median(delays), percentiles[98], stale_reads / reads)
 
 
-def _wait_until_cached(cached: "psycopg.Connection[tuple[int]]") -> None:
-    """Wait until reads are served from the cache, so that what is measured is an eviction."""
+def _wait_until_cached(stack: RunningStack, cached: "psycopg.Connection[tuple[int]]") -> None:
+    """Wait until reads are served from the cache, so that what is measured is an eviction.
+
+    Raises:
+        RuntimeError: They never are.
+    """
     deadline = time.monotonic() + 15
-    streak = 0
-    while streak < 50:
-        started = time.perf_counter()
-        cached.execute("SELECT price FROM item WHERE id = 1").fetchone()
-        streak = streak + 1 if time.perf_counter() - started < 0.002 else 0
-        if time.monotonic() > deadline:
+    while True:
+        before = stack.counter("tidegate_proxy_hits_total")
+        for _ in range(_STREAK):
+            cached.execute("SELECT price FROM item WHERE id = 1").fetchone()
+        if stack.counter("tidegate_proxy_hits_total") == before + _STREAK:
             return
+        if time.monotonic() > deadline:
+            raise RuntimeError("reads are not served from the cache")

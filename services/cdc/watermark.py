@@ -19,7 +19,7 @@ from services.cdc.gate import Snapshot
 from services.cdc.transactions import Transaction
 from services.shared.lsn import NO_LSN, Lsn
 
-SPACING_SECONDS = 0.001
+SPACING_SECONDS = 0.004
 """At most one watermark in this time, however much is published."""
 
 PERIOD_SECONDS = 0.020
