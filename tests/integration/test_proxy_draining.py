@@ -69,8 +69,9 @@ def _wait_replaced(proxied: ProxiedPostgres, drain: _Drain) -> None:
 
 def _listens(proxied: ProxiedPostgres) -> bool:
     try:
-        proxied.wire().socket.close()
-    except OSError:
+        with WireClient(proxied.url()) as client:
+            client.start()
+    except (OSError, ConnectionEnded):  # nobody listens, or whoever came at the last moment is sent away
         return False
     return True
 

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.idle import KINDS, UNDER_TLS, measure_kind
 from tests.integration.proxied_postgres import proxied_postgres
 
-_CLIENTS = 300
+_CLIENTS = 200
 _KIB = 1024
 
 

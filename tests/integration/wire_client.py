@@ -66,8 +66,12 @@ class WireClient:
             parameters: Further pairs of the start-up packet.
         """
         pairs = (("user", str(self._target["user"])), ("database", str(self._target["dbname"])), *parameters)
-        self.send(StartupMessage(version, pairs))
-        self.greeting = self.read_until("Z")
+        try:
+            self.send(StartupMessage(version, pairs))
+            self.greeting = self.read_until("Z")
+        except BaseException:
+            self.socket.close()
+            raise
         return self
 
     def __enter__(self) -> "WireClient":
