@@ -14,7 +14,8 @@ from rich.markup import escape
 
 from services.shared.runtime.lifecycle import EXIT_REFUSED, EXIT_WRONG_USE, Refusal, run_until_stopped
 from services.shared.runtime.logging import configure_logging
-from services.shared.runtime.settings import ProcessSettings, SettingsError
+from services.shared.runtime.settings import ProcessSettings
+from services.shared.runtime.settings_loading import SettingsError
 from services.standalone import banner
 from services.standalone.output import Output
 from services.standalone.plan import Plan, make_plan

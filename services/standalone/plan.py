@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from services.shared.runtime.setting_sources import PREFIX, SettingProblem
-from services.shared.runtime.settings import CacheSettings, ProcessSettings, Settings, SettingsError, load_settings
+from services.shared.runtime.settings import CacheSettings, ProcessSettings, Settings
+from services.shared.runtime.settings_loading import SettingsError, load_settings
 
 _DATABASE_VARIABLE = "TIDEGATE_DATABASE_URL"
 _NOT_MADE_YET = "postgresql://postgres@127.0.0.1/app"  # stands in for the embedded Postgres while settings are checked

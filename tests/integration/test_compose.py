@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.shared.runtime.settings import load_settings
+from services.shared.runtime.settings_loading import load_settings
 from tests.servers.compose import REPOSITORY, composed
 
 _OURS = ("proxy", "cdc", "invalidator")

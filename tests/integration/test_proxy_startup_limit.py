@@ -19,7 +19,8 @@ from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.pgwire.startup import VERSION_3_0, SSLRequest, StartupMessage
 from services.shared.redis_client import connect
-from services.shared.runtime.settings import TlsMode, load_settings
+from services.shared.runtime.settings import TlsMode
+from services.shared.runtime.settings_loading import load_settings
 from tests.servers.certificates import Authority
 
 _LIMIT_SECONDS = 0.5

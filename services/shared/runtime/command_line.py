@@ -6,7 +6,8 @@ from typing import NoReturn
 import typer
 
 from services.shared.runtime.lifecycle import EXIT_WRONG_USE
-from services.shared.runtime.settings import CacheSettings, Settings, SettingsError, load_settings
+from services.shared.runtime.settings import CacheSettings, Settings
+from services.shared.runtime.settings_loading import SettingsError, load_settings
 
 
 def settings_or_fail(command: str) -> Settings:

@@ -1,58 +1,34 @@
 """The settings: of a process, and of each cache that it serves.
 
 They come from `TIDEGATE_*` environment variables and one optional `tidegate.toml` (`setting_sources` says how they are
-written). A wrong one (unknown name, wrong value, contradiction) is refused at start, all of them at once, each with its
-name, its value (secrets masked) and what would be right.
+written, `settings_loading` puts them together). A wrong one (unknown name, wrong value, contradiction) is refused at
+start, all of them at once, each with its name, its value (secrets masked) and what would be right.
 """
 
 import ipaddress
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 from services.shared.runtime.addresses import check_address, check_directory, check_permissions, split_address
 from services.shared.runtime.authentication import (
     DEFAULT_AUTH_QUERY,
     Authentication,
-    auth_contradictions,
     check_auth_query,
 )
-from services.shared.runtime.quantities import format_duration, parse_duration, parse_size
-from services.shared.runtime.redaction import mask_secrets, shown_secret
-from services.shared.runtime.setting_sources import (
-    CONFIG_VARIABLE,
-    RawSetting,
-    SettingProblem,
-    Vocabulary,
-    from_document,
-    from_environment,
-    name_caches,
-)
+from services.shared.runtime.quantities import parse_duration, parse_size
+from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.upstream import Upstream, parse_upstream
-
-DEFAULT_CONFIG_FILE = Path("tidegate.toml")
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 
-_AnySection = TypeVar("_AnySection", bound="_Section")
-
 _CACHE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # goes into a slot's name: lower case, 63 bytes in all
 _KAFKA = re.compile(r"kafka://(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}(?:,(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})*")
 _COLUMN = re.compile(r"[^.\s]+\.[^.\s]+\.[^.\s]+")
-
-
-class SettingsError(Exception):
-    """The settings are wrong. `problems` lists every one; the message is for the person who wrote them."""
-
-    def __init__(self, problems: Iterable[SettingProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
 class Consistency(StrEnum):
@@ -72,7 +48,13 @@ class TlsMode(StrEnum):
     OFF = "off"
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """One section of the settings.
+
+    Attributes:
+        secret_fields: Settings whose values are shown masked.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
 
     secret_fields: ClassVar[frozenset[str]] = frozenset()
@@ -83,7 +65,7 @@ class _Section(BaseModel):
         return {name: _shown(value) for name, value in values.items() if value is not None}
 
 
-class ProcessSettings(_Section):
+class ProcessSettings(Section):
     """What belongs to the process and to no cache."""
 
     log_format: Literal["auto", "json", "console"] = Field(
@@ -104,7 +86,7 @@ class ProcessSettings(_Section):
         return split_address(self.metrics_listen)
 
 
-class CacheSettings(_Section):
+class CacheSettings(Section):
     """One cached database: where it is, how fresh its answers are, how much they may take."""
 
     secret_fields: ClassVar[frozenset[str]] = frozenset({"database_url", "redis_url"})
@@ -291,119 +273,9 @@ class Settings(BaseModel):
     caches: dict[str, CacheSettings]
 
 
-def load_settings(environ: Mapping[str, str], toml_path: Path | None = None) -> Settings:
-    """Read, merge and check all settings.
-
-    Args:
-        environ: The environment; `os.environ` of a real process.
-        toml_path: The file; None for the one that `TIDEGATE_CONFIG` names, else `tidegate.toml` here if it exists.
-
-    Raises:
-        SettingsError: Some of them are wrong, or no cache is named.
-    """
-    vocabulary = Vocabulary(frozenset(ProcessSettings.model_fields), frozenset(CacheSettings.model_fields) - {"name"})
-    document, path = _read_document(environ, toml_path)
-    from_file, file_problems = from_document(document, path, vocabulary)
-    from_variables, variable_problems = from_environment(environ, vocabulary)
-    raw, merge_problems = name_caches(from_file, from_variables)
-    problems = [*file_problems, *variable_problems, *merge_problems]
-
-    process = _build(ProcessSettings, {}, [s for s in raw if s.cache is None], problems)
-    caches = {}
-    for name in sorted({s.cache for s in raw if s.cache is not None}):
-        cache = _build(CacheSettings, {"name": name}, [s for s in raw if s.cache == name], problems)
-        if cache is not None:
-            caches[name] = cache
-    if not any(s.cache is not None for s in raw) and not problems:
-        problems.append(SettingProblem("TIDEGATE_DATABASE_URL", "", "is not set; it names the database to cache"))
-    problems.extend(_contradictions(process, caches, {(s.cache, s.field): s.origin for s in raw}))
-    if problems or process is None:
-        raise SettingsError(problems)
-    return Settings(process=process, caches=caches)
-
-
-def _read_document(environ: Mapping[str, str], toml_path: Path | None) -> tuple[Mapping[str, object], str]:
-    named = toml_path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
-    path = named or DEFAULT_CONFIG_FILE
-    if named is None and not path.exists():
-        return {}, str(path)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
-    except OSError as error:
-        raise SettingsError([SettingProblem(str(path), "", f"cannot be read: {error.strerror}")]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The parser's message can quote the line; the line may hold a password.
-        raise SettingsError([SettingProblem(str(path), "", f"is not TOML: {mask_secrets(str(error))}")]) from error
-
-
-def _build(
-    section: type[_AnySection], given: dict[str, object], raw: list[RawSetting], problems: list[SettingProblem]
-) -> _AnySection | None:
-    """Make one section, or add what is wrong with it to the problems."""
-    try:
-        return section.model_validate(given | {s.field: s.value for s in raw})
-    except ValidationError as error:
-        origins = {s.field: s for s in raw}
-        for detail in error.errors(include_url=False, include_context=False, include_input=False):
-            problems.append(_problem(section, str(detail["loc"][0]), detail["msg"], origins, given))
-        return None
-
-
-def _problem(
-    section: type[_Section],
-    field: str,
-    message: str,
-    origins: Mapping[str, RawSetting],
-    given: Mapping[str, object],
-) -> SettingProblem:
-    wanted = section.model_fields[field].description or ""
-    setting = origins.get(field)
-    if setting is None and field in given:
-        return SettingProblem("cache", repr(given[field]), f"a cache's name should be {wanted}")
-    if setting is None:
-        where = f"TIDEGATE_{field.upper()}" if given.get("name") == "default" else f"cache.{given.get('name')}.{field}"
-        return SettingProblem(where, "", f"is not set; it should be {wanted}")
-    shown = shown_secret(str(setting.value)) if field in section.secret_fields else repr(setting.value)
-    reason = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-    return SettingProblem(setting.origin, shown, f"{reason} ({wanted})")
-
-
 def _shown(value: object) -> str | int | float | list[str]:
     if isinstance(value, SecretStr):
         return mask_secrets(value.get_secret_value())
     if isinstance(value, tuple):
         return [str(part) for part in value]
     return value if isinstance(value, int | float) else str(value)
-
-
-def _contradictions(
-    process: ProcessSettings | None,
-    caches: Mapping[str, CacheSettings],
-    origins: Mapping[tuple[str | None, str], str],
-) -> Iterable[SettingProblem]:
-    """Find settings that are right by themselves and wrong together."""
-    if process is not None and process.worker_index >= (workers := max(process.workers, 1)):
-        origin = origins.get((None, "worker_index"), "worker_index")
-        yield SettingProblem(origin, str(process.worker_index), f"should be less than workers, {workers}")
-    taken: dict[str, str] = {}
-    for name, cache in caches.items():
-        if cache.listen_address[1] and taken.setdefault(cache.listen, name) != name:
-            yield SettingProblem(
-                _origin(origins, name, "listen"), cache.listen, f"the cache {taken[cache.listen]} has that address"
-            )
-        if cache.l1_bytes and cache.capture_bytes > cache.l1_bytes:
-            advice = f"should not be more than l1_bytes, {cache.l1_bytes}: such an answer would never fit"
-            yield SettingProblem(_origin(origins, name, "capture_bytes"), str(cache.capture_bytes), advice)
-        if (cache.tls_certificate is None) != (cache.tls_key is None):
-            given, missing = ("tls_key", "certificate") if cache.tls_key else ("tls_certificate", "key")
-            advice = f"there is no {missing} to it; set tls_{missing} too"
-            yield SettingProblem(_origin(origins, name, given), str(getattr(cache, given)), advice)
-        for field, advice in auth_contradictions(cache.auth, cache.users_file, cache.auth_query):
-            yield SettingProblem(_origin(origins, name, field), str(getattr(cache, field)), advice)
-        if cache.max_entry_age < cache.max_staleness:
-            advice = f"should not be less than max_staleness, {format_duration(cache.max_staleness)}"
-            yield SettingProblem(_origin(origins, name, "max_entry_age"), format_duration(cache.max_entry_age), advice)
-
-
-def _origin(origins: Mapping[tuple[str | None, str], str], cache: str, field: str) -> str:
-    return origins.get((cache, field), f"cache.{cache}.{field}")

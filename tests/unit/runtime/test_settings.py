@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.runtime.settings import Consistency, Settings, SettingsError, TlsMode, load_settings
+from services.shared.runtime.settings import Consistency, Settings, TlsMode
+from services.shared.runtime.settings_loading import SettingsError, load_settings
 
 _URL = "postgresql://app:hunter2@db/shop"
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.shared.runtime.settings import Consistency, SettingsError, load_settings
+from services.shared.runtime.settings import Consistency
+from services.shared.runtime.settings_loading import SettingsError, load_settings
 from services.standalone.plan import make_plan, service_environment, with_places
 
 _GIVEN = {"TIDEGATE_DATABASE_URL": "postgresql://app:secret@db.example:5433/shop?sslmode=require"}
