@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from schemas.catalog_event import CatalogChange
 from schemas.changes import Changes
 from schemas.epoch import EpochStart
 from schemas.relation_event import RelationWide
@@ -15,9 +16,17 @@ from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
 
-Event = Changes | RelationWide | RelationSchema | Watermark | Resume | EpochStart
+Event = Changes | RelationWide | CatalogChange | RelationSchema | Watermark | Resume | EpochStart
 
-EVENT_TYPES: tuple[type[Event], ...] = (Changes, RelationWide, RelationSchema, Watermark, Resume, EpochStart)
+EVENT_TYPES: tuple[type[Event], ...] = (
+    Changes,
+    RelationWide,
+    CatalogChange,
+    RelationSchema,
+    Watermark,
+    Resume,
+    EpochStart,
+)
 """Every kind of event, in the order in which the documentation lists them."""
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

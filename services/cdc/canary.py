@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable
 
 from services.cdc.control import ControlConnection
+from services.cdc.ddl_trigger import remove_ddl_trigger
 from services.cdc.following import Followed
 
 _SCHEMA_EXISTS = "SELECT to_regnamespace('tidegate') IS NOT NULL"
@@ -111,4 +112,5 @@ async def remove_canary(control: ControlConnection, cache: str) -> None:
     await control.fetch("DELETE FROM tidegate.canary WHERE cache = $1", cache)
     ((used,),) = await control.fetch(_USED_BY_OTHERS, cache)
     if not used:
+        await remove_ddl_trigger(control)
         await control.execute("DROP TABLE tidegate.canary, tidegate.followed; DROP SCHEMA tidegate")

@@ -74,12 +74,7 @@ class ChangeEvents:
             transaction: The transaction.
             xid: Its id in 64 bits.
         """
-        common: Fields = {
-            "xid": xid,
-            "commit_lsn": format_lsn(transaction.commit_lsn),
-            "end_lsn": format_lsn(transaction.end_lsn),
-            "commit_time": commit_time(transaction.commit_time_us),
-        }
+        common = transaction_fields(transaction, xid)
         by_relation: dict[int, list[RelationChanges]] = {}
         for changes in transaction.changes:
             by_relation.setdefault(changes.relation.oid, []).append(changes)
@@ -119,6 +114,16 @@ class ChangeEvents:
             writer = RowWriter(relation, self._hashed_columns, ancestors)
             self._writers[relation.oid] = writer
         return writer
+
+
+def transaction_fields(transaction: Transaction, xid: int) -> Fields:
+    """Return what every event of a transaction says of it; `xid` is its id in 64 bits."""
+    return {
+        "xid": xid,
+        "commit_lsn": format_lsn(transaction.commit_lsn),
+        "end_lsn": format_lsn(transaction.end_lsn),
+        "commit_time": commit_time(transaction.commit_time_us),
+    }
 
 
 def split_rows(rows: list[RowChange], column_count: int) -> list[list[RowChange]] | None:

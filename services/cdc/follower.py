@@ -1,6 +1,7 @@
 """Keeps the publication and the list of followed relations in step with the catalog.
 
-Once a second or two the catalog is read; `following.py` decides; here it is done. A table that has just joined the
+Once a second or two, and when a transaction says that it changed it, the catalog is read; `following.py` decides; here
+it is done. A table that has just joined the
 publication is not followed at once, because what open transactions wrote to it before will never be streamed (H11): an
 id is taken, every older transaction has to end, and then a watermark has to cover what was inserted until then.
 """
@@ -29,6 +30,9 @@ LONGEST_POLL_SECONDS = 2.0
 
 JOINING_POLL_SECONDS = 0.05
 """How often to look whether a table may be followed, while one waits for that."""
+
+SPACING_SECONDS = 0.05
+"""At least this long between two looks, however often the catalog is said to have changed."""
 
 ANNOUNCE_SECONDS = 60.0
 """How often everything followed is described again: the log forgets old records, and a reader may begin at any time."""
@@ -111,6 +115,7 @@ class Follower:
         """
         period = min(self._cache.catalog_poll, LONGEST_POLL_SECONDS)
         while True:
+            self._relay.catalog_changed.clear()
             plan = await self._look()
             await self._unfollow(plan)
             await self._redescribe(plan.redescribe)
@@ -120,7 +125,16 @@ class Follower:
                 self._announced_at = time.monotonic()
                 self._announce(self._tables.values())
             soon = joined or self._joining or plan.add
-            await asyncio.sleep(JOINING_POLL_SECONDS if soon else period)
+            await self._pause(JOINING_POLL_SECONDS if soon else period)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait that long, or until something happens to the catalog; a script full of DDL is read in a few looks."""
+        await asyncio.sleep(min(SPACING_SECONDS, seconds))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._relay.catalog_changed.wait()
+        except TimeoutError:
+            pass
 
     async def _look(self) -> FollowingPlan:
         """Read the catalog, decide, and do to the publication what is to be done."""

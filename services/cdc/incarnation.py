@@ -16,6 +16,7 @@ from services.cdc.beginning import TAIL_RECORDS, LogEnd, read_log_end, reason_fo
 from services.cdc.canary import read_canary, renew_canary
 from services.cdc.cancellation import cancel_until_done, raise_if_cancelled
 from services.cdc.control import ControlConnection, Server
+from services.cdc.ddl_trigger import prepare_ddl_trigger
 from services.cdc.follower import Follower
 from services.cdc.progress import ProgressLedger
 from services.cdc.publisher import Publisher
@@ -132,6 +133,9 @@ async def _take_slot(cache: CacheSettings, connections: _Connections, server: Se
     """Start the stream, on a slot that is made if need be; return whether it is new."""
     await check_same_server(server, connections.replication)
     publication_is_new = await prepare_database(connections.control, cache.publication)
+    trouble = await prepare_ddl_trigger(connections.control, wanted=cache.ddl_trigger)
+    if trouble:
+        _log.warning("there is no event trigger that would tell of DDL at once", error=trouble)
     slow = asyncio.get_running_loop().call_later(
         _SLOW_SECONDS, _log.info, "a replication slot waits for the transactions that are open on the server"
     )

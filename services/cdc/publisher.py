@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
+from schemas.catalog_event import CatalogChange
 from schemas.epoch import EpochStart
 from schemas.relation_event import RelationWide
 from schemas.relation_schema import Column, RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
 from services.cdc.appender import Appender
-from services.cdc.change_events import ChangeEvents
+from services.cdc.change_events import ChangeEvents, transaction_fields
 from services.cdc.following import Followed
 from services.cdc.statistics import CdcStatistics
 from services.cdc.tables import Table
@@ -22,6 +23,9 @@ from services.cdc.transactions import Transaction
 from services.cdc.watermark import WatermarkValue
 from services.shared.lsn import Lsn, format_lsn
 from services.shared.position import partition_of
+
+CATALOG_PARTITION = 0
+"""Where it is told that the catalog has changed. Once is enough: a watermark counts when every partition has it."""
 
 
 class Publisher:
@@ -59,6 +63,9 @@ class Publisher:
     def publish(self, transaction: Transaction, xid: int) -> None:
         """Write the changes of a transaction that is visible, whose id in 64 bits is `xid`."""
         statistics = self._statistics
+        if transaction.catalog_changed:
+            fields = transaction_fields(transaction, xid)
+            self._appender.append(CATALOG_PARTITION, None, CatalogChange, fields)
         for body in self._events.bodies(transaction, xid):
             partition = partition_of(body.relation, self._appender.partition_count)
             self._appender.append(partition, body.relation, body.model, body.fields)

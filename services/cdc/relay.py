@@ -6,6 +6,7 @@ the last publication and the watermark's records stands no await. The task sleep
 acknowledges, or the next thing is due.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -55,7 +56,11 @@ class _Held:
 
 
 class Relay:
-    """Moves changes from one replication stream to the event log, for one incarnation."""
+    """Moves changes from one replication stream to the event log, for one incarnation.
+
+    Attributes:
+        catalog_changed: Set when a transaction has become visible that says that it changed the catalog.
+    """
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class Relay:
             statistics: Where to count.
             wakeup: What wakes the relay; the appender wakes it too.
         """
+        self.catalog_changed = asyncio.Event()
         self._covered = NO_LSN
         self._stream = stream
         self._gate = gate
@@ -164,7 +170,7 @@ class Relay:
         if transaction.end_lsn <= self._delivered:
             raise ReplicationError("a transaction came after the stream had claimed to be past it")
         self._delivered = transaction.end_lsn
-        if transaction.changes:
+        if transaction.changes or transaction.catalog_changed:
             self._held.append(_Held(transaction, time.monotonic()))
             self._gate_at = 0.0
 
@@ -182,6 +188,8 @@ class Relay:
             if snapshot.shows(held.xid):
                 self._publisher.publish(held.transaction, held.xid)
                 self._schedule.published()
+                if held.transaction.catalog_changed:
+                    self.catalog_changed.set()
             else:
                 staying.append(held)
         self._held = staying

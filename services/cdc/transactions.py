@@ -36,6 +36,8 @@ from services.shared.lsn import Lsn
 
 WideOperation: TypeAlias = Literal["truncate", "bulk"]
 
+CATALOG_CHANGED = ("tidegate", b"ddl")
+"""Prefix and content of the message that our event trigger writes (`ddl_trigger.py`)."""
 
 _ROW_BYTES, _COLUMN_BYTES = 200, 60
 """What a row takes in memory beside its text: its objects, by estimate."""
@@ -82,6 +84,8 @@ class Transaction:
         end_lsn: End of its commit record.
         commit_time_us: Microseconds since 2000-01-01 UTC; by the clock of wherever the transaction came from.
         changes: By relation; empty if it touched nothing that is published.
+        catalog_changed: Whether it said that it changes the catalog. It may be wrong, in parts that were rolled back
+            or because anybody can say so (H33): the catalog is then looked at in vain.
     """
 
     xid: int
@@ -89,6 +93,7 @@ class Transaction:
     end_lsn: Lsn
     commit_time_us: int
     changes: tuple[RelationChanges, ...]
+    catalog_changed: bool = False
 
 
 class _Group:
@@ -122,12 +127,14 @@ class _Assembly:
         wide: Relations that have changed as a whole: their further rows tell nothing.
         described: Relations that were described within it, each with its place in the stream. They hold for others
             too once it has committed.
+        catalog_changed: Whether it said so.
     """
 
-    __slots__ = ("_groups", "_parts", "_undone", "described", "size", "wide")
+    __slots__ = ("_groups", "_parts", "_undone", "catalog_changed", "described", "size", "wide")
 
     def __init__(self) -> None:
         self.size = 0
+        self.catalog_changed = False
         self.wide: set[int] = set()
         self.described: dict[int, tuple[int, Relation]] = {}
         self._groups: dict[int, list[_Group]] = {}
@@ -167,8 +174,13 @@ class _Assembly:
         if subtransaction in self._parts:
             self._undone.add(subtransaction)
 
-    def changes(self) -> tuple[RelationChanges, ...]:
-        """Return what it did."""
+    def transaction(self, xid: int, commit: Commit | StreamCommit) -> Transaction:
+        """Return it as it committed."""
+        return Transaction(
+            xid, commit.commit_lsn, commit.end_lsn, commit.commit_time_us, self._changes(), self.catalog_changed
+        )
+
+    def _changes(self) -> tuple[RelationChanges, ...]:
         found = (
             RelationChanges(group.relation, group.wide, tuple(self._done(group.rows)))
             for groups in self._groups.values()
@@ -235,7 +247,10 @@ class Assembler:
                 return self._commit_in_progress(message)
             case StreamAbort():
                 self._abort(message)
-            case Origin() | Type() | LogicalMessage():
+            case LogicalMessage():
+                if (message.prefix, message.content) == CATALOG_CHANGED:
+                    self._assembly().catalog_changed = True
+            case Origin() | Type():
                 pass
         return None
 
@@ -296,7 +311,7 @@ class Assembler:
             raise PgoutputError("a commit that does not belong to the transaction before it")
         self._begin = self._current = None
         self._open_bytes -= assembly.size
-        return Transaction(begin.xid, commit.commit_lsn, commit.end_lsn, commit.commit_time_us, assembly.changes())
+        return assembly.transaction(begin.xid, commit)
 
     # -- transactions in progress
 
@@ -314,7 +329,7 @@ class Assembler:
             known = self._relations.get(oid)
             if known is None or known[0] < described[0]:  # another may have described it since, after DDL
                 self._relations[oid] = described
-        return Transaction(commit.xid, commit.commit_lsn, commit.end_lsn, commit.commit_time_us, assembly.changes())
+        return assembly.transaction(commit.xid, commit)
 
     def _abort(self, abort: StreamAbort) -> None:
         if abort.xid == abort.subxid:

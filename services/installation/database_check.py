@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from services.cdc.catalog import read_tables
 from services.cdc.control import ControlConnection, Server
+from services.cdc.ddl_trigger import find_ddl_trigger
 from services.cdc.errors import ConnectionLostError, SetupError
 from services.cdc.publication import find_publication
 from services.cdc.replication.errors import ReplicationError
@@ -11,6 +12,7 @@ from services.cdc.replication.slot import find_slot
 from services.cdc.replication.stream import ReplicationConnection
 from services.cdc.requirements import ServerFacts, server_findings
 from services.cdc.setup import check_same_server, read_facts
+from services.installation.ddl_findings import ddl_finding
 from services.installation.reaching import Unreachable, reaching
 from services.installation.session_findings import isolation_finding, proxies_finding
 from services.installation.slot_findings import slot_finding
@@ -67,6 +69,8 @@ async def _others(
     if usable:
         findings.append(await _replication_finding(control, cache, facts))
     findings.append(await isolation_finding(control))
+    trigger = await find_ddl_trigger(control)
+    findings.append(ddl_finding(trigger, wanted=cache.ddl_trigger, poll_seconds=cache.catalog_poll))
     publication = await find_publication(control, cache.publication)
     tables = await read_tables(control, cache.publication)
     findings += publication_findings(cache.publication, facts.role, publication)

@@ -54,6 +54,9 @@ def setup_script(report: SetupReport, place: str, slot: str, *, rehearsed: bool)
     if report.then_for_administrator:
         yield "-- After that an administrator has to run this:"
         yield from _statements(report.then_for_administrator)
+    if report.if_wanted:
+        yield "-- If you like, a superuser may run this; then DDL is told at once, by an event trigger:"
+        yield from _statements(report.if_wanted)
     for finding in [*report.before, *report.after]:
         if finding.level is not Level.OK or finding.tables:
             yield f"-- {finding_line(finding)}"

@@ -7,9 +7,11 @@ when it starts.
 from dataclasses import dataclass, field
 
 from services.cdc.catalog import read_tables
+from services.cdc.ddl_trigger import find_ddl_trigger, prepare_ddl_trigger
 from services.cdc.publication import find_publication
 from services.cdc.requirements import NO_LIMIT, ServerFacts, may_prepare, server_findings, useless
 from services.cdc.setup import prepare_database, publish_tables, read_facts
+from services.installation.ddl_findings import ddl_finding
 from services.installation.noted import NotedConnection, RehearsedConnection
 from services.installation.reaching import reaching
 from services.installation.table_findings import as_if_published, publication_findings, table_findings
@@ -43,7 +45,12 @@ class SetupReport:
     @property
     def then_for_administrator(self) -> list[str]:
         """What somebody with more rights has to run once the publication is there."""
-        return [statement for finding in self.after for statement in finding.sql]
+        return [statement for finding in self.after if finding.level is not Level.OK for statement in finding.sql]
+
+    @property
+    def if_wanted(self) -> list[str]:
+        """What somebody with more rights may run, and all is well without it."""
+        return [statement for finding in self.after if finding.level is Level.OK for statement in finding.sql]
 
     @property
     def complete(self) -> bool:
@@ -75,8 +82,11 @@ async def set_up(cache: CacheSettings, *, rehearse: bool) -> SetupReport:
         if useless(facts) or not (rehearse or may_prepare(facts)):
             return SetupReport(facts, before)
         await prepare_database(control, cache.publication)
+        trouble = await prepare_ddl_trigger(control, wanted=cache.ddl_trigger)
         refused = await publish_tables(control, cache.publication)
         after = [_refusal(table, reason) for table, reason in refused.items()]
+        if trouble:
+            after.append(Finding(Level.WARN, "DDL", f"Postgres did not let our role make an event trigger ({trouble})"))
         after += await _left(control, cache, facts.role, rehearse=rehearse)
         return SetupReport(facts, before, control.noted, after)
 
@@ -87,7 +97,9 @@ async def _left(control: NotedConnection, cache: CacheSettings, role: str, *, re
     tables = await read_tables(control, cache.publication)
     if rehearse:
         publication, tables = as_if_published(publication, tables)
+    trigger = await find_ddl_trigger(control)
     return [
+        ddl_finding(trigger, wanted=cache.ddl_trigger, poll_seconds=cache.catalog_poll),
         *publication_findings(cache.publication, role, publication),
         *table_findings(cache.publication, publication, tables),
     ]

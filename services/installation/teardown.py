@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from services.cdc.canary import has_traces
 from services.cdc.control import ControlConnection
+from services.cdc.ddl_trigger import DROPPING
 from services.cdc.errors import StatementError
 from services.cdc.publication import find_publication
 from services.cdc.replication.slot import find_slot
@@ -101,7 +102,8 @@ async def remove_traces(cache: CacheSettings, traces: Traces) -> None:
             await remove_all(control, cache.name, cache.slot, cache.publication)
         except StatementError as error:
             advice = (
-                f"{dropping(cache.publication)}; DROP SCHEMA IF EXISTS tidegate CASCADE (if no other cache uses it)"
+                f"{dropping(cache.publication)}; and, if no other cache uses them, "
+                f"{DROPPING}; DROP SCHEMA IF EXISTS tidegate CASCADE"
             )
             raise Refusal(
                 f"our role may not remove everything ({error}): have an administrator run {advice}"

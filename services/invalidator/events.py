@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 
+from schemas.catalog_event import CatalogChange
 from schemas.changes import Changes
 from schemas.encoding import Event
 from schemas.epoch import EpochStart
@@ -41,7 +42,7 @@ def link_of(event: Event) -> Link:
 
 def end_of(event: Event) -> Lsn:
     """Return the end of the commit that an event is of; zero for other events."""
-    return parse_lsn(event.end_lsn) if isinstance(event, Changes | RelationWide) else NO_LSN
+    return parse_lsn(event.end_lsn) if isinstance(event, Changes | RelationWide | CatalogChange) else NO_LSN
 
 
 def followed_by(event: RelationSchema) -> Followed:

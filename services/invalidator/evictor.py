@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from schemas.catalog_event import CatalogChange
 from schemas.changes import Changes
 from schemas.encoding import Event
 from schemas.relation_event import RelationWide
@@ -23,6 +24,7 @@ from services.shared.keyspace.outcome import Outcome
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, Registry
 from services.shared.keyspace.steps import Advance, Evict, Follow, Milestone, MoveWatermark, Step
 from services.shared.lsn import parse_lsn
+from services.shared.relation import CATALOG
 
 _DONE = frozenset((Outcome.APPLIED, Outcome.DUPLICATE))
 
@@ -105,11 +107,13 @@ class Evictor:
     def _step(self, record: Accepted) -> Step:
         event = record.event
         if isinstance(event, Changes):
-            return self._evict(record, self._plan(event))
+            return self._evict(record, event.relation, self._plan(event))
         if isinstance(event, RelationWide):
             if event.op == "unfollowed":
                 return Follow(record.at, event.relation, None)
-            return self._evict(record, plan_wide(event.relation))
+            return self._evict(record, event.relation, plan_wide(event.relation))
+        if isinstance(event, CatalogChange):
+            return self._evict(record, CATALOG, plan_wide(CATALOG))
         if isinstance(event, Watermark):
             return MoveWatermark(record.at, parse_lsn(event.watermark), parse_lsn(event.settled))
         if isinstance(event, RelationSchema):
@@ -124,10 +128,8 @@ class Evictor:
         plan = plan_changes(event, self._shapes.of(relation))
         return plan if self._budget.spend(relation, len(plan.tags), now) else plan_wide(relation)
 
-    def _evict(self, record: Accepted, plan: Plan) -> Evict:
-        event = record.event
-        assert isinstance(event, Changes | RelationWide)
-        relations = (event.relation,) if plan.wide else ()
+    def _evict(self, record: Accepted, relation: int, plan: Plan) -> Evict:
+        relations = (relation,) if plan.wide else ()
         self._statistics.evicted_tags += len(plan.tags)
         self._statistics.evicted_relations += len(relations)
-        return Evict(record.at, self._shapes.version, plan.tags, relations, end_of(event))
+        return Evict(record.at, self._shapes.version, plan.tags, relations, end_of(record.event))

@@ -73,12 +73,12 @@ class CachedDatabase:
         self.l1 = L1(settings.l1_bytes, (START,) * settings.partitions)
         self.block_replies = BlockReplies()
         self.store = Store(bucket, settings.redis_timeout)
-        self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions)
         connect = ConnectControl(settings.upstream, "tidegate-proxy")
+        self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self)
+        self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions, self.catalog_watch.doubt)
         self.prober = Prober(
             connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
         )
-        self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self)
         limits = Limits(settings.slot_patience, settings.slot_limit)
         self.slot_watch = SlotWatch(connect, settings.slot, limits)
         self._registration = asyncio.Lock()

@@ -1,7 +1,8 @@
 """Keeps the worker's catalog true: polls a cheap stamp, and reads the catalog again when it changed.
 
 A session that itself ran DDL asks for a reading and is forwarded until one that began after its statement has finished
-(hazard H45).
+(hazard H45). Where an event trigger tells of DDL, the feed says so ahead of the watermark that covers it, and then
+every session is forwarded until a reading that began after that has finished (ADR 11).
 """
 
 import asyncio
@@ -42,7 +43,8 @@ class CatalogWatch:
 
     Attributes:
         completed: Number of the newest reading that is in force.
-        current: False while the catalog cannot be read: then nothing new is cached.
+        readable: False while the catalog cannot be read.
+        current: False also while it is known to have changed since the last reading: then nothing is served or kept.
     """
 
     def __init__(self, connect: ConnectControl, publication: str, interval: float, user: CatalogUser) -> None:
@@ -61,13 +63,24 @@ class CatalogWatch:
         self._asked = asyncio.Event()
         self._first = asyncio.Event()
         self._started = 0
+        self._doubted_before = 0  # number of the first reading that began after the last doubt
         self.completed = 0
-        self.current = False
+        self.readable = False
+
+    @property
+    def current(self) -> bool:
+        """See the class."""
+        return self.readable and self.completed >= self._doubted_before
 
     def ask(self) -> int:
         """Read at once; returns the number of the first reading that begins after this moment."""
         self._asked.set()
         return self._started + 1
+
+    def doubt(self) -> None:
+        """The catalog has changed, or may have: nothing may rest on it until it has been read again."""
+        self._doubted_before = self.ask()
+        self._user.catalog_lost()
 
     async def wait_for_first(self, seconds: float) -> None:
         """Return once the catalog has been read, or after so many seconds."""
@@ -88,7 +101,7 @@ class CatalogWatch:
             except CONTROL_ERRORS as error:
                 _log.debug("catalog connection failed", error=repr(error))
             finally:
-                self.current = False
+                self.readable = False
                 self._user.catalog_lost()
                 if connection is not None:
                     connection.terminate()
@@ -109,7 +122,7 @@ class CatalogWatch:
             else:
                 self._user.catalog_unchanged()
             self.completed = reading
-            self.current = True
+            self.readable = True
             self._first.set()
             backoff.reset()
             await asyncio.sleep(max(_SPACING_SECONDS, time.monotonic() - began_at))

@@ -50,7 +50,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
     _register_gauges(telemetry, database)
     telemetry.readiness_check("listener", lambda: None if database.listening else "the port is not open")
     telemetry.readiness_check("feed", lambda: None if database.follower.epoch else database.follower.drop_reason)
-    telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.current else "catalog not read yet")
+    telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.readable else "catalog not read yet")
 
 
 def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:

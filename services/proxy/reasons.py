@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NONSTANDARD_STRINGS = "nonstandard_strings"
     ISOLATION_LEVEL = "isolation_level"
     CATALOG_UNKNOWN = "catalog_unknown"
+    CATALOG_CHANGED = "catalog_changed"
     OWN_DDL = "own_ddl"
     OTHER_HISTORY = "other_history"
     NOT_FOLLOWED = "relation_not_followed"
@@ -61,6 +62,7 @@ ADVICE: dict[Reason, str] = {
     Reason.NONSTANDARD_STRINGS: "standard_conforming_strings is off in this session.",
     Reason.ISOLATION_LEVEL: "default_transaction_isolation is not READ COMMITTED in this session.",
     Reason.CATALOG_UNKNOWN: "The proxy cannot read the catalog now; see its log.",
+    Reason.CATALOG_CHANGED: "The schema has just changed, and the proxy reads the catalog again: milliseconds.",
     Reason.OWN_DDL: "The session changed the schema; it is forwarded until the catalog has been read again.",
     Reason.OTHER_HISTORY: "The session's server is not the one whose changes are followed: another timeline or canary.",
     Reason.NOT_FOLLOWED: "The table's changes are not followed (yet); a new table joins within seconds.",

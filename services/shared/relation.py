@@ -16,6 +16,10 @@ _ENTRY_BYTES = 4  # an OID's place in catalogs and records
 _TAG_DIGEST_BYTES = 12  # 96 bits: a false merge only over-evicts, and will not happen
 
 
+CATALOG = 0
+"""Stands in the place of a relation for the catalog, where something in that has changed. No relation has this OID."""
+
+
 class ShapeColumn(NamedTuple):
     """A column held equal to a value, with its type, which decides the canonical form."""
 

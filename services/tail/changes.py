@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
+from schemas.catalog_event import CatalogChange
 from schemas.changes import Changes, RowChange
 from schemas.encoding import Event
 from schemas.epoch import EpochStart
@@ -81,6 +82,12 @@ def wide_line(event: RelationWide) -> Line:
     return Line(LineKind.CHANGE, event.commit_time, table_of(event), event.op, parts, _transaction(event))
 
 
+def catalog_line(event: CatalogChange) -> Line:
+    """Return the line of a transaction that changed the catalog."""
+    parts = ("DDL, GRANT or the like", *_origin(event))
+    return Line(LineKind.CHANGE, event.commit_time, "", "catalog", parts, _transaction(event))
+
+
 def follow_line(event: RelationSchema, at: datetime) -> Line:
     """Return the line of a relation that is followed from here on."""
     names = [column.name for column in event.columns]
@@ -122,10 +129,10 @@ def position_text(incarnation: str, k: int) -> str:
     return f"{incarnation}+{k}"
 
 
-def _origin(event: Changes | RelationWide) -> tuple[str, ...]:
+def _origin(event: Changes | RelationWide | CatalogChange) -> tuple[str, ...]:
     lsn = event.commit_lsn
     return (f"xid {event.xid}", lsn) if event.xid else (lsn,)  # the catalog does not say whose a change of it was
 
 
-def _transaction(event: Changes | RelationWide) -> dict[str, object]:
+def _transaction(event: Changes | RelationWide | CatalogChange) -> dict[str, object]:
     return {"xid": event.xid or None, "lsn": event.commit_lsn} | position_facts(event)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.catalog_event import CatalogChange
 from schemas.changes import Changes
 from schemas.encoding import Event
 from schemas.epoch import EpochStart
@@ -21,10 +22,11 @@ from services.shared.keyspace.feed import FeedItem, FeedKind
 from services.shared.keyspace.state import stream_epoch_of
 from services.shared.lsn import Lsn, format_lsn, parse_lsn
 from services.shared.position import Position
-from services.shared.relation import Shape, relation_of_tag
+from services.shared.relation import CATALOG, Shape, relation_of_tag
 from services.tail.changes import (
     SHOWN_ROWS,
     begin_line,
+    catalog_line,
     cause_of,
     change_lines,
     follow_line,
@@ -128,7 +130,7 @@ class Story:
         """
         if item.kind is FeedKind.WATERMARK and stream_epoch_of(item.epoch) == self._epoch:
             self._watermarks.applied(item.partition, item.watermark)
-        if item.kind is not FeedKind.EVICT:
+        if item.kind is not FeedKind.EVICT or CATALOG in item.relations:
             return []
         now = self._clock.monotonic()
         self._held.append(_Held(item, None if past else self._clock.wall(), now))
@@ -172,6 +174,8 @@ class Story:
         if isinstance(event, EpochStart | Resume):
             begun, self._begun = self._begun, (event.epoch, event.incarnation)
             return [begin_line(event, self._clock.wall())] if begun != self._begun else []  # one a partition
+        if isinstance(event, CatalogChange):
+            return [] if self._view.tables.is_narrow else [catalog_line(event)]
         if isinstance(event, Watermark) or not self._view.tables.wants(event.schema_name, event.table):
             return []
         if isinstance(event, RelationWide):

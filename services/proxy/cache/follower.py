@@ -5,7 +5,7 @@ it was matched with. A wrong one of these means that something was missed: then 
 once, from the bucket. Silence needs no drop, since without watermarks nothing stays fresh.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -17,7 +17,7 @@ from services.shared.keyspace.feed import Feed, FeedItem, FeedKind
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, Registry
 from services.shared.lsn import NO_LSN, Lsn
 from services.shared.position import START, Position
-from services.shared.relation import Shape
+from services.shared.relation import CATALOG, Shape
 from services.shared.runtime.backoff import Backoff
 
 _READ_WAIT_SECONDS = 0.25  # a silent feed is compared with the bucket this often
@@ -42,7 +42,26 @@ class Follower:
         resyncs: How often everything was dropped and read anew.
     """
 
-    def __init__(self, bucket: Bucket, feed: Feed, l1: L1, freshness: Freshness, partition_count: int) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        feed: Feed,
+        l1: L1,
+        freshness: Freshness,
+        partition_count: int,
+        on_catalog_change: Callable[[], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            bucket: The bucket.
+            feed: Its feed.
+            l1: What is evicted from.
+            freshness: What moves with the watermark.
+            partition_count: Partitions of the event log.
+            on_catalog_change: Called when the catalog has changed, or may have.
+        """
+        self._on_catalog_change = on_catalog_change
         self._bucket = bucket
         self._feed = feed
         self._l1 = l1
@@ -163,6 +182,7 @@ class Follower:
         self.stream = StreamEpoch.parse(state.stream_epoch)
         self.epoch = state.bucket_epoch
         self.resyncs += 1
+        self._on_catalog_change()  # what was said of it before this position was not heard
         _log.info("following the feed", epoch=self.epoch, relations=len(self.followed))
 
     async def _apply(self, item: FeedItem) -> None:
@@ -176,6 +196,8 @@ class Follower:
             await self._check_registry(item)
         if item.tags or item.relations:
             self._l1.evict(item.partition, item.position, item.tags, item.relations, self.positions)
+        if CATALOG in item.relations:
+            self._on_catalog_change()
         if item.kind is FeedKind.FOLLOW:
             self._follow(item)
         self.positions = (*self.positions[: item.partition], item.position, *self.positions[item.partition + 1 :])

@@ -80,8 +80,9 @@ class Lookup:
 
     def catalog_refusal(self) -> str:
         """Return why what the catalog says cannot be relied on; empty when it can."""
-        if not self._database.catalog_watch.current:
-            return Reason.CATALOG_UNKNOWN
+        watch = self._database.catalog_watch
+        if not watch.current:
+            return Reason.CATALOG_CHANGED if watch.readable else Reason.CATALOG_UNKNOWN
         return Reason.OWN_DDL if self.behind_own_ddl else ""
 
     def keep_refusal(self, plan: Plan, state: SessionState | None) -> str:

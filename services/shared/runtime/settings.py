@@ -123,6 +123,9 @@ class CacheSettings(Section):
         (), description="columns whose values appear in events only as hashes: schema.table.column, comma-separated"
     )
     catalog_poll: Duration = Field(1.0, ge=0.05, le=5.0, description="how often the catalog is looked at, 50ms to 5s")
+    ddl_trigger: bool = Field(
+        True, description="true or false: an event trigger tells of DDL at once, where our role may make one"
+    )
     redis_timeout: Duration = Field(
         0.05, ge=0.001, le=5.0, description="how long a query waits for Redis at most, 1ms to 5s, such as 50ms"
     )

@@ -66,6 +66,21 @@ def test_a_transaction_that_touched_nothing_published_is_empty() -> None:
     assert [transaction.changes for transaction in run([BEGIN, message, COMMIT])] == [()]
 
 
+def test_a_transaction_says_that_it_changes_the_catalog() -> None:
+    message = LogicalMessage(True, Lsn(80), "tidegate", b"ddl")
+    assert [transaction.catalog_changed for transaction in run([BEGIN, message, COMMIT, BEGIN, COMMIT])] == [
+        True,
+        False,
+    ]
+
+
+def test_a_transaction_in_progress_says_it_too() -> None:
+    message = LogicalMessage(True, Lsn(80), "tidegate", b"ddl", 701)
+    pieces: list[Message] = [StreamStart(700, True), message, StreamStop(), StreamStart(700, False), StreamStop()]
+    (transaction,) = run([*pieces, StreamCommit(700, Lsn(80), Lsn(120), 6)])
+    assert transaction.catalog_changed
+
+
 def test_truncate_says_all_there_is_to_say_of_a_relation() -> None:
     messages: list[Message] = [Insert(1, ("a",)), Truncate((1, 2), False, False), Insert(1, ("b",))]
     (transaction,) = run([relation(1), relation(2), BEGIN, *messages, COMMIT])

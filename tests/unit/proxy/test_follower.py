@@ -15,7 +15,7 @@ from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
 from services.shared.lsn import Lsn
 from services.shared.position import START, Position
-from services.shared.relation import Shape, ShapeColumn
+from services.shared.relation import CATALOG, Shape, ShapeColumn
 from tests.unit.proxy.fake_bucket import FakeBucket
 from tests.unit.proxy.manual_clock import ManualClock
 
@@ -39,7 +39,11 @@ class Worker:
         self.l1 = L1(1 << 20, start, self.clock)
         self.freshness = Freshness(1.0, self.clock)
         bucket, feed = cast(Bucket, self.bucket), cast(Feed, self.bucket)
-        self.follower = Follower(bucket, feed, self.l1, self.freshness, partitions)
+        self.doubts = 0  # of the catalog
+        self.follower = Follower(bucket, feed, self.l1, self.freshness, partitions, self.doubt)
+
+    def doubt(self) -> None:
+        self.doubts += 1
 
     def step(self) -> str:
         """Do what `run` does in one round; return why everything was dropped, if it was."""
@@ -131,6 +135,14 @@ def test_evictions_come_before_the_watermark_that_covers_them(worker: Worker) ->
     assert worker.freshness.is_fresh()
     assert worker.follower.positions == (at(3),)
     assert worker.l1.refusal((at(1),), (TAG,), ()) == "evicted_meanwhile"
+
+
+def test_the_catalog_is_doubted_where_the_follower_begins_and_when_it_is_said_to_have_changed(worker: Worker) -> None:
+    assert worker.doubts == 1
+    worker.bucket.apply(relations=(SHOPS,))
+    assert (worker.step(), worker.doubts) == ("", 1)
+    worker.bucket.apply(relations=(CATALOG,))
+    assert (worker.step(), worker.doubts) == ("", 2)
 
 
 def test_an_item_that_was_applied_already_changes_nothing(worker: Worker) -> None:

@@ -1,0 +1,88 @@
+"""When the catalog may be relied on: never between a doubt and the end of a reading that began after it."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from services.proxy import catalog_watch
+from services.proxy.catalog_watch import CatalogWatch
+from services.proxy.sql.snapshot import Catalog
+
+
+class _User:
+    """Who rests on the catalog; counts how often it was told to let go."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.readings = 0
+        self.unchanged = asyncio.Event()  # by the third reading
+
+    def catalog_reading_begins(self) -> None:
+        self.readings += 1
+
+    def catalog_unchanged(self) -> None:
+        if self.readings == 3:
+            self.unchanged.set()
+
+    async def catalog_changed(self, catalog: Catalog) -> None:
+        pass
+
+    def catalog_lost(self) -> None:
+        self.lost += 1
+
+
+class _Connection:
+    def terminate(self) -> None:
+        pass
+
+
+def test_a_reading_under_way_does_not_end_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_watch, "_SPACING_SECONDS", 0.0)
+    begun: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+
+    async def stamp(_: object, publication: str) -> str:
+        may_end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await begun.put(may_end)
+        await may_end
+        return publication
+
+    async def load(_: object, publication: str) -> object:
+        return publication
+
+    async def connect(purpose: str) -> Any:
+        return _Connection()
+
+    monkeypatch.setattr(catalog_watch, "catalog_stamp", stamp)
+    monkeypatch.setattr(catalog_watch, "load_catalog", load)
+
+    async def play() -> list[tuple[bool, bool]]:
+        user = _User()
+        watch = CatalogWatch(cast(Any, connect), "publication", 60.0, user)
+        task = asyncio.create_task(watch.run())
+        seen = []
+
+        def look() -> None:
+            seen.append((watch.current, watch.readable))
+
+        first = await begun.get()
+        look()
+        first.set_result(None)
+        await watch.wait_for_first(5.0)
+        look()
+        watch.ask()
+        second = await begun.get()
+        watch.doubt()  # while a reading is under way, which may have seen what was before
+        assert user.lost == 1
+        look()
+        second.set_result(None)
+        third = await begun.get()  # at once
+        look()
+        third.set_result(None)
+        await asyncio.wait_for(user.unchanged.wait(), 5.0)
+        look()
+        task.cancel()
+        return seen
+
+    seen = asyncio.run(asyncio.wait_for(play(), 10.0))
+    assert seen == [(False, False), (True, True), (False, True), (False, True), (True, True)]
