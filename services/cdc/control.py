@@ -13,7 +13,7 @@ from typing import Any, Self
 import asyncpg
 
 from services.cdc.errors import ConnectionLostError, StatementError
-from services.cdc.gate import Snapshot, parse_snapshot
+from services.cdc.gate import Look, Snapshot, parse_snapshot
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.upstream import Upstream
 from services.shared.upstream_tls import asyncpg_context
@@ -39,11 +39,12 @@ READ_ONLY_SETTINGS = {
 } | {"default_transaction_read_only": "on"}
 """For a session that only looks. How isolated sessions are by default is one of the things that it looks at."""
 
-_SNAPSHOT = "SELECT pg_current_snapshot()::text, pg_backend_pid()"
-_INSERT_LSN = "SELECT pg_current_wal_insert_lsn()::text, pg_backend_pid()"
-_CURRENT_XID = "SELECT pg_current_xact_id()::text, pg_backend_pid()"
-_EMIT_FLUSHED = "SELECT pg_logical_emit_message(false, 'tidegate', '', true)::text, pg_backend_pid()"
-_EMIT_COMMITTED = "SELECT pg_logical_emit_message(true, 'tidegate', '')::text, pg_backend_pid()"
+_LOOK = "SELECT pg_backend_pid(), pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text"
+_SNAPSHOT = "SELECT pg_backend_pid(), pg_current_snapshot()::text"
+_INSERT_LSN = "SELECT pg_backend_pid(), pg_current_wal_insert_lsn()::text"
+_CURRENT_XID = "SELECT pg_backend_pid(), pg_current_xact_id()::text"
+_EMIT_FLUSHED = "SELECT pg_backend_pid(), pg_logical_emit_message(false, 'tidegate', '', true)::text"
+_EMIT_COMMITTED = "SELECT pg_backend_pid(), pg_logical_emit_message(true, 'tidegate', '')::text"
 _FLUSHING_MESSAGES_SINCE = 17  # major version; before it only a transaction's commit flushes
 
 _SERVER = """
@@ -118,21 +119,26 @@ class ControlConnection:
         """Major version of the server."""
         return int(self._connection.get_server_version().major)
 
+    async def look(self) -> Look:
+        """Take a snapshot by a statement of its own, and then read where the next WAL record will be inserted."""
+        snapshot, insert_lsn = await self._ask(_LOOK)
+        return Look(parse_snapshot(snapshot), parse_lsn(insert_lsn))
+
     async def snapshot(self) -> Snapshot:
         """Take a snapshot by a statement of its own."""
-        return parse_snapshot(await self._ask(_SNAPSHOT))
+        return parse_snapshot(*await self._ask(_SNAPSHOT))
 
     async def insert_lsn(self) -> Lsn:
         """Return where the next WAL record will be inserted."""
-        return parse_lsn(await self._ask(_INSERT_LSN))
+        return parse_lsn(*await self._ask(_INSERT_LSN))
 
     async def assign_xid(self) -> int:
         """Return a transaction id, above all that were given out before."""
-        return int(await self._ask(_CURRENT_XID))
+        return int(*await self._ask(_CURRENT_XID))
 
     async def emit_message(self) -> Lsn:
         """Write a record of our own and flush the WAL up to it; return the LSN that no other record has."""
-        return parse_lsn(await self._ask(self._emit))
+        return parse_lsn(*await self._ask(self._emit))
 
     async def server(self) -> Server:
         """Ask which server this is. Fails on a standby."""
@@ -150,13 +156,14 @@ class ControlConnection:
         with _translated():
             await self._connection.execute(sql)
 
-    async def _ask(self, sql: str) -> str:
-        """Run a statement that returns one text and the backend's process id."""
+    async def _ask(self, sql: str) -> list[str]:
+        """Run a statement that returns the backend's process id and texts; return the texts."""
         with _translated():
             row = await self._connection.fetchrow(sql)
-        if row[1] != self._pid:
+        pid, *texts = map(str, row)
+        if pid != str(self._pid):
             raise ConnectionLostError("another backend answers than before: connect to Postgres itself, not a pooler")
-        return str(row[0])
+        return texts
 
 
 @contextmanager

@@ -6,6 +6,9 @@ snapshot contains; only its transaction ids do.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.shared.lsn import Lsn
 
 _XID_RANGE = 1 << 32
 _XID_HALF = 1 << 31
@@ -41,6 +44,13 @@ class Snapshot:
         """
         distance = (xid - self.xmax) % _XID_RANGE
         return self.xmax + (distance - _XID_RANGE if distance >= _XID_HALF else distance)
+
+
+class Look(NamedTuple):
+    """What one statement shows: a snapshot, and an insert LSN that was read after it had been taken."""
+
+    snapshot: Snapshot
+    insert_lsn: Lsn
 
 
 def parse_snapshot(text: str) -> Snapshot:

@@ -1,8 +1,8 @@
 """From the replication stream to the event log: decode, gate, publish, watermark. Consistency contract, section 4.
 
 One task does it all, round and round, so that the order of things is the order of the lines below: what the socket
-holds is decoded; then a snapshot is taken; what it shows is published; then comes the watermark, if one is due. Between
-the last publication and the watermark's records stands no await. The task sleeps until bytes come, the log
+holds is decoded; then Postgres is looked at; what the snapshot shows is published; then comes the watermark, if one is
+due. Between the last publication and the watermark's records stands no await. The task sleeps until bytes come, the log
 acknowledges, or the next thing is due.
 """
 
@@ -94,8 +94,8 @@ class Relay:
         self._schedule = WatermarkSchedule()
         self._held: list[_Held] = []
         self._delivered = appender.ledger.confirmed
-        self._round: Round | None = None
-        self._heartbeat_sent = False
+        self._heartbeat_sent = False  # in this round
+        self._asked_for = NO_LSN  # the round's insert LSN for which Postgres was asked how far it is
         self._gate_at = 0.0
         self._more_to_read = False
         self._reply_requested = False
@@ -128,9 +128,10 @@ class Relay:
         """
         while True:
             self._read()
-            if self._held and time.monotonic() >= self._gate_at:
-                self._publish(await self._gate.snapshot())
-            await self._watermark()
+            if time.monotonic() >= self._look_due():
+                await self._look()
+            if self._schedule.round is not None:
+                await self._watermark(self._schedule.round)
             self._report()
             await self._sleep(until=self._next_due())
 
@@ -187,7 +188,7 @@ class Relay:
                 held.xid = snapshot.widen(held.transaction.xid)
             if snapshot.shows(held.xid):
                 self._publisher.publish(held.transaction, held.xid)
-                self._schedule.published()
+                self._schedule.published(held.transaction.end_lsn)
                 if held.transaction.catalog_changed:
                     self.catalog_changed.set()
             else:
@@ -199,48 +200,35 @@ class Relay:
             waited = (now - staying[0].since) / 10
             self._gate_at = now + min(max(waited, GATE_SECONDS), GATE_AT_MOST_SECONDS)
 
-    async def _watermark(self) -> None:
-        """Begin a round if one is due, and end it if the stream has come far enough.
+    async def _look(self) -> None:
+        """Look at Postgres, publish what the snapshot shows, and begin a round if it is worth its while."""
+        look = await self._gate.look()
+        self._publish(look.snapshot)
+        self._statistics.lag_bytes = max(look.insert_lsn - self._covered, 0)
+        if self._schedule.looked(time.monotonic(), look):
+            self._heartbeat_sent = False
 
-        A round that is not urgent begins again at the next look: meanwhile a transaction may have ended.
-        """
-        if (self._round is None or not self._round.urgent) and time.monotonic() >= self._schedule.look_at:
-            await self._begin_round()
-        if self._round is None:
-            return
-        if self._delivered < self._round.insert_lsn:
+    async def _watermark(self, round_: Round) -> None:
+        """End the round if the stream has come far enough; else have Postgres say how far it is, or flush its WAL."""
+        if self._delivered < round_.insert_lsn:
             self._read()
-        if self._delivered >= self._round.insert_lsn:
-            self._end_round(self._round)
-        elif time.monotonic() >= self._round.heartbeat_at and not self._heartbeat_sent:
+        if self._delivered >= round_.insert_lsn:
+            self._end_round(round_)
+        elif self._asked_for != round_.insert_lsn:
+            self._asked_for = round_.insert_lsn
+            self._stream.send_status(self._appender.ledger.confirmed, reply_requested=True)
+        elif time.monotonic() >= round_.heartbeat_at and not self._heartbeat_sent:
             self._heartbeat_sent = True
             self._statistics.heartbeats += 1
             await self._gate.emit_message()
-
-    async def _begin_round(self) -> None:
-        """Take the insert LSN; then, in a statement of its own, a snapshot."""
-        insert_lsn = await self._gate.insert_lsn()
-        now = time.monotonic()
-        if not self._schedule.looked(now, insert_lsn):
-            return
-        snapshot = await self._gate.snapshot()
-        started_at = now if self._round is None else self._round.started_at
-        if self._round is None:
-            self._heartbeat_sent = False
-        self._round = Round(insert_lsn, snapshot, started_at, self._schedule.is_urgent(snapshot))
-        self._statistics.lag_bytes = max(insert_lsn - self._covered, 0)
-        if self._delivered < insert_lsn:
-            self._stream.send_status(self._appender.ledger.confirmed, reply_requested=True)
 
     def _end_round(self, round_: Round) -> None:
         """Publish what the round's snapshot shows and say what may be said, with no await from here to there."""
         self._publish(round_.snapshot)
         value = watermark_at(round_.insert_lsn, [held.transaction for held in self._held])
         self._publisher.watermark(value)
-        self._schedule.sent(round_)
-        self._round = None
+        self._schedule.sent(time.monotonic())
         self._covered = value.watermark
-        self._statistics.lag_bytes = 0
 
     def _report(self) -> None:
         """Tell Postgres what it may forget, when it asks, when there is news, and now and then."""
@@ -256,16 +244,14 @@ class Relay:
         news = self._appender.ledger.confirmed > self._reported
         return self._status_at + (STATUS_SECONDS if news else STATUS_AT_LEAST_SECONDS)
 
+    def _look_due(self) -> float:
+        return min(self._schedule.look_at, self._gate_at) if self._held else self._schedule.look_at
+
     def _next_due(self) -> float:
         """Return when there is something to do without being woken."""
-        due = [self._report_due()]
-        if self._held:
-            due.append(self._gate_at)
-        if self._round is None or not self._round.urgent:
-            due.append(self._schedule.look_at)
-        if self._round is not None and not self._heartbeat_sent:
-            due.append(self._round.heartbeat_at)
-        return min(due)
+        due = min(self._report_due(), self._look_due())
+        round_ = self._schedule.round
+        return due if round_ is None or self._heartbeat_sent else min(due, round_.heartbeat_at)
 
     async def _sleep(self, until: float) -> None:
         """Wait until a time, for bytes, or for an acknowledgement that somebody waits for."""

@@ -1,7 +1,8 @@
 """Watermarks: what may be said of the change stream, and when to say it. Consistency contract, section 4.5 and 4.6.
 
-One *round* takes an insert LSN `a`, and then, in a statement of its own, a snapshot; it waits until the stream has
-delivered everything up to `a`, publishes what that snapshot shows, and says (w, c):
+A *look* at Postgres gives a snapshot and, read after it, an insert LSN: one statement, so that nothing waits for two. A
+*round* takes the insert LSN `a` of one look and the snapshot of a later one; it waits until the stream has delivered
+everything up to `a`, publishes what that snapshot shows, and says (w, c):
 
 * w: everything visible below it is ahead of this watermark. `a + 1` if nothing is held back at `a`, else `a`. (LSNs are
   multiples of 8, so `a + 1` is no real position.)
@@ -12,10 +13,10 @@ delivered everything up to `a`, publishes what that snapshot shows, and says (w,
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from services.cdc.gate import Snapshot
+from services.cdc.gate import Look, Snapshot
 from services.cdc.transactions import Transaction
 from services.shared.lsn import NO_LSN, Lsn
 
@@ -23,7 +24,7 @@ SPACING_SECONDS = 0.004
 """At most one watermark in this time, however much is published."""
 
 PERIOD_SECONDS = 0.020
-"""How often to look whether the insert LSN moves while nothing is published."""
+"""How often to look while nothing is published."""
 
 HEARTBEAT_AFTER_SECONDS = 0.005
 """How long the stream may take to deliver `a` before a heartbeat makes Postgres flush. Commits that wait for the WAL
@@ -78,39 +79,54 @@ def watermark_at(insert_lsn: Lsn, held: Iterable[Transaction]) -> WatermarkValue
 
 
 class WatermarkSchedule:
-    """Decides when a round is worth its while. Pure: every time is given.
+    """Decides when to look, and when a round is worth its while. Pure: every time is given.
 
-    After something was published: at once, but at most one in `SPACING_SECONDS`. Otherwise the insert LSN is looked at
-    every `PERIOD_SECONDS`, and a round is made if it has moved. On an idle database it does not move; a heartbeat moves
-    it once, and its own message delivers the new one, so that it needs no second heartbeat.
+    After something was published: at once, but at most one watermark in `SPACING_SECONDS`. Otherwise the insert LSN is
+    looked at every `PERIOD_SECONDS`, and a round is made if it has moved. On an idle database it does not move; a
+    heartbeat moves it once, and its own message delivers the new one, so that it needs no second heartbeat.
+
+    Attributes:
+        round: The watermark in the making, if there is one.
     """
 
     def __init__(self) -> None:
+        self.round: Round | None = None
         self._looked_at = float("-inf")
-        self._published = True  # the first watermark of an incarnation is always due
-        self._last_lsn = NO_LSN
-        self._last_snapshot: Snapshot | None = None
+        self._looked_lsn = NO_LSN  # of the last look: the next one's snapshot comes after it
+        self._published_to: Lsn | None = None  # since the last watermark
+        self._sent_at = float("-inf")
+        self._sent_lsn = NO_LSN
+        self._sent_snapshot: Snapshot | None = None
 
-    def published(self) -> None:
+    def published(self, end_lsn: Lsn) -> None:
         """Note that a transaction was published."""
-        self._published = True
+        self._published_to = max(self._published_to or NO_LSN, end_lsn)
 
     @property
     def look_at(self) -> float:
-        """When to look at the insert LSN next."""
-        return self._looked_at + (SPACING_SECONDS if self._published else PERIOD_SECONDS)
+        """When to look next."""
+        news = self._published_to is not None or self._looked_lsn > self._sent_lsn
+        return self._sent_at + SPACING_SECONDS if news and self.round is None else self._looked_at + PERIOD_SECONDS
 
-    def looked(self, now: float, insert_lsn: Lsn) -> bool:
-        """Note a look at the insert LSN, and tell whether to make a round from it."""
-        self._looked_at = now
-        return self._published or insert_lsn > self._last_lsn
+    def looked(self, now: float, look: Look) -> bool:
+        """Note a look; what its snapshot shows must have been noted as published.
 
-    def is_urgent(self, snapshot: Snapshot) -> bool:
-        """Tell whether a transaction may have ended since the last watermark."""
-        return self._published or snapshot != self._last_snapshot
+        Returns:
+            Whether a round has begun.
+        """
+        before, self._looked_lsn, self._looked_at = self._looked_lsn, look.insert_lsn, now
+        urgent = self._published_to is not None or look.snapshot != self._sent_snapshot
+        if self.round is not None:  # what has become visible meanwhile is told as well
+            self.round = replace(self.round, snapshot=look.snapshot, urgent=urgent)
+            return False
+        if before > self._sent_lsn or (self._published_to is not None and before >= self._published_to):
+            self.round = Round(before, look.snapshot, now, urgent)
+        return self.round is not None
 
-    def sent(self, round_: Round) -> None:
-        """Note that the watermark of a round was sent."""
-        self._published = False
-        self._last_lsn = round_.insert_lsn
-        self._last_snapshot = round_.snapshot
+    def sent(self, now: float) -> None:
+        """Note that the watermark of the round was sent."""
+        if self.round is not None:
+            self._sent_lsn, self._sent_snapshot = self.round.insert_lsn, self.round.snapshot
+        self._sent_at = now
+        self._published_to = None
+        self.round = None

@@ -4,7 +4,7 @@ The replication slot is not made here: one that nobody reads yet would keep WAL 
 when it starts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.cdc.catalog import read_tables
 from services.cdc.ddl_trigger import find_ddl_trigger, prepare_ddl_trigger
@@ -93,11 +93,12 @@ async def set_up(cache: CacheSettings, *, rehearse: bool) -> SetupReport:
 
 async def _left(control: NotedConnection, cache: CacheSettings, role: str, *, rehearse: bool) -> list[Finding]:
     """Say what is not as it could be, after all that was done or would be."""
+    trigger = await find_ddl_trigger(control)
     publication = await find_publication(control, cache.publication)
     tables = await read_tables(control, cache.publication)
     if rehearse:
+        trigger = replace(trigger, works=trigger.works or (cache.ddl_trigger and trigger.allowed and trigger.owned))
         publication, tables = as_if_published(publication, tables)
-    trigger = await find_ddl_trigger(control)
     return [
         ddl_finding(trigger, wanted=cache.ddl_trigger, poll_seconds=cache.catalog_poll),
         *publication_findings(cache.publication, role, publication),

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas.changes import Changes
 from schemas.watermark import Watermark
 from services.cdc.control import ControlConnection
 from services.cdc.pgoutput.decoder import Decoder
@@ -126,10 +125,10 @@ def test_no_watermark_before_those_who_were_open_have_ended(
                 for number in range(2, 22):
                     await other.execute(f"INSERT INTO t VALUES ({number})")
                     await until(lambda n=number: view.inserted("t")[-1:] == [str(n)], "a change")  # type: ignore[misc]
-                assert all(isinstance(event, Changes) for event in view.events[begun:])
+                assert not any(isinstance(event, Watermark) for event in view.events[begun:])
                 await client.execute("COMMIT")
                 await until(lambda: view.events[-1].kind == "watermark", "a watermark")
-            kinds = [event.kind for event in view.events[begun:]]
+            kinds = [event.kind for event in view.events[begun:] if event.kind != "catalog"]
             before = kinds[: kinds.index("watermark")]
             assert sorted(before) == ["changes"] * 21 + ["schema"]
             assert view.inserted("t")[-1] == "1"
@@ -157,7 +156,7 @@ def test_no_watermark_while_a_commit_that_was_skipped_is_not_visible(
                     for number in range(2, 12):
                         await client.execute(f"INSERT INTO t VALUES ({number})")
                         await until(lambda n=number: view.inserted("t")[-1:] == [str(n)], "a change")  # type: ignore[misc]
-                    assert all(isinstance(event, Changes) for event in view.events[begun:])
+                    assert not any(isinstance(event, Watermark) for event in view.events[begun:])
                     server.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
                     await until(lambda: view.events[-1].kind == "watermark", "a watermark")
             assert await client.fetchval("SELECT count(*) FROM t WHERE id = 1") == 1

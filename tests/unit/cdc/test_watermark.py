@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cdc.gate import Snapshot
+from services.cdc.gate import Look, Snapshot
 from services.cdc.transactions import Transaction
 from services.cdc.watermark import (
     HEARTBEAT_AFTER_SECONDS,
@@ -25,8 +25,17 @@ def transaction(start: int, end: int) -> Transaction:
     return Transaction(1, Lsn(start), Lsn(end), 0, ())
 
 
-def send(schedule: WatermarkSchedule, insert_lsn: int, snapshot: Snapshot = QUIET, now: float = 0.0) -> None:
-    schedule.sent(Round(Lsn(insert_lsn), snapshot, now, urgent=True))
+def look(insert_lsn: int, snapshot: Snapshot = QUIET) -> Look:
+    return Look(snapshot, Lsn(insert_lsn))
+
+
+def settled_schedule() -> WatermarkSchedule:
+    """One whose first watermark, at 800, was sent at the time 0."""
+    schedule = WatermarkSchedule()
+    schedule.looked(0.0, look(800))
+    schedule.looked(0.0, look(800))
+    schedule.sent(0.0)
+    return schedule
 
 
 def test_with_nothing_held_everything_up_to_the_insert_lsn_is_covered() -> None:
@@ -70,35 +79,71 @@ def test_settled_covers_every_published_end_before_the_first_held_one(
 def test_the_first_watermark_is_due_at_once_and_on_an_idle_database_it_is_the_last() -> None:
     schedule = WatermarkSchedule()
     assert schedule.look_at < 0
-    assert schedule.looked(0.0, Lsn(800))
-    send(schedule, 800)
+    assert not schedule.looked(0.0, look(800))
+    assert schedule.look_at < 0
+    assert schedule.looked(0.0, look(800))
+    assert schedule.round == Round(Lsn(800), QUIET, 0.0, urgent=True)
+    schedule.sent(0.0)
     assert schedule.look_at == PERIOD_SECONDS
-    assert not schedule.looked(PERIOD_SECONDS, Lsn(800))
+    assert not schedule.looked(PERIOD_SECONDS, look(800))
+    assert schedule.look_at == 2 * PERIOD_SECONDS
 
 
-def test_a_look_comes_soon_after_a_publication_and_late_otherwise() -> None:
-    schedule = WatermarkSchedule()
-    schedule.looked(1.0, Lsn(800))
-    send(schedule, 800)
-    assert schedule.look_at == 1.0 + PERIOD_SECONDS
-    schedule.published()
-    assert schedule.look_at == 1.0 + SPACING_SECONDS
-    assert schedule.looked(1.1, Lsn(800))  # even where the insert LSN stands still
+def test_a_round_has_the_insert_lsn_of_one_look_and_the_snapshot_of_a_later_one() -> None:
+    """A snapshot that was taken before `a` was read may lack what became visible between the two."""
+    schedule = settled_schedule()
+    later = Snapshot(12, 12, frozenset())
+    assert not schedule.looked(1.0, look(888))
+    assert schedule.looked(1.1, look(999, later))
+    assert schedule.round is not None
+    assert (schedule.round.insert_lsn, schedule.round.snapshot) == (888, later)
 
 
-def test_a_moved_insert_lsn_is_worth_a_round() -> None:
-    schedule = WatermarkSchedule()
-    send(schedule, 800)
-    assert schedule.looked(1.0, Lsn(888))
+def test_what_was_published_is_covered_by_a_look_that_began_after_it() -> None:
+    schedule = settled_schedule()
+    schedule.published(Lsn(840))
+    assert not schedule.looked(1.0, look(848))  # the look before was at 800
+    assert schedule.look_at == SPACING_SECONDS
+    assert schedule.looked(1.0, look(848))
+
+
+def test_what_was_held_and_is_published_raises_the_watermark_although_the_insert_lsn_stands_still() -> None:
+    schedule = settled_schedule()
+    schedule.published(Lsn(760))
+    assert schedule.looked(1.0, look(800))
+
+
+def test_watermarks_keep_their_distance() -> None:
+    schedule = settled_schedule()
+    schedule.published(Lsn(840))
+    assert schedule.look_at == SPACING_SECONDS
+    schedule.looked(SPACING_SECONDS, look(848))
+    assert schedule.look_at == SPACING_SECONDS
+    schedule.looked(SPACING_SECONDS, look(848))
+    assert schedule.look_at == SPACING_SECONDS + PERIOD_SECONDS  # the round waits for the stream
+    schedule.sent(0.1)
+    assert schedule.look_at == SPACING_SECONDS + PERIOD_SECONDS
+
+
+def test_a_round_that_waits_keeps_its_insert_lsn_and_takes_newer_snapshots() -> None:
+    schedule = settled_schedule()
+    schedule.looked(1.0, look(888))
+    schedule.looked(1.0, look(888))
+    later = Snapshot(12, 12, frozenset())
+    assert not schedule.looked(1.1, look(960, later))
+    assert schedule.round == Round(Lsn(888), later, 1.0, urgent=True)
 
 
 def test_a_heartbeat_is_hurried_only_if_a_transaction_may_have_ended() -> None:
-    schedule = WatermarkSchedule()
-    assert schedule.is_urgent(QUIET)
-    send(schedule, 800)
-    assert not schedule.is_urgent(QUIET)
-    assert schedule.is_urgent(Snapshot(10, 11, frozenset({10})))
-    schedule.published()
-    assert schedule.is_urgent(QUIET)
-    assert Round(Lsn(8), QUIET, 1.0, urgent=True).heartbeat_at == 1.0 + HEARTBEAT_AFTER_SECONDS
-    assert Round(Lsn(8), QUIET, 1.0, urgent=False).heartbeat_at == 1.0 + PATIENCE_SECONDS
+    schedule = settled_schedule()
+    schedule.looked(1.0, look(888))
+    schedule.looked(1.0, look(888))
+    assert schedule.round is not None
+    assert schedule.round.heartbeat_at == 1.0 + PATIENCE_SECONDS
+    schedule.looked(1.1, look(888, Snapshot(10, 11, frozenset({10}))))
+    assert schedule.round.heartbeat_at == 1.0 + HEARTBEAT_AFTER_SECONDS
+    schedule.sent(1.2)
+    schedule.published(Lsn(900))
+    schedule.looked(1.3, look(960, Snapshot(10, 11, frozenset({10}))))
+    schedule.looked(1.3, look(960, Snapshot(10, 11, frozenset({10}))))
+    assert schedule.round.heartbeat_at == 1.3 + HEARTBEAT_AFTER_SECONDS
