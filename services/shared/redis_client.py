@@ -1,8 +1,25 @@
 """How every part connects to Redis or Valkey."""
 
+from typing import Any
+
+import hiredis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+
+class _PackedByHiredis:
+    """Makes a connection of redis-py write commands with hiredis, which takes a fifteenth of the time.
+
+    redis-py reads replies with hiredis, but packs what its asyncio connections send in Python: a quarter of what the
+    invalidator did.
+    """
+
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        """Write one command; a name of several words, such as SCRIPT LOAD, is as many arguments."""
+        name = arguments[0]
+        words = name.split() if isinstance(name, str) else (name,)
+        return [hiredis.pack_command((*words, *arguments[1:]))]
 
 
 def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
@@ -14,7 +31,7 @@ def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None)
         reply_timeout: Seconds that one reply may take; None for a client that blocks, or whose caller has a time-out.
     """
     over_tcp = {} if redis_url.startswith("unix:") else {"socket_keepalive": True}
-    return redis.asyncio.Redis.from_url(
+    pool = redis.asyncio.ConnectionPool.from_url(
         redis_url,
         protocol=2,  # one form of replies, whatever the client's default is
         socket_timeout=reply_timeout,
@@ -22,3 +39,6 @@ def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None)
         retry=Retry(NoBackoff(), 0),
         **over_tcp,
     )
+    kind: type[Any] = pool.connection_class  # by the URL's scheme
+    pool.connection_class = type(kind.__name__, (_PackedByHiredis, kind), {})
+    return redis.asyncio.Redis.from_pool(pool)
