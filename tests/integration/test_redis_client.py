@@ -13,7 +13,7 @@ from tests.servers.redis import RedisServer
     "command", [("SCRIPT LOAD", "return 1"), ("SET", "kéy", b"\x00\r\n", "PX", 5), ("EVALSHA", "ab", 1, "m", "", 0.5)]
 )
 def test_commands_are_written_as_redis_py_writes_them(command: tuple[str | bytes | int | float, ...]) -> None:
-    ours = connect("redis://127.0.0.1:1/0", 1.0, 1.0).connection_pool.make_connection()
+    ours = connect("redis://127.0.0.1:1/0", 1.0, 1.0).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     theirs = redis.asyncio.Connection()
     assert b"".join(ours.pack_command(*command)) == b"".join(theirs.pack_command(*command))
 
