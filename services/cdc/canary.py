@@ -27,17 +27,19 @@ _CREATE_TABLES = """
     CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.canary (cache text PRIMARY KEY, canary text NOT NULL);
     CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.followed (
         cache text, relation oid, publication_entry oid NOT NULL, fingerprint text NOT NULL,
-        schema_name text NOT NULL, table_name text NOT NULL, PRIMARY KEY (cache, relation));
+        schema_name text NOT NULL, table_name text NOT NULL, let_go boolean NOT NULL DEFAULT false,
+        PRIMARY KEY (cache, relation));
     GRANT SELECT ON tidegate.canary TO PUBLIC;
 """
 _WRITE_CANARY = """
     INSERT INTO tidegate.canary VALUES ($1, $2) ON CONFLICT (cache) DO UPDATE SET canary = excluded.canary
 """
 _REMEMBER = """
-    INSERT INTO tidegate.followed SELECT $1, * FROM unnest($2::oid[], $3::oid[], $4::text[], $5::text[], $6::text[])
+    INSERT INTO tidegate.followed (cache, relation, publication_entry, fingerprint, schema_name, table_name)
+    SELECT $1, * FROM unnest($2::oid[], $3::oid[], $4::text[], $5::text[], $6::text[])
     ON CONFLICT (cache, relation) DO UPDATE SET
         publication_entry = excluded.publication_entry, fingerprint = excluded.fingerprint,
-        schema_name = excluded.schema_name, table_name = excluded.table_name
+        schema_name = excluded.schema_name, table_name = excluded.table_name, let_go = false
 """
 _USED_BY_OTHERS = """
     SELECT EXISTS (SELECT FROM tidegate.canary WHERE cache <> $1)
@@ -78,6 +80,12 @@ async def recall_followed(control: ControlConnection, cache: str) -> list[Follow
         cache,
     )
     return [Followed(*row) for row in rows]
+
+
+async def recall_let_go(control: ControlConnection, cache: str) -> frozenset[int]:
+    """Return which of them our event trigger has taken out of the publication, and nobody else."""
+    rows = await control.fetch("SELECT relation FROM tidegate.followed WHERE cache = $1 AND let_go", cache)
+    return frozenset(relation for (relation,) in rows)
 
 
 async def remember_followed(control: ControlConnection, cache: str, relations: Iterable[Followed]) -> None:

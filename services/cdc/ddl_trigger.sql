@@ -25,7 +25,7 @@ BEGIN
     END IF;
     IF tg_tag LIKE 'ALTER %' OR tg_tag LIKE 'DROP %' THEN
         FOR lost IN
-            SELECT p.pubname, c.oid::regclass AS relation
+            SELECT p.pubname, c.oid, c.oid::regclass AS relation
             FROM pg_publication p
             JOIN pg_publication_rel e ON e.prpubid = p.oid
             JOIN pg_class c ON c.oid = e.prrelid
@@ -37,6 +37,8 @@ BEGIN
         LOOP
             BEGIN
                 EXECUTE format('ALTER PUBLICATION %I DROP TABLE ONLY %s', lost.pubname, lost.relation);
+                UPDATE tidegate.followed SET let_go = true
+                WHERE cache = substr(lost.pubname, length('tidegate_') + 1) AND relation = lost.oid;
             EXCEPTION WHEN OTHERS THEN
                 RAISE LOG 'tidegate: % stays in the publication %: %', lost.relation, lost.pubname, SQLERRM;
             END;

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from services.cdc.canary import forget_followed, recall_followed, remember_followed
+from services.cdc.canary import forget_followed, recall_followed, recall_let_go, remember_followed
 from services.cdc.catalog import read_tables
 from services.cdc.control import ControlConnection
 from services.cdc.following import Followed, FollowingPlan, plan_following
@@ -144,7 +144,8 @@ class Follower:
             raise SlotUnusableError(f"publication {name} is gone")
         tables = await read_tables(self._control, name)
         self._publisher.tell_ancestors(ancestors_of(tables))
-        plan = plan_following(tables, publication, self._followed, self._removed)
+        let_go = await recall_let_go(self._control, self._cache.name)
+        plan = plan_following(tables, publication, self._followed, self._removed, let_go)
         refused = await add_tables(self._control, name, self._due(plan.add))
         refused |= await drop_tables(self._control, name, self._due(plan.drop))
         for table, reason in refused.items():

@@ -78,6 +78,7 @@ def plan_following(
     publication: Publication | None,
     followed: Mapping[int, Followed],
     removed: frozenset[int] = frozenset(),
+    let_go: frozenset[int] = frozenset(),
 ) -> FollowingPlan:
     """Decide what to do.
 
@@ -86,6 +87,7 @@ def plan_following(
         publication: Our publication; None if someone dropped it.
         followed: What the event log calls followed, by OID.
         removed: Relations that someone took out of the publication: they are not added again.
+        let_go: Relations that our event trigger took out, because they had no identity for a moment.
     """
     plan = FollowingPlan()
     tables = list(tables)
@@ -93,7 +95,8 @@ def plan_following(
         if table.partitioned:
             continue
         before = followed.get(table.oid)
-        reason = _left_out(table, publication, table.oid in removed or before is not None)
+        was_published = table.oid in removed or (before is not None and table.oid not in let_go)
+        reason = _left_out(table, publication, was_published)
         if reason is not None:
             plan.left_out[str(table)] = reason
         published = reason is None and table.entry is not None

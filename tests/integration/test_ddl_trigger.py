@@ -67,6 +67,26 @@ def test_a_table_that_loses_its_identity_can_be_updated_in_the_same_transaction(
     scene(play)
 
 
+def test_a_table_that_is_without_a_key_within_a_transaction_is_followed_again(
+    postgres: PostgresServer, database: str, valkey: RedisServer
+) -> None:
+    """What the trigger takes out is not what somebody has removed on purpose."""
+    postgres.execute(_TABLES, database=database)
+    cache = make_cache(postgres, database, valkey, catalog_poll=_NEVER)
+
+    async def play() -> None:
+        async with running(cache), watching_log(cache) as view, connected_to(postgres.url(database)) as connection:
+            await until(lambda: len(view.followed()) == 3, "the tables to be followed")
+            drop, add = "ALTER TABLE kept DROP CONSTRAINT kept_pkey", "ALTER TABLE kept ADD PRIMARY KEY (id)"
+            await connection.execute(f"BEGIN; {drop}; UPDATE kept SET v = 'b'; {add}; COMMIT")
+            await until(lambda: view.wide("kept")[-1:] == ["unfollowed"], "the table to be followed no longer")
+            await until(lambda: len(view.followed()) == 3, "the table to be followed again")
+            await connection.execute(f'ALTER PUBLICATION "{cache.publication}" DROP TABLE ONLY kept')
+            await until(lambda: len(view.followed()) == 2, "the table to be followed no longer")
+
+    scene(play)
+
+
 def test_ddl_is_told_when_it_commits_and_nothing_else_is(
     postgres: PostgresServer, database: str, valkey: RedisServer
 ) -> None:
