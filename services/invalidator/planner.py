@@ -5,6 +5,9 @@ states as equalities. So a change evicts the tags of the row before and of the r
 always; and wherever a value is unknown, or has no canonical form, the tag of the whole shape. What cannot be known
 widens, never narrows.
 
+A shape may watch columns: an update that left all of them alone cannot alter its answers. What the event calls changed
+is every column that may have.
+
 What is known of the row before follows from the replica identity. DEFAULT and INDEX give its key columns, and only when
 they changed (else they are those of the row after); FULL gives all.
 """
@@ -35,22 +38,44 @@ def plan_changes(event: Changes, shapes: Sequence[Shape]) -> Plan:
 
     Args:
         event: The changes.
-        shapes: The relation's registered shapes with columns.
+        shapes: The relation's registered shapes.
     """
     tags = {relation_tag(event.relation): None}
     key_columns = frozenset(event.key_columns)
-    keyed = [(shape, all(column.name in key_columns for column in shape.columns)) for shape in shapes]
+    matched = [_Matched(shape, key_columns) for shape in shapes]
     for row in event.rows:
         images = row_images(row, key_columns)
-        for shape, by_key in keyed:
+        for shape in matched:
+            if row.op == "update" and shape.ignores(row):
+                continue
             # Without an old row its key is that of the new one, and gives the same tag.
-            for image in images[-1:] if by_key and row.old is None else images:
-                tag = _tag(shape, image)
+            for image in images[-1:] if shape.by_key and row.old is None else images:
+                tag = _tag(shape.shape, image)
                 if tag is not None:
                     tags[tag] = None
         if len(tags) > MAX_TAGS_PER_RECORD:
             return plan_wide(event.relation)
     return Plan(tuple(tags))
+
+
+class _Matched:
+    """A shape, prepared for many rows.
+
+    Attributes:
+        shape: The shape.
+        by_key: Whether the replica identity gives all of its columns.
+    """
+
+    __slots__ = ("_watched", "by_key", "shape")
+
+    def __init__(self, shape: Shape, key_columns: frozenset[str]) -> None:
+        self.shape = shape
+        self.by_key = all(column.name in key_columns for column in shape.columns)
+        self._watched = None if shape.watched is None else frozenset(shape.watched)
+
+    def ignores(self, row: RowChange) -> bool:
+        """Tell whether an update touches nothing that the shape's statements look at."""
+        return self._watched is not None and self._watched.isdisjoint(row.changed)
 
 
 def plan_wide(relation: int) -> Plan:
@@ -85,6 +110,8 @@ def _before(row: RowChange, after: Row, key_columns: frozenset[str]) -> Row:
 
 def _tag(shape: Shape, image: Mapping[str, str | HashedValue | None]) -> str | None:
     """Return the tag that a row version carries in a shape; None if it satisfies no equality (a value is NULL)."""
+    if not shape.columns:
+        return shape_tag(shape)
     values: list[bytes] = []
     unknown = False
     for column in shape.columns:

@@ -13,14 +13,14 @@ class RegisteredShapes:
 
     Attributes:
         version: The version; an eviction that was planned with another one is refused.
-        by_relation: The shapes with columns. The one without is every relation's, registered or not.
+        by_relation: The shapes but for that of the whole relation, which every relation has, registered or not.
     """
 
     version: str
     by_relation: Mapping[int, tuple[Shape, ...]]
 
     def of(self, relation: int) -> tuple[Shape, ...]:
-        """Return a relation's shapes with columns."""
+        """Return a relation's shapes."""
         return self.by_relation.get(relation, ())
 
 
@@ -36,6 +36,6 @@ def registered_shapes(registry: Registry) -> RegisteredShapes:
     by_relation: dict[int, tuple[Shape, ...]] = {}
     for shape_id in sorted(registry.shapes):
         shape = Shape.parse(shape_id)
-        if shape.columns:
+        if not shape.is_whole_relation:
             by_relation[shape.relation] = (*by_relation.get(shape.relation, ()), shape)
     return RegisteredShapes(registry.version, by_relation)

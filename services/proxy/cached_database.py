@@ -21,6 +21,7 @@ from services.proxy.session.state import SharedStates
 from services.proxy.session.templates import Templates
 from services.proxy.slot_watch import Limits, SlotWatch
 from services.proxy.sql.snapshot import Catalog
+from services.proxy.sql.tag_rules import key_shape
 from services.proxy.statistics import ProxyStatistics
 from services.proxy.unconfirmed import Kept, Unconfirmed
 from services.proxy.upstream.dialler import Dialler
@@ -30,7 +31,7 @@ from services.proxy.worker.open_sessions import OpenSessions
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, Fill, StoredEntry
 from services.shared.position import START, Position
-from services.shared.relation import Shape, ShapeColumn
+from services.shared.relation import Shape
 from services.shared.runtime.settings import CacheSettings, Consistency
 
 _SWEEP_SECONDS = 5.0
@@ -131,15 +132,17 @@ class CachedDatabase:
         assert plan.template is not None
         assert plan.request is not None
         analysis = plan.template.analysis
-        tags, shapes = answer_tags(analysis, plan.template.lexed, plan.request)
-        refusal, entry = self._insert(plan.key, answer, q0, epoch, tags, analysis.relations, shapes)
+        found = answer_tags(
+            analysis, plan.template.lexed, plan.request, lambda shape: not self.follower.refusal_of_shapes((shape,), q0)
+        )
+        if found.wanted:
+            self._register_soon(found.wanted)
+        refusal, entry = self._insert(plan.key, answer, q0, epoch, found.tags, analysis.relations, found.shapes)
         if refusal:
             self.statistics.refused[refusal] += 1
-            if refusal == "shape_not_registered":
-                self._register_soon([Shape.parse(shape) for shape in shapes])
             return
         self.statistics.kept += 1
-        stored = StoredEntry(q0, tags, analysis.relations, shapes, answer.encode())
+        stored = StoredEntry(q0, found.tags, analysis.relations, found.shapes, answer.encode())
         self._unconfirmed.add(Kept(entry, epoch, stored))
 
     def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:
@@ -199,8 +202,10 @@ class CachedDatabase:
         """Let the hot path answer nothing any more; the slow path refuses by itself."""
         self.l1.forget_replies()
 
-    def _register_soon(self, shapes: list[Shape]) -> None:
-        if not self._registration.locked():
+    def _register_soon(self, wanted: Iterable[Shape]) -> None:
+        """Have row changes matched with more shapes, within what a relation may have."""
+        shapes = [shape for shape in wanted if self.follower.has_room_for(shape)]
+        if shapes and not self._registration.locked():
             self._registering = asyncio.get_running_loop().create_task(self._register(shapes))
 
     async def _register(self, shapes: list[Shape]) -> None:
@@ -220,10 +225,6 @@ class CachedDatabase:
 
 
 def _shapes_of(catalog: Catalog) -> list[Shape]:
-    """The primary key of every published relation; a relation as a whole needs no registration."""
-    return [
-        Shape(relation.oid, tuple(ShapeColumn(name, types[name]) for name in relation.primary_key))
-        for relation in catalog.by_oid.values()
-        if relation.publication_entry is not None and relation.primary_key
-        for types in ({column.name: column.type_oid for column in relation.columns},)
-    ]
+    """The primary key of every published relation: most reads are by key, and the first is to be kept by it already."""
+    keys = (key_shape(relation) for relation in catalog.by_oid.values() if relation.publication_entry is not None)
+    return [shape for shape in keys if shape is not None]

@@ -28,22 +28,35 @@ class ShapeColumn(NamedTuple):
 
 
 @lru_cache(maxsize=10_000)
-def _shape_id(relation: int, columns: tuple[ShapeColumn, ...]) -> str:
+def _shape_id(relation: int, columns: tuple[ShapeColumn, ...], watched: tuple[str, ...] | None) -> str:
     """Shapes are few and their ids are wanted for every tag."""
-    return json.dumps([relation, columns], separators=(",", ":"), ensure_ascii=True)
+    parts = [relation, columns] if watched is None else [relation, columns, watched]
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A relation and the columns that a template holds equal to values; none: the whole relation."""
+    """A relation and the columns that a template holds equal to values; none: all rows.
+
+    Attributes:
+        relation: The relation's OID.
+        columns: Those columns.
+        watched: Columns of which an update has to touch one to matter, those above among them; None: any update does.
+    """
 
     relation: int
     columns: tuple[ShapeColumn, ...] = ()
+    watched: tuple[str, ...] | None = None
+
+    @property
+    def is_whole_relation(self) -> bool:
+        """Whether every change of the relation matters."""
+        return not self.columns and self.watched is None
 
     @property
     def id(self) -> str:
         """The shape as compact JSON: its name in Redis, and enough to match row changes with."""
-        return _shape_id(self.relation, self.columns)
+        return _shape_id(self.relation, self.columns, self.watched)
 
     @classmethod
     def parse(cls, shape_id: str | bytes) -> "Shape":
@@ -52,8 +65,9 @@ class Shape:
         Raises:
             ValueError: The text is not a shape's id.
         """
-        relation, columns = json.loads(shape_id)
-        return cls(int(relation), tuple(ShapeColumn(str(name), int(type_oid)) for name, type_oid in columns))
+        relation, columns, *watched = json.loads(shape_id)
+        named = tuple(ShapeColumn(str(name), int(type_oid)) for name, type_oid in columns)
+        return cls(int(relation), named, tuple(map(str, watched[0])) if watched else None)
 
 
 def relation_tag(relation: int) -> str:

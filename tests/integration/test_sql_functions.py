@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.proxy.sql.builtin_types import MOMENT_TYPES, PLAIN_TYPES, REG_TYPES, TAG_FAMILIES, TAG_TYPE_OIDS
+from services.proxy.sql.builtin_types import MOMENT_TYPES, PLAIN_TYPES, REG_TYPES
 from services.proxy.sql.call_rules import BEFORE_PARENTHESIS
 from services.proxy.sql.functions import (
     ALLOWED,
@@ -15,6 +15,7 @@ from services.proxy.sql.functions import (
     SPECIAL_FORMS,
     STABLE_IN_SESSION,
 )
+from services.proxy.sql.tag_families import ARRAYS, READABLE, TYPE_OIDS
 from tests.servers.postgres import PostgresServer
 
 # Functions that came later than the oldest version, or left: unknown to some server, and refused there.
@@ -96,6 +97,10 @@ def test_the_plain_types_are_types(server: PostgresServer) -> None:
 
 
 def test_the_types_of_tags_have_these_oids(server: PostgresServer) -> None:
-    found = {str(name): int(oid) for name, oid in server.execute("SELECT typname, oid FROM pg_type")}
-    assert {name: found[name] for name in TAG_TYPE_OIDS} == TAG_TYPE_OIDS
-    assert set(TAG_TYPE_OIDS.values()) == set(TAG_FAMILIES)
+    found = {
+        str(name): (int(oid), int(array))
+        for name, oid, array in server.execute("SELECT typname, oid, typarray FROM pg_type")
+    }
+    assert {name: found[name][0] for name in TYPE_OIDS} == TYPE_OIDS
+    assert {name: found[name][1] for name in TYPE_OIDS} == {name: ARRAYS[oid] for name, oid in TYPE_OIDS.items()}
+    assert set(TYPE_OIDS.values()) == READABLE == set(ARRAYS)

@@ -23,6 +23,9 @@ from services.shared.runtime.backoff import Backoff
 _READ_WAIT_SECONDS = 0.25  # a silent feed is compared with the bucket this often
 _KNOWN_REGISTRIES = 8  # versions kept: a worker that registers sees items of earlier versions for a moment
 
+MOST_SHAPES = 64
+"""Of one relation: matching a row change with one takes microseconds. What finds no room is tagged more widely."""
+
 _log = structlog.get_logger()
 
 
@@ -100,6 +103,11 @@ class Follower:
             if any(mine < least for mine, least in zip(at, matched_from, strict=True)):
                 return "shape_registered_later"
         return ""
+
+    def has_room_for(self, shape: Shape) -> bool:
+        """Tell whether a relation may have this shape too: every row change is matched with all that it has."""
+        known = sum(Shape.parse(other).relation == shape.relation for other in self.shapes)
+        return shape.id not in self.shapes and known < MOST_SHAPES
 
     async def register(self, shapes: Sequence[Shape]) -> None:
         """Have evictions matched with these shapes from now on.

@@ -1,57 +1,129 @@
 """Which tags does this answer carry? The rules of its template, with the values of this very statement. Pure."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+
 from services.proxy.session.requests import Request
+from services.proxy.sql.array_values import array_elements, binary_array
 from services.proxy.sql.template import Lexed
-from services.proxy.sql.verdict import Analysis, LiteralSource, ParameterSource, ValueSource
+from services.proxy.sql.verdict import Analysis, ParameterSource, TagRule, ValueSource
 from services.shared.keyspace.canonical import canonical_binary, canonical_text
-from services.shared.keyspace.tags import occurrence_tags
-from services.shared.relation import Shape, ShapeColumn
+from services.shared.keyspace.tags import shape_tag
+from services.shared.relation import Shape, relation_tag, value_tag
+
+MOST_TAGS = 256
+"""Of one occurrence of a relation; an answer that would have more depends on the relation."""
 
 _TEXT_FORMAT = 0
-_UNDECLARED, _UNKNOWN = 0, 705  # type OIDs
 
 
-def answer_tags(analysis: Analysis, lexed: Lexed, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the tags of an answer and the shapes that they rest on.
+@dataclass(frozen=True, slots=True)
+class AnswerTags:
+    """What an answer depends on.
 
-    A value that cannot be made canonical widens its tag to the whole relation: more evictions, never fewer.
+    Attributes:
+        tags: Its tags.
+        shapes: Ids of the shapes that they rest on.
+        wanted: Shapes that would have made them narrower, and are not matched with row changes yet.
+    """
+
+    tags: tuple[str, ...]
+    shapes: tuple[str, ...]
+    wanted: tuple[Shape, ...]
+
+
+def answer_tags(
+    analysis: Analysis, lexed: Lexed, request: Request, is_matched: Callable[[str], bool] = lambda _: True
+) -> AnswerTags:
+    """Return what an answer depends on.
+
+    What cannot be said narrowly is said widely, which evicts more and never less: without the columns that are watched,
+    or as the whole relation, with whose tag every row change is matched.
+
+    Args:
+        analysis: What is known of the statement's template.
+        lexed: The statement.
+        request: Its parameters.
+        is_matched: Tells of a shape, by its id, whether row changes have been matched with it for long enough.
     """
     tags: dict[str, None] = {}
     shapes: dict[str, None] = {}
+    wanted: list[Shape] = []
     for rule in analysis.tag_rules:
-        values = [
-            _canonical(column, source, lexed, request)
-            for column, source in zip(rule.shape.columns, rule.sources, strict=True)
-        ]
-        known = [value for value in values if value is not None]
-        shape = rule.shape if len(known) == len(values) else Shape(rule.shape.relation)
-        tags.update(dict.fromkeys(occurrence_tags(shape, known)))
-        if shape.columns:
-            shapes[shape.id] = None  # a relation as a whole is matched with every change and needs no registration
-    return tuple(tags), tuple(shapes)
+        columns = _columns(rule, lexed, request)
+        usable = [] if columns is None else [rule.shape, replace(rule.shape, watched=None)]
+        shape = next((shape for shape in usable if shape.is_whole_relation or is_matched(shape.id)), None)
+        if usable and shape is not usable[0]:
+            wanted.append(usable[0])
+        if columns is None or shape is None or shape.is_whole_relation:
+            tags[relation_tag(rule.shape.relation)] = None
+        else:
+            tags.update(dict.fromkeys(_tags(shape, columns)))
+            shapes[shape.id] = None
+    return AnswerTags(tuple(tags), tuple(shapes), tuple(wanted))
 
 
-def _canonical(column: ShapeColumn, source: ValueSource, lexed: Lexed, request: Request) -> bytes | None:
-    if isinstance(source, LiteralSource):
-        text = lexed.literals[source.index].value
-        return None if text is None else canonical_text(column.type_oid, text)
-    return _canonical_parameter(column, source, request)
+def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
+    """Return for each column of a shape the values that it may have; None where that cannot be told, or is too much."""
+    columns: list[list[bytes]] = []
+    for alternatives in rule.sources:
+        values: list[bytes] = []
+        for source in alternatives:
+            found = _values(source, lexed, request)
+            if found is None:
+                return None
+            values += found
+        columns.append(list(dict.fromkeys(values)))
+    return columns if prod(map(len, columns)) <= MOST_TAGS else None
 
 
-def _canonical_parameter(column: ShapeColumn, source: ParameterSource, request: Request) -> bytes | None:
+def _tags(shape: Shape, columns: list[list[bytes]]) -> list[str]:
+    valued = [value_tag(shape, values) for values in product(*columns)] if columns else []
+    return [*valued, shape_tag(shape)]
+
+
+def _values(source: ValueSource, lexed: Lexed, request: Request) -> list[bytes] | None:
+    """Return the values that a column is held equal to, in canonical form; None where one has none."""
+    if isinstance(source, ParameterSource):
+        return _parameter(source, request)
+    text = lexed.literals[source.index].value
+    return None if text is None else _texts(text, source.type_oid, is_array=source.is_array)
+
+
+def _texts(text: str, type_oid: int, *, is_array: bool) -> list[bytes] | None:
+    elements = array_elements(text) if is_array else [text]
+    if elements is None:
+        return None
+    return _complete([canonical_text(type_oid, element) for element in elements if element is not None])
+
+
+def _complete(forms: list[bytes | None]) -> list[bytes] | None:
+    known = [form for form in forms if form is not None]
+    return known if len(known) == len(forms) else None
+
+
+def _parameter(source: ParameterSource, request: Request) -> list[bytes] | None:
     if source.index >= len(request.values):
         return None
     value = request.values[source.index]
-    if value is None:
-        return None
     declared = request.parameter_types[source.index] if source.index < len(request.parameter_types) else 0
-    if declared not in source.types:
+    if value is None or declared not in source.types:
         return None
-    # Undeclared or unknown: Postgres infers the type of the column that it is compared with.
-    type_oid = column.type_oid if declared in (_UNDECLARED, _UNKNOWN) else declared
-    if request.parameter_format(source.index) != _TEXT_FORMAT:
-        return canonical_binary(type_oid, value)
-    try:
-        return canonical_text(type_oid, value.decode())
-    except UnicodeDecodeError:
+    if request.parameter_format(source.index) == _TEXT_FORMAT:
+        try:
+            return _texts(value.decode(), source.read_as(declared), is_array=source.is_array)
+        except UnicodeDecodeError:
+            return None
+    if source.is_array:
+        return _binary_array(source, value)
+    return _complete([canonical_binary(source.read_as(declared), value)])
+
+
+def _binary_array(source: ParameterSource, value: bytes) -> list[bytes] | None:
+    array = binary_array(value)
+    if array is None or array[0] not in source.members:
         return None
+    element_oid = source.read_as(array[0])
+    return _complete([canonical_binary(element_oid, element) for element in array[1] if element is not None])

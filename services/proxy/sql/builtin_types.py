@@ -51,18 +51,3 @@ SQL_NAMES = {
     "time without time zone": "time",
     "time with time zone": "timetz",
 }
-
-# Columns of these types may narrow a tag: SQL-equal values have one canonical form. Each family compares within
-# itself.
-_INTEGERS = (20, 21, 23)
-_TEXTS = (25, 1043)
-TAG_FAMILIES: dict[int, tuple[int, ...]] = {
-    20: _INTEGERS,
-    21: _INTEGERS,
-    23: _INTEGERS,
-    2950: (2950,),
-    25: _TEXTS,
-    1043: _TEXTS,
-}
-TEXT_FAMILY = frozenset(_TEXTS)
-TAG_TYPE_OIDS = {"int8": 20, "int2": 21, "int4": 23, "uuid": 2950, "text": 25, "varchar": 1043}

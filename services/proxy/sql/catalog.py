@@ -90,6 +90,7 @@ def _relations(
             user_type=row["user_type"],
             generated=row["generated"],
             deterministic=row["deterministic"],
+            is_enum=row["is_enum"],
         )
     primary: dict[int, tuple[str, ...]] = {}
     marked: dict[int, tuple[str, ...]] = {}

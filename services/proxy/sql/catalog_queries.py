@@ -152,7 +152,7 @@ COLUMNS = """
 SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name, a.atttypid AS type_oid,
        COALESCE(e.typname, t.typname) AS type_name,
        a.atttypid >= 16384 AND COALESCE(e.typtype, t.typtype) <> 'e' AS user_type,
-       COALESCE(e.typtype, t.typtype) = 'e' AS enum,
+       COALESCE(e.typtype, t.typtype) = 'e' AS enum, t.typtype = 'e' AS is_enum,
        a.attgenerated <> '' AS generated,
        COALESCE(l.collisdeterministic, true) AS deterministic
 FROM pg_catalog.pg_attribute a

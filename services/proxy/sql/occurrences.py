@@ -27,6 +27,7 @@ class Occurrence:
     name: str
     alias: str
     renames_columns: bool
+    node: exp.Table = field(compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ def parsed_relations(tree: exp.Expr) -> tuple[list[Occurrence], list[tuple[str, 
             continue
         alias = table.args.get("alias")
         renames = bool(alias is not None and alias.args.get("columns"))
-        occurrences.append(Occurrence(table.db, table.name, table.alias_or_name, renames))
+        occurrences.append(Occurrence(table.db, table.name, table.alias_or_name, renames, table))
     return occurrences, sorted(names)
 
 

@@ -22,6 +22,7 @@ class Column:
         user_type: Its type, or its element's, was defined in the database and is no enum.
         generated: Computed from other columns, so it may be missing from the WAL stream.
         deterministic: Its collation calls only equal bytes equal.
+        is_enum: Its type is an enum, and not an array of one.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column:
     user_type: bool
     generated: bool
     deterministic: bool
+    is_enum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

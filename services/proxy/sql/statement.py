@@ -8,6 +8,7 @@ from functools import cached_property
 import sqlglot
 from sqlglot import exp
 
+from services.proxy.sql.conditions import literal_mark
 from services.proxy.sql.lexer import LiteralKind
 from services.proxy.sql.occurrences import Occurrence, parsed_relations
 from services.proxy.sql.snapshot import Catalog, Relation
@@ -77,10 +78,10 @@ def read_statement(lexed: Lexed, catalog: Catalog, name_space: NameSpace) -> Sta
 
 
 def _parse(lexed: Lexed) -> exp.Expr | None:
-    """Parse the template with simple literals in the places of the real ones."""
+    """Parse the template with marks in the places of the literals."""
     if lexed.keyword not in _PARSED_KEYWORDS or lexed.statement_count != 1:
         return None
-    texts = ["1" if literal.kind in _NUMBERS else "'s'" for literal in lexed.literals]
+    texts = [literal_mark(number, is_number=literal.kind in _NUMBERS) for number, literal in enumerate(lexed.literals)]
     template = _PARAMETER_OR_QUOTED.sub(
         lambda found: f"{found.group()} " if found[1] else found.group(), lexed.template
     )

@@ -1,37 +1,48 @@
-"""Which equalities of a statement name the rows that its answer rests on? Pure.
+"""Which values of a statement name the rows that its answer rests on? Pure.
 
-For a SELECT over exactly one table, whose WHERE holds each column of the primary key equal to a value (as conjuncts
-at its top), only rows with that key can change the answer: the tag is the key. The columns must be reported with
-updates and deletes (replica identity), have one canonical form per value, and be stored. Everything else depends on
-whole relations.
+For each occurrence of a relation: columns that a row has to hold equal to values of the statement to be able to change
+the answer (`blocks.py` says which conditions must hold for which rows; equalities between columns carry a value on).
+The tag of such an answer is shape and values. Where the statement says nothing of the kind, it depends on the relation;
+and where a row change tells which columns it left alone, the shape says which of them the statement looks at.
 
-The conjuncts are read from the tokens, where precedence cannot be mistaken: AND binds weaker than everything but OR.
+Which of the equalities make up the shape depends on what a change tells of the old row. With FULL identity all do. With
+another, an update does not tell the old values of columns outside the identity and so evicts all answers of a shape
+with such a column: where one inside the identity is held equal, those alone make up the shape.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
-from sqlglot import exp
-
-from services.proxy.sql.builtin_types import TAG_FAMILIES, TAG_TYPE_OIDS, TEXT_FAMILY
-from services.proxy.sql.casts import type_at
+from services.proxy.sql.blocks import Block, read_blocks
+from services.proxy.sql.conditions import Condition, Name, WrittenValue, claim_of, written_conditions
 from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
-from services.proxy.sql.tokens import Token, TokenKind, closing
+from services.proxy.sql.tag_families import READABLE, TYPE_OIDS, Family, family_of
+from services.proxy.sql.watched_columns import watched_columns
 from services.shared.relation import Shape, ShapeColumn
 
-_ENDS_WHERE = ("group", "having", "window", "order", "limit", "offset", "fetch", "for", "union", "intersect", "except")
-_UNREAD_IN_WHERE = ("or", "between", "case")  # their own AND, or weaker than AND
+MOST_COLUMNS = 4
+"""Columns of a shape at most; a further equality would hardly make it narrower."""
+
 _STRING_KINDS = ("str", "estr", "dstr")
-_UNDECLARED = 0
-_UNKNOWN_TYPE = 705
+_UNDECLARED, _UNKNOWN_TYPE = 0, 705
+_FULL_IDENTITY = "f"
 
 
 @dataclass(frozen=True, slots=True)
 class LiteralSource:
-    """The value is the literal of that number (`Lexed.literals`)."""
+    """The value is the literal of that number (`Lexed.literals`).
+
+    Attributes:
+        index: Its number.
+        type_oid: The type as which it is read.
+        is_array: Whether its elements are the values.
+    """
 
     index: int
+    type_oid: int
+    is_array: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,137 +50,226 @@ class ParameterSource:
     """The value is the parameter of that number, counted from 0.
 
     Attributes:
-        types: Types that the client may have declared for it, 0 for none: then the value is compared as one of the
-            column's type. With any other declared type the tag must be widened to the relation.
+        index: Its number.
+        types: Types that the client may have declared for it, 0 for none. With any other the tag must be widened.
+        type_oid: The type as which a value is read that has none of its own; of an array: an element.
+        members: Types that a value may have on the wire.
+        is_array: Whether its elements are the values; `types` are then those of the array.
     """
 
     index: int
     types: tuple[int, ...]
+    type_oid: int
+    members: tuple[int, ...]
+    is_array: bool = False
+
+    def read_as(self, declared: int) -> int:
+        """Return the type as which a value of a declared type is read; an enum's label is a text."""
+        return declared if declared in self.members and declared in READABLE else self.type_oid
 
 
-ValueSource = LiteralSource | ParameterSource
+ValueSource: TypeAlias = LiteralSource | ParameterSource
 
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
-    """How one occurrence of a relation is tagged; a shape without columns has no sources: the whole relation."""
+    """How one occurrence of a relation is tagged.
+
+    Attributes:
+        shape: Its shape.
+        sources: For each column of the shape the values that it may have, one tag for each.
+    """
 
     shape: Shape
-    sources: tuple[ValueSource, ...]
+    sources: tuple[tuple[ValueSource, ...], ...] = ()
+
+
+class _Ref(NamedTuple):
+    """A column of an occurrence."""
+
+    occurrence: int
+    name: str
 
 
 def tag_rules(statement: Statement) -> tuple[TagRule, ...]:
     """Return one rule per occurrence of a relation in a statement that may be cached."""
-    relations = [relation for relation in statement.relations if relation is not None]
-    if len(relations) == 1 and _is_one_block(statement):
-        rule = _key_rule(statement, relations[0])
-        if rule is not None:
-            return (rule,)
-    return tuple(TagRule(Shape(relation.oid), ()) for relation in relations)
+    return _TagRules(statement).rules()
 
 
-def _is_one_block(statement: Statement) -> bool:
-    tree = statement.tree
-    if not isinstance(tree, exp.Select) or len(statement.names) != 1 or statement.occurrences[0].renames_columns:
-        return False
-    return not any(isinstance(node, (exp.With, exp.Subquery, exp.Query)) for node in tree.walk() if node is not tree)
+def key_shape(relation: Relation) -> Shape | None:
+    """Return the shape of reads by primary key; None where there is none, or its values have no canonical form."""
+    columns = _typed(relation, relation.primary_key)
+    return Shape(relation.oid, tuple(columns)) if columns and len(columns) == len(relation.primary_key) else None
 
 
-def _key_rule(statement: Statement, relation: Relation) -> TagRule | None:
-    values = dict(_equalities(statement.tokens))
-    columns: list[ShapeColumn] = []
-    sources: list[ValueSource] = []
-    for name in relation.primary_key:
-        column = relation.column(name)
-        if column is None or name not in relation.identity_columns or not _has_canonical_form(column):
+class _TagRules:
+    def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+        self._written = written_conditions(statement.tokens)
+        tree = statement.tree
+        nodes = {id(found.node): number for number, found in enumerate(statement.occurrences)}
+        self._blocks = read_blocks(tree, nodes) if tree is not None else []
+        self._watched = watched_columns(statement)
+
+    def rules(self) -> tuple[TagRule, ...]:
+        placed = {
+            source.occurrence: (block, index)
+            for block in self._blocks
+            for index, source in enumerate(block.sources)
+            if source.occurrence is not None
+        }
+        return tuple(
+            self._rule(relation, number, placed.get(number))
+            for number, relation in enumerate(self._statement.relations)
+            if relation is not None
+        )
+
+    def _rule(self, relation: Relation, occurrence: int, place: tuple[Block, int] | None) -> TagRule:
+        held: dict[str, tuple[ValueSource, ...]] = {}
+        if place is not None:
+            block, index = place
+            held = self._held(relation, occurrence, block, index)
+        columns = _chosen(relation, held)
+        shape = Shape(relation.oid, tuple(columns), self._watched_by(relation, occurrence, columns))
+        return TagRule(shape, tuple(held[column.name] for column in columns))
+
+    def _watched_by(
+        self, relation: Relation, occurrence: int, columns: Sequence[ShapeColumn]
+    ) -> tuple[str, ...] | None:
+        """Return which columns an update has to touch, where a change of the relation can tell; None: it cannot."""
+        watched = self._watched[occurrence]
+        if watched is None:
             return None
-        source = _source(column, values.get(name, ()))
-        if source is None:
+        everything = watched | {column.name for column in columns}
+        if relation.identity != _FULL_IDENTITY and not everything <= relation.identity_columns:
             return None
-        columns.append(ShapeColumn(name, column.type_oid))
-        sources.append(source)
-    return TagRule(Shape(relation.oid, tuple(columns)), tuple(sources)) if columns else None
+        return tuple(sorted(everything)) if len(everything) < len(relation.columns) else None
 
+    def _held(
+        self, relation: Relation, occurrence: int, block: Block, index: int
+    ) -> dict[str, tuple[ValueSource, ...]]:
+        """Return the columns of an occurrence that are held equal to values, and where those come from."""
+        same, given = _Same(), []
+        for conjunct, where in block.demanded_of(index):
+            claim = claim_of(conjunct)
+            condition = self._written.get(claim) if claim is not None else None
+            ref = self._resolve(condition.column, where) if condition is not None else None
+            if condition is None or ref is None:
+                continue
+            if condition.other:
+                other = self._resolve(condition.other, where)
+                if other is not None and self._compare_as_values(ref, other):
+                    same.join(ref, other)
+            else:
+                given.append((ref, condition))
+        held: dict[str, tuple[ValueSource, ...]] = {}
+        for ref, condition in given:
+            sources = self._sources(ref, condition)
+            for mine in same.of(ref) if sources else ():
+                known = held.get(mine.name)
+                if mine.occurrence == occurrence and (known is None or len(sources) < len(known)):
+                    held[mine.name] = sources
+        return held
 
-def _has_canonical_form(column: Column) -> bool:
-    if column.generated or column.type_oid not in TAG_FAMILIES:
-        return False
-    return column.deterministic or column.type_oid not in TEXT_FAMILY
+    def _column(self, ref: _Ref) -> Column | None:
+        relation = self._statement.relations[ref.occurrence]
+        return relation.column(ref.name) if relation is not None else None
 
+    def _family(self, ref: _Ref) -> Family | None:
+        column = self._column(ref)
+        return None if column is None else family_of(column)
 
-def _source(column: Column, value: Sequence[Token]) -> ValueSource | None:
-    """Return where a value comes from, if it is compared as one of the column's type family."""
-    if not value:
+    def _compare_as_values(self, one: _Ref, other: _Ref) -> bool:
+        family, same = self._family(one), self._family(other)
+        return family is not None and same is not None and family.name == same.name
+
+    def _sources(self, ref: _Ref, condition: Condition) -> tuple[ValueSource, ...]:
+        family = self._family(ref)
+        if family is None:
+            return ()
+        sources = [_source(family, value) for value in condition.values]
+        known = tuple(source for source in sources if source is not None)
+        return known if len(known) == len(sources) else ()
+
+    def _resolve(self, name: Name, block: Block) -> _Ref | None:
+        """Return the column that a name means in a block."""
+        found: Block | None = block
+        while found is not None:
+            if not found.is_plain:
+                return None
+            *qualifiers, column = name
+            if qualifiers:
+                means = [source for source in found.sources if source.alias == qualifiers[-1]]
+                if means:
+                    return self._ref(means[0].occurrence, column) if len(means) == len(qualifiers) == 1 else None
+            else:
+                if column in found.merged:
+                    return None
+                refs = [self._ref(source.occurrence, column) for source in found.sources]
+                known = [ref for ref in refs if ref is not None]
+                if known:
+                    return known[0] if len(known) == 1 else None
+                if any(source.occurrence is None for source in found.sources):
+                    return None
+            found = found.parent
         return None
-    family, first = TAG_FAMILIES[column.type_oid], value[0]
-    if len(value) > 1:
-        cast_to, after = type_at(value, 2)
-        if after != len(value) or TAG_TYPE_OIDS.get(cast_to) not in family or _has_length(value):
+
+    def _ref(self, occurrence: int | None, name: str) -> _Ref | None:
+        if occurrence is None:
             return None
-    if first.kind is TokenKind.PARAMETER:
-        return ParameterSource(first.number - 1, (_UNDECLARED, _UNKNOWN_TYPE, *family))
-    if len(value) > 1:
+        ref = _Ref(occurrence, name)
+        return None if self._column(ref) is None else ref
+
+
+class _Same:
+    """Columns that are equal to each other."""
+
+    def __init__(self) -> None:
+        self._classes: dict[_Ref, set[_Ref]] = {}
+
+    def of(self, ref: _Ref) -> set[_Ref]:
+        """Return all that are equal to one."""
+        return self._classes.get(ref, {ref})
+
+    def join(self, one: _Ref, other: _Ref) -> None:
+        """Note that two are equal."""
+        merged = self.of(one) | self.of(other)
+        for ref in merged:
+            self._classes[ref] = merged
+
+
+def _chosen(relation: Relation, held: Mapping[str, object]) -> list[ShapeColumn]:
+    """Return the columns of the shape, in the order of their names."""
+    if relation.identity != _FULL_IDENTITY:
+        reported = {name: value for name, value in held.items() if name in relation.identity_columns}
+        held = reported or held
+    names = sorted(held)[:MOST_COLUMNS]
+    if relation.primary_key and set(relation.primary_key) <= held.keys():
+        names = list(relation.primary_key)  # one row: nothing is narrower
+    return _typed(relation, names)
+
+
+def _typed(relation: Relation, names: Iterable[str]) -> list[ShapeColumn]:
+    found = (relation.column(name) for name in sorted(names))
+    typed = ((column.name, family_of(column)) for column in found if column is not None)
+    return [ShapeColumn(name, family.type_oid) for name, family in typed if family is not None]
+
+
+def _source(family: Family, value: WrittenValue) -> ValueSource | None:
+    """Return where a value comes from, if it is compared as one of the column's family."""
+    type_oid = family.type_oid
+    if value.cast:
+        cast_oid = TYPE_OIDS.get(value.cast)
+        if cast_oid is None or cast_oid not in family.members:
+            return None
+        type_oid = cast_oid
+    if value.ref.kind == "parameter":
+        if value.is_array:
+            arrays = tuple(oid for oid in map(family.array_of, family.members) if oid)
+            return ParameterSource(value.ref.number, (_UNDECLARED, *arrays), type_oid, family.members, is_array=True)
+        types = (_UNDECLARED, _UNKNOWN_TYPE, *family.members)
+        return ParameterSource(value.ref.number, types, type_oid, family.members)
+    if value.cast and not value.is_array:
         return None
-    readable = first.text in _STRING_KINDS or (first.text == "int" and column.type_oid not in TEXT_FAMILY)
-    return LiteralSource(first.number) if readable else None
-
-
-def _has_length(value: Sequence[Token]) -> bool:
-    """Whether the type has a length, which cuts the value, or is an array."""
-    return any(token.is_mark("(") or token.is_mark("[") for token in value)
-
-
-def _equalities(tokens: Sequence[Token]) -> Iterator[tuple[str, Sequence[Token]]]:
-    """Give column and value of each equality that is a conjunct at the top of WHERE."""
-    start = _top_level(tokens, 0, ("where",))
-    if start < len(tokens):
-        yield from _conjuncts(tokens[start + 1 : _top_level(tokens, start + 1, _ENDS_WHERE)])
-
-
-def _top_level(tokens: Sequence[Token], start: int, words: tuple[str, ...]) -> int:
-    """Return the index of the first of these words outside of parentheses; the length when there is none."""
-    index = start
-    while index < len(tokens):
-        if tokens[index].is_mark("("):
-            index = closing(tokens, index)
-        elif tokens[index].is_word(*words) and not (index and tokens[index - 1].is_mark(".")):
-            return index
-        index += 1
-    return len(tokens)
-
-
-def _conjuncts(tokens: Sequence[Token]) -> Iterator[tuple[str, Sequence[Token]]]:
-    if _top_level(tokens, 0, _UNREAD_IN_WHERE) < len(tokens):
-        return
-    start = 0
-    while start < len(tokens):
-        end = _top_level(tokens, start, ("and",))
-        part = tokens[start:end]
-        if part and part[0].is_mark("(") and closing(part, 0) == len(part) - 1:
-            yield from _conjuncts(part[1:-1])
-        else:
-            yield from _equality(part)
-        start = end + 1
-
-
-def _equality(part: Sequence[Token]) -> Iterator[tuple[str, Sequence[Token]]]:
-    """Give column and value if this is `column = value` or `value = column`."""
-    signs = [index for index, token in enumerate(part) if token.kind is TokenKind.OPERATOR]
-    if len(signs) != 1 or part[signs[0]].text != "=":
-        return
-    left, right = part[: signs[0]], part[signs[0] + 1 :]
-    for name, value in ((left, right), (right, left)):
-        if _is_column_name(name) and _is_value(value):
-            yield name[-1].text, value
-
-
-def _is_column_name(tokens: Sequence[Token]) -> bool:
-    names, dots = tokens[::2], tokens[1::2]
-    return len(names) == len(dots) + 1 and all(t.is_name for t in names) and all(t.is_mark(".") for t in dots)
-
-
-def _is_value(tokens: Sequence[Token]) -> bool:
-    """Whether it is a literal or parameter, possibly with a cast behind it."""
-    if not tokens or tokens[0].kind not in (TokenKind.LITERAL, TokenKind.PARAMETER):
-        return False
-    return len(tokens) == 1 or tokens[1].is_mark("::")
+    readable = value.literal_kind in _STRING_KINDS or value.literal_kind in family.number_kinds
+    return LiteralSource(value.ref.number, type_oid, value.is_array) if readable else None

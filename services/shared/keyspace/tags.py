@@ -14,8 +14,8 @@ _DIGEST_BYTES = 12  # as in value tags
 
 
 def shape_tag(shape: Shape) -> str:
-    """Return the tag that every answer resting on a shape carries; a shape without columns is the relation."""
-    if not shape.columns:
+    """Return the tag that every answer resting on a shape carries; that of a whole relation is the relation's."""
+    if shape.is_whole_relation:
         return relation_tag(shape.relation)
     return f"{shape.relation}:{blake2b(shape.id.encode(), digest_size=_DIGEST_BYTES).hexdigest()}:*"
 
@@ -23,5 +23,5 @@ def shape_tag(shape: Shape) -> str:
 def occurrence_tags(shape: Shape, canonical_values: Sequence[bytes]) -> tuple[str, ...]:
     """Return the tags of one occurrence of a relation in a statement: of the values, and of the shape."""
     if not shape.columns:
-        return (relation_tag(shape.relation),)
+        return (shape_tag(shape),)
     return value_tag(shape, canonical_values), shape_tag(shape)

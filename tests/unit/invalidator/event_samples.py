@@ -75,8 +75,10 @@ def insert(new: Row) -> RowChange:
 
 
 def update(new: Row, old: Row | None = None, unchanged: tuple[str, ...] = ()) -> RowChange:
-    """A row changes."""
-    return RowChange(op="update", key=None, changed=[], old=old, new=new, unchanged_toast=list(unchanged))
+    """A row changes; without the old one every column but `id` may have."""
+    before = {"id": new.get("id")} if old is None else old
+    changed = [name for name in new if name not in before or before[name] != new[name]]
+    return RowChange(op="update", key=None, changed=changed, old=old, new=new, unchanged_toast=list(unchanged))
 
 
 def delete(old: Row | None) -> RowChange:

@@ -120,3 +120,33 @@ def test_too_many_tags_become_the_whole_relation() -> None:
     rows = [insert({"id": str(number)}) for number in range(MAX_TAGS_PER_RECORD)]
     assert plan_changes(changes(*rows), (BY_ID,)) == plan_wide(ORDERS) == Plan((ALL,), wide=True)
     assert not plan_changes(changes(*rows[1:]), (BY_ID,)).wide
+
+
+WATCHING = Shape(ORDERS, (ShapeColumn("customer", INT4),), ("customer", "note"))
+COUNTED = Shape(ORDERS, (), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "watching", "counted"),
+    [
+        pytest.param(insert({"id": "1", "customer": "7"}), True, True, id="insert"),
+        pytest.param(delete({"id": "1", "customer": "7"}), True, True, id="delete"),
+        pytest.param(
+            update({"id": "1", "customer": "7", "price": "2"}, old={"id": "1", "customer": "7", "price": "1"}),
+            False,
+            False,
+            id="an update of what nobody looks at",
+        ),
+        pytest.param(
+            update({"id": "1", "customer": "7", "note": "b"}, old={"id": "1", "customer": "7", "note": "a"}),
+            True,
+            False,
+            id="an update of what is looked at",
+        ),
+        pytest.param(update({"id": "1", "customer": "7"}), True, False, id="an update that does not tell"),
+    ],
+)
+def test_an_update_has_to_touch_what_is_watched(row: RowChange, watching: bool, counted: bool) -> None:
+    tags = plan_changes(changes(row), [WATCHING, COUNTED]).tags
+    assert bool({value_tag(WATCHING, [b"7"]), shape_tag(WATCHING)} & set(tags)) == watching
+    assert (shape_tag(COUNTED) in tags) == counted

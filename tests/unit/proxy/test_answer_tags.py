@@ -32,13 +32,14 @@ def read_request(*messages: FrontendMessage) -> Request:
 
 def simple(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     request = read_request(Query(text.encode()))
-    return answer_tags(*analysed(text), request)
+    found = answer_tags(*analysed(text), request)
+    return found.tags, found.shapes
 
 
 def bound(text: str, value: bytes | None, *, types: tuple[int, ...] = (), binary: bool = False) -> tuple[str, ...]:
     bind = Bind(b"", b"", (1,) if binary else (), (value,), ())
     request = read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
-    return answer_tags(*analysed(text), request)[0]
+    return answer_tags(*analysed(text), request).tags
 
 
 def test_a_point_read_carries_its_key_and_its_shape() -> None:
@@ -86,5 +87,5 @@ def test_a_read_of_many_rows_carries_the_relation_and_no_shape() -> None:
 def test_every_tag_belongs_to_a_relation_that_the_answer_names() -> None:
     analysis, lexed = analysed(POINT + "7")
     request = read_request(Query(b""))
-    tags, _ = answer_tags(analysis, lexed, request)
+    tags = answer_tags(analysis, lexed, request).tags
     assert {int(tag.split(":")[0]) for tag in tags} == set(analysis.relations)

@@ -4,14 +4,23 @@ from services.proxy.sql.builtin_types import PLAIN_TYPES
 from services.proxy.sql.functions import ALLOWED, HARMLESS_VOLATILE, IMMUTABLE, SEQUENCE_FUNCTIONS
 from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Relation
 
-_TYPES = {"int4": 23, "int8": 20, "text": 25, "uuid": 2950, "timestamptz": 1184, "bpchar": 1042, "bool": 16}
+_TYPES = {
+    "int4": 23,
+    "int8": 20,
+    "text": 25,
+    "uuid": 2950,
+    "timestamptz": 1184,
+    "bpchar": 1042,
+    "bool": 16,
+    "numeric": 1700,
+}
 _STEADY = ALLOWED | {"now", "current_setting", "pg_table_is_visible", "table_to_xml"}
 _VOLATILE = HARMLESS_VOLATILE | SEQUENCE_FUNCTIONS | {"set_config", "lo_get", "pg_advisory_lock", "txid_current"}
 
 
 def column(name: str, type_name: str = "text", **marks: bool) -> Column:
-    """Make a column; marks: user_type, generated, deterministic."""
-    known = {"user_type": False, "generated": False, "deterministic": True} | marks
+    """Make a column; marks: user_type, generated, deterministic, is_enum."""
+    known = {"user_type": False, "generated": False, "deterministic": True, "is_enum": False} | marks
     return Column(name, _TYPES.get(type_name, 99_999), type_name, **known)
 
 

@@ -1,140 +1,281 @@
-"""Which statements are tagged by the key of their row, and which by whole relations."""
+"""Which values of a statement name the rows that its answer rests on."""
 
 import pytest
 
 from services.proxy.sql.snapshot import Relation
+from services.proxy.sql.tag_rules import LiteralSource, ParameterSource, TagRule, ValueSource
 from services.proxy.sql.template import lex
-from services.proxy.sql.verdict import LiteralSource, NameSpace, ParameterSource, ValueSource, analyse
-from services.shared.relation import Shape, ShapeColumn
-from tests.unit.sql.small_catalog import ITEMS, USERS, column, small_catalog, table
+from services.proxy.sql.verdict import NameSpace, analyse
+from tests.unit.sql.small_catalog import ITEMS, ORDERS, USERS, column, small_catalog, table
 
 PUBLIC = NameSpace(("pg_catalog", "public"))
-INTEGERS = (0, 705, 20, 21, 23)
-TEXTS = (0, 705, 25, 1043)
+FULL = table(
+    20_300,
+    "full_identity",
+    column("id", "int4"),
+    column("user_id", "int4"),
+    column("status"),
+    column("mood", "enum", is_enum=True),
+    column("twice", "int4", generated=True),
+    column("price", "numeric"),
+    identity="f",
+    identity_columns=frozenset(("id", "user_id", "status", "mood", "price", "twice")),
+)
 TEXT_KEY = table(20_200, "text_key", column("id", "text"), column("v"))
 LAX_TEXT_KEY = table(20_201, "lax_text_key", column("id", "text", deterministic=False), column("v"))
 UUID_KEY = table(20_202, "uuid_key", column("id", "uuid"), column("v"))
 CHAR_KEY = table(20_203, "char_key", column("id", "bpchar"), column("v"))
 GENERATED_KEY = table(20_204, "generated_key", column("id", "int4", generated=True), column("v"))
-OTHER_IDENTITY = table(20_205, "other_identity", identity="i", identity_columns=frozenset(("v",)))
-FULL_IDENTITY = table(20_206, "full_identity", identity="f", identity_columns=frozenset(("id", "v")))
-CATALOG = small_catalog(
-    TEXT_KEY, LAX_TEXT_KEY, UUID_KEY, CHAR_KEY, GENERATED_KEY, OTHER_IDENTITY, FULL_IDENTITY
-)  # fmt: skip
+ENUMS = table(20_205, "enums", column("id", "int4"), column("moods", "enum"))
+CATALOG = small_catalog(FULL, TEXT_KEY, LAX_TEXT_KEY, UUID_KEY, CHAR_KEY, GENERATED_KEY, ENUMS)
+FROM_FULL = "SELECT id FROM full_identity f WHERE "
 
 
-def key_sources(text: str, relation: Relation) -> tuple[ValueSource, ...]:
-    """Return the sources of the only tag rule; () for the whole relation."""
+def rules(text: str) -> tuple[TagRule, ...]:
+    """Return the rules of a statement that is cached."""
     analysis = analyse(lex(text), CATALOG, PUBLIC)
-    assert analysis.reason == ""
-    (rule,) = analysis.tag_rules
-    key = tuple(relation.column(name) for name in relation.primary_key)
-    columns = tuple(ShapeColumn(found.name, found.type_oid) for found in key if found is not None)
-    assert rule.shape == Shape(relation.oid, columns if rule.sources else ())
-    return rule.sources
+    assert analysis.reason == "", text
+    return analysis.tag_rules
+
+
+def held(text: str, relation: Relation = USERS) -> dict[str, str]:
+    """Return what each column of the only occurrence is held equal to: literals as numbers, parameters as `$1`."""
+    (rule,) = (rule for rule in rules(text) if rule.shape.relation == relation.oid)
+    return {
+        shape_column.name: ",".join(map(_told, sources))
+        for shape_column, sources in zip(rule.shape.columns, rule.sources, strict=True)
+    }
+
+
+def _told(source: ValueSource) -> str:
+    name = f"${source.index + 1}" if isinstance(source, ParameterSource) else f"{source.index}"
+    return f"any({name})" if source.is_array else name
 
 
 @pytest.mark.parametrize(
-    ("condition", "sources"),
+    ("condition", "value"),
     [
-        ("id = 5", (LiteralSource(0),)),
-        ("5 = id", (LiteralSource(0),)),
-        ("id = '5'", (LiteralSource(0),)),
-        ("id = $1", (ParameterSource(0, INTEGERS),)),
-        ("name = 'x' AND id = $2", (ParameterSource(1, INTEGERS),)),
-        ("u.id = 5", (LiteralSource(0),)),
-        ('("u"."id" = 5 AND 1=1)', (LiteralSource(0),)),
-        ("((id = 5)) AND (name = 'x' OR name = 'y')", (LiteralSource(0),)),
-        ("id = 5 AND EXTRACT(year FROM created) = 2000", (LiteralSource(0),)),
-        ("id = 5 GROUP BY id HAVING count(*) > 1 ORDER BY 1 LIMIT 3 OFFSET 1", (LiteralSource(0),)),
-        ("id = $1::INTEGER", (ParameterSource(0, INTEGERS),)),
-        ("id = $1::pg_catalog.int8", (ParameterSource(0, INTEGERS),)),
-        ("id = 5 OR name = 'x'", ()),
-        ("(id = 5 OR name = 'x')", ()),
-        ("name = 'x' OR true AND id = 5", ()),
-        ("id = 5 AND name = 'x' OR name = 'y'", ()),
-        ("(name = 'x' OR true AND id = 5)", ()),
-        ("NOT id = 5", ()),
-        ("id = -5", ()),
-        ("id = 5 + 1", ()),
-        ("id = 5.0", ()),
-        ("id = '5'::int", ()),
-        ("id = $1::numeric", ()),
-        ("id = $1::text::int", ()),
-        ("id = $1::int[]", ()),
-        ("id <> 5", ()),
-        ("id >= 5", ()),
-        ("id IN (5)", ()),
-        ("id = ANY ($1)", ()),
-        ("id = id", ()),
-        ("id = 5 IS TRUE", ()),
-        ("(id = 5) IS NOT TRUE", ()),
-        ("coalesce(id = 5, true)", ()),
-        ("id BETWEEN 1 AND 5 AND id = 5", ()),
-        ("CASE WHEN true AND id = 5 THEN true END", ()),
-        ("name = 'x'", ()),
-        ("true", ()),
+        ("id = 5", "0"),
+        ("5 = id", "0"),
+        ("id = '5'", "0"),
+        ("id = $1", "$1"),
+        ("name = 'x' AND id = $2", "$2"),
+        ("u.id = 5", "0"),
+        ('("u"."id" = 5 AND 1=1)', "0"),
+        ("((id = 5)) AND (name = 'x' OR name = 'y')", "0"),
+        ("id = 5 AND EXTRACT(year FROM created) = 2000", "0"),
+        ("id = 5 GROUP BY id HAVING count(*) > 1 ORDER BY 1 LIMIT 3 OFFSET 1", "0"),
+        ("id = $1::INTEGER", "$1"),
+        ("id = $1::pg_catalog.int8", "$1"),
+        ("id = $1::numeric", "$1"),
+        ("id IN (5)", "0"),
+        ("id IN (5, $1, 7)", "0,$1,1"),
+        ("id = ANY ($1)", "any($1)"),
+        ("id = ANY ($1::int[])", "any($1)"),
+        ("id = ANY ('{1,2}')", "any(0)"),
+        ("id = ANY ('{1,2}'::int8[])", "any(0)"),
+        ("id BETWEEN 1 AND 5 AND id = 5", "2"),
+        ("id IN (1, 2) AND id = 3", "2"),
+        ("id = $1 AND id IN (1, 2)", "$1"),
     ],
 )
-def test_the_key_of_one_table(condition: str, sources: tuple[ValueSource, ...]) -> None:
-    assert key_sources(f"SELECT count(*) FROM users u WHERE {condition}", USERS) == sources
+def test_the_key_of_one_table(condition: str, value: str) -> None:
+    assert held(f"SELECT count(*) FROM users u WHERE {condition}") == {"id": value}
 
 
 @pytest.mark.parametrize(
-    ("condition", "sources"),
+    "condition",
     [
-        ("order_id = 7 AND line = $1", (LiteralSource(0), ParameterSource(0, INTEGERS))),
-        ("line = 1 AND order_id = 2", (LiteralSource(1), LiteralSource(0))),
-        ("sku = 'a' AND line = 1 AND sku = 'b' AND order_id = '2'", (LiteralSource(3), LiteralSource(1))),
-        ("order_id = 7", ()),
-        ("line = 7", ()),
-        ("(order_id, line) = (1, 2)", ()),
+        "id = 5 OR name = 'x'",
+        "(id = 5 OR name = 'x')",
+        "name = 'x' OR true AND id = 5",
+        "id = 5 AND name = 'x' OR name = 'y'",
+        "(name = 'x' OR true AND id = 5)",
+        "NOT id = 5",
+        "NOT (id = 5)",
+        "id = -5",
+        "id = 5 + 1",
+        "id = 5.0",
+        "id = '5'::int",
+        "id = $1::text::int",
+        "id = $1::int[]",
+        "id <> 5",
+        "id >= 5",
+        "id NOT IN (5)",
+        "id IN (5, id)",
+        "id IN (5, 6) IS TRUE",
+        "id IN (SELECT 5 FROM orders)",
+        "id = ALL ($1)",
+        "id <> ANY ($1)",
+        "id = ANY (ARRAY[1, 2])",
+        "id = id",
+        "id = 5 IS TRUE",
+        "(id = 5) IS NOT TRUE",
+        "coalesce(id = 5, true)",
+        "CASE WHEN true AND id = 5 THEN true END",
+        "(id, name) = (5, 'x')",
+        "id IS NOT DISTINCT FROM 5",
+        "true",
     ],
 )
-def test_keys_of_several_columns_are_in_the_keys_order(condition: str, sources: tuple[ValueSource, ...]) -> None:
-    assert key_sources(f"SELECT * FROM items WHERE {condition}", ITEMS) == sources
+def test_what_holds_no_column_equal(condition: str) -> None:
+    assert held(f"SELECT count(*) FROM users u WHERE {condition}") == {}
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("order_id = 7 AND line = $1", {"line": "$1", "order_id": "0"}),
+        ("line = 1 AND order_id = 2", {"line": "0", "order_id": "1"}),
+        ("sku = 'a' AND line = 1 AND sku = 'b' AND order_id = '2'", {"line": "1", "order_id": "3"}),
+        ("order_id = 7", {"order_id": "0"}),
+        ("order_id = 7 AND sku = 'a'", {"order_id": "0"}),  # an update does not tell the old sku
+        ("sku = 'a'", {"sku": "0"}),
+    ],
+)
+def test_columns_of_the_identity_go_first(condition: str, expected: dict[str, str]) -> None:
+    assert held(f"SELECT * FROM items WHERE {condition}", ITEMS) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("user_id = 7 AND status = 'open'", {"status": "1", "user_id": "0"}),
+        ("user_id = 7 AND id = 1", {"id": "1"}),
+        ("mood = 'glad'", {"mood": "0"}),
+        ("mood = $1", {"mood": "$1"}),
+        ("price = 5", {"price": "0"}),
+        ("price = 5.00", {"price": "0"}),
+        ("twice = 5", {}),
+    ],
+)
+def test_with_full_identity_all_count(condition: str, expected: dict[str, str]) -> None:
+    assert held(FROM_FULL + condition, FULL) == expected
+
+
+def test_an_enum_is_read_as_text_and_an_array_of_enums_is_not_read() -> None:
+    (rule,) = rules(FROM_FULL + "mood = $1")
+    assert rule.sources == ((ParameterSource(0, (0, 705, 99_999), 25, (99_999,)),),)
+    assert rule.shape.columns[0].type_oid == 25
+    assert held("SELECT * FROM enums WHERE moods = '{a}'", ENUMS) == {}
 
 
 @pytest.mark.parametrize(
     ("relation", "value", "sources"),
     [
-        (TEXT_KEY, "'x'", (LiteralSource(0),)),
-        (TEXT_KEY, "E'x'", (LiteralSource(0),)),
-        (TEXT_KEY, "$$x$$", (LiteralSource(0),)),
-        (TEXT_KEY, "$1", (ParameterSource(0, TEXTS),)),
-        (TEXT_KEY, "$1::VARCHAR", (ParameterSource(0, TEXTS),)),
-        (TEXT_KEY, "$1::VARCHAR(3)", ()),  # cuts the value
-        (TEXT_KEY, "$1::CHAR(3)", ()),
-        (TEXT_KEY, "'x' COLLATE \"C\"", ()),
-        (TEXT_KEY, "5", ()),
-        (LAX_TEXT_KEY, "'x'", ()),
-        (UUID_KEY, "'7d444840-9dc0-11d1-b245-5ffdce74fad2'", (LiteralSource(0),)),
-        (UUID_KEY, "$1::UUID", (ParameterSource(0, (0, 705, 2950)),)),
-        (CHAR_KEY, "'x'", ()),
-        (GENERATED_KEY, "5", ()),
-        (OTHER_IDENTITY, "5", ()),
-        (FULL_IDENTITY, "5", (LiteralSource(0),)),
+        (TEXT_KEY, "'x'", LiteralSource(0, 25)),
+        (TEXT_KEY, "E'x'", LiteralSource(0, 25)),
+        (TEXT_KEY, "$$x$$", LiteralSource(0, 25)),
+        (TEXT_KEY, "$1", ParameterSource(0, (0, 705, 25, 1043), 25, (25, 1043))),
+        (TEXT_KEY, "$1::VARCHAR", ParameterSource(0, (0, 705, 25, 1043), 1043, (25, 1043))),
+        (TEXT_KEY, "$1::VARCHAR(3)", None),  # cuts the value
+        (TEXT_KEY, "$1::CHAR(3)", None),
+        (TEXT_KEY, "'x' COLLATE \"C\"", None),
+        (TEXT_KEY, "5", None),
+        (LAX_TEXT_KEY, "'x'", None),
+        (UUID_KEY, "'7d444840-9dc0-11d1-b245-5ffdce74fad2'", LiteralSource(0, 2950)),
+        (UUID_KEY, "$1::UUID", ParameterSource(0, (0, 705, 2950), 2950, (2950,))),
+        (CHAR_KEY, "'x'", None),
+        (GENERATED_KEY, "5", None),
     ],
 )
-def test_types_and_identities(relation: Relation, value: str, sources: tuple[ValueSource, ...]) -> None:
-    assert key_sources(f"SELECT * FROM {relation.name} WHERE id = {value}", relation) == sources
+def test_types(relation: Relation, value: str, sources: ValueSource | None) -> None:
+    (rule,) = rules(f"SELECT * FROM {relation.name} WHERE id = {value}")
+    assert rule.sources == (() if sources is None else ((sources,),))
+
+
+JOINED = "SELECT 1 FROM users u {} orders o ON {} WHERE {}"
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("join", "on", "where", "users", "orders"),
     [
-        "SELECT * FROM users u JOIN users v ON true WHERE u.id = 5",
-        "SELECT *, (SELECT max(id) FROM orders) FROM users WHERE id = 5",
-        "SELECT * FROM users WHERE id = 5 UNION SELECT * FROM users",
-        "SELECT * FROM (SELECT * FROM users WHERE id = 5) x",
-        "WITH x AS (SELECT 1) SELECT * FROM users WHERE id = 5",
-        "SELECT * FROM users WHERE EXISTS (SELECT 1 FROM users WHERE id = 5)",
-        "SELECT * FROM users WHERE id = 5 AND (SELECT true)",
-        "SELECT * FROM users AS u(a, id) WHERE id = 'x'",
-        "(SELECT * FROM users WHERE id = 5)",
+        ("JOIN", "o.user_id = u.id", "u.id = 5", {"id": "1"}, {"user_id": "1"}),
+        ("JOIN", "o.user_id = u.id AND u.id = 5", "true", {"id": "1"}, {"user_id": "1"}),
+        ("JOIN", "o.user_id = u.id", "o.id = 5", {}, {"id": "1"}),
+        ("JOIN", "o.user_id = u.id", "o.user_id = 5", {"id": "1"}, {"user_id": "1"}),
+        ("JOIN", "o.user_id = u.id OR true", "u.id = 5", {"id": "1"}, {}),
+        ("LEFT JOIN", "o.user_id = u.id", "u.id = 5", {"id": "1"}, {"user_id": "1"}),
+        ("LEFT JOIN", "o.user_id = u.id AND u.id = 5", "true", {}, {"user_id": "1"}),
+        ("LEFT JOIN", "o.id = 5", "true", {}, {"id": "1"}),
+        ("LEFT JOIN", "o.user_id = u.id", "o.id = 5", {}, {"id": "1"}),
+        ("LEFT JOIN", "o.user_id = u.id", "o.id IS NULL AND u.id = 5", {"id": "1"}, {"user_id": "1"}),
+        ("RIGHT JOIN", "o.user_id = u.id AND u.id = 5", "true", {"id": "1"}, {}),
+        ("RIGHT JOIN", "o.user_id = u.id", "o.id = 5", {}, {"id": "1"}),
+        ("FULL JOIN", "o.user_id = u.id AND u.id = 5", "true", {}, {}),
+        ("FULL JOIN", "o.user_id = u.id", "u.id = 5", {"id": "1"}, {}),
     ],
 )
-def test_more_than_one_block_depends_on_whole_relations(text: str) -> None:
-    analysis = analyse(lex(text), CATALOG, PUBLIC)
-    assert analysis.reason == ""
-    assert all(rule.shape.columns == () and rule.sources == () for rule in analysis.tag_rules)
+def test_joins(join: str, on: str, where: str, users: dict[str, str], orders: dict[str, str]) -> None:
+    text = JOINED.format(join, on, where)
+    assert (held(text, USERS), held(text, ORDERS)) == (users, orders)
+
+
+@pytest.mark.parametrize(
+    ("text", "users", "orders"),
+    [
+        # What follows an inner join may let come out what does not satisfy its ON.
+        ("FROM users u JOIN items i ON u.id = 5 RIGHT JOIN orders o ON o.id = u.id", {"id": "1"}, {}),
+        ("FROM users u JOIN items i ON u.id = 5 LEFT JOIN orders o ON o.user_id = u.id", {"id": "1"}, {"user_id": "1"}),
+        ("FROM users u JOIN items i ON u.id = 5 FULL JOIN orders o ON o.user_id = u.id", {"id": "1"}, {}),
+        # The comma binds weaker than JOIN.
+        ("FROM users u, items i RIGHT JOIN orders o ON o.id = i.line WHERE u.id = 5", {"id": "1"}, {}),
+        ("FROM users u, orders o WHERE u.id = o.user_id AND o.user_id = $1", {"id": "$1"}, {"user_id": "$1"}),
+        ("FROM users u NATURAL JOIN orders o WHERE u.id = 5", {}, {}),
+        ("FROM users u JOIN orders o USING (id) WHERE u.id = 5", {"id": "1"}, {}),
+        ("FROM users u JOIN orders o USING (id) WHERE id = 5", {}, {}),
+        ("FROM users u CROSS JOIN orders o WHERE o.id = 1 AND u.id = 2", {"id": "2"}, {"id": "1"}),
+        # Sub-queries.
+        (
+            "FROM users u WHERE id = 5 AND EXISTS (SELECT FROM orders o WHERE o.user_id = u.id)",
+            {"id": "1"},
+            {"user_id": "1"},
+        ),
+        ("FROM users u WHERE id = 5 OR EXISTS (SELECT FROM orders o WHERE o.user_id = u.id)", {}, {}),
+        ("FROM users u WHERE id = 5 AND NOT EXISTS (SELECT FROM orders o WHERE o.id = 7)", {"id": "1"}, {"id": "2"}),
+        ("FROM users u WHERE id NOT IN (SELECT user_id FROM orders WHERE id = 7)", {}, {"id": "1"}),
+        (
+            "FROM users WHERE name = 'x' AND id = (SELECT max(id) FROM orders WHERE user_id = 7)",
+            {"name": "1"},
+            {"user_id": "2"},
+        ),
+        ("FROM (SELECT * FROM users WHERE id = 5) s JOIN orders o ON o.user_id = s.id", {"id": "1"}, {}),
+        ("FROM users u, LATERAL (SELECT * FROM orders o WHERE o.user_id = u.id) l WHERE u.id = 5", {"id": "1"}, {}),
+        ("FROM users AS u(a, id) JOIN orders o ON true WHERE u.id = 'x' AND o.id = 1", {}, {"id": "2"}),
+        ("FROM users u JOIN (orders o JOIN items i ON true) ON u.id = 5 WHERE o.id = 1", {}, {}),
+    ],
+)
+def test_blocks(text: str, users: dict[str, str], orders: dict[str, str]) -> None:
+    assert (held(f"SELECT 1 {text}", USERS), held(f"SELECT 1 {text}", ORDERS)) == (users, orders)
+
+
+def test_each_branch_and_each_occurrence_has_its_own() -> None:
+    union = "SELECT id FROM users WHERE id = 1 UNION SELECT id FROM users WHERE name = 'x'"
+    assert [[found.name for found in rule.shape.columns] for rule in rules(union)] == [["id"], ["name"]]
+    itself = "SELECT 1 FROM users a JOIN users b ON a.name = b.name WHERE a.id = 1"
+    assert [[found.name for found in rule.shape.columns] for rule in rules(itself)] == [["id"], []]
+    with_ = "WITH w AS (SELECT * FROM users WHERE id = 1) SELECT * FROM w JOIN orders o ON o.id = 2"
+    assert [[found.name for found in rule.shape.columns] for rule in rules(with_)] == [["id"], ["id"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "watched"),
+    [
+        (FROM_FULL + "user_id = 7", ("id", "user_id")),
+        ("SELECT count(*) FROM full_identity", ()),
+        ("SELECT * FROM full_identity WHERE user_id = 7", None),
+        ("SELECT f.* FROM full_identity f", None),
+        ("SELECT status FROM full_identity ORDER BY price", ("price", "status")),
+        ("SELECT twice FROM full_identity", None),
+        ("SELECT EXISTS (SELECT * FROM full_identity WHERE user_id = 7)", ("user_id",)),
+        ("SELECT id FROM users", ("id",)),
+        ("SELECT name FROM users", None),  # a change does not tell whether it was touched
+    ],
+)
+def test_watched_columns(text: str, watched: tuple[str, ...] | None) -> None:
+    assert {rule.shape.watched for rule in rules(text)} == {watched}
+
+
+def test_a_name_counts_for_every_occurrence_that_it_may_belong_to() -> None:
+    text = "SELECT price FROM full_identity a JOIN full_identity b USING (id) WHERE b.status = 'x' AND a.user_id = 1"
+    assert [rule.shape.watched for rule in rules(text)] == [("id", "price", "user_id"), ("id", "price", "status")]

@@ -1,0 +1,47 @@
+"""Which columns of each relation does a statement look at? An update of others alone cannot change its answer. Pure.
+
+Names are not resolved exactly: a name counts for every occurrence that it may belong to. More columns only evict more.
+"""
+
+from sqlglot import exp
+
+from services.proxy.sql.snapshot import Relation
+from services.proxy.sql.statement import Statement
+
+
+def watched_columns(statement: Statement) -> list[frozenset[str] | None]:
+    """Return the columns for each occurrence of a relation; None: all of them."""
+    tree = statement.tree
+    if tree is None or "natural" in statement.words:
+        return [None] * len(statement.occurrences)
+    stars: set[str] = set()  # aliases of which all columns are given; "" for every one
+    named: dict[str, set[str]] = {}  # by qualifier, "" for none
+    for node in tree.find_all(exp.Column, exp.Star, exp.Identifier):
+        if isinstance(node, exp.Identifier):  # of USING, or whatever else may be a column's name
+            if not isinstance(node.parent, exp.Column):
+                named.setdefault("", set()).add(node.name)
+        elif isinstance(node, exp.Star):
+            if isinstance(node.parent, exp.Column):
+                stars.add(node.parent.table)
+            elif not isinstance(node.parent, exp.Count) and not _is_only_asked_for(node.parent):
+                stars.add("")
+        elif isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
+            named.setdefault(node.table, set()).add(node.name)
+    return [
+        None
+        if relation is None or found.renames_columns or stars & {"", found.alias}
+        else _of(relation, named.get("", set()) | named.get(found.alias, set()))
+        for found, relation in zip(statement.occurrences, statement.relations, strict=True)
+    ]
+
+
+def _is_only_asked_for(select: exp.Expr | None) -> bool:
+    """Whether it stands in EXISTS, which looks at no column."""
+    return isinstance(select, exp.Select) and isinstance(select.parent, exp.Exists)
+
+
+def _of(relation: Relation, names: set[str]) -> frozenset[str] | None:
+    columns = [column for column in relation.columns if column.name in names]
+    if any(column.generated for column in columns):
+        return None  # it is computed from others
+    return frozenset(column.name for column in columns)
