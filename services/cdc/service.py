@@ -12,11 +12,11 @@ from services.cdc.control import ControlConnection
 from services.cdc.errors import ControlError, SetupError
 from services.cdc.gate import SnapshotError
 from services.cdc.incarnation import run_incarnation
-from services.cdc.pgoutput.errors import PgoutputError
 from services.cdc.progress import ProgressError
 from services.cdc.replication.errors import ReplicationError, SlotBusyError, SlotUnusableError
 from services.cdc.setup import remove_all
 from services.cdc.statistics import CdcStatistics
+from services.cdc.unreadable import UNREADABLE, UnreadableStream
 from services.shared.eventlog.log import LogError, LogUnsuitable
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.lifecycle import Refusal
@@ -32,7 +32,7 @@ STANDBY_SECONDS = 0.5
 STEADY_SECONDS = 10.0
 """An incarnation that lasted this long was a success: the next failure is a new one."""
 
-_FAILURES = (ControlError, ReplicationError, PgoutputError, SnapshotError, ProgressError, LogError, SetupError)
+_FAILURES = (ControlError, ReplicationError, *UNREADABLE, SnapshotError, ProgressError, LogError, SetupError)
 _FOR_A_PERSON = (SetupError, LogUnsuitable)
 
 _log = get_logger(__name__)
@@ -59,9 +59,10 @@ async def run_cdc(cache: CacheSettings, telemetry: Telemetry, statistics: CdcSta
 
 async def _run_for_ever(cache: CacheSettings, statistics: CdcStatistics) -> None:
     backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
+    unreadable = UnreadableStream(cache.slot)
     slot_anew = False
     while True:
-        began_at = time.monotonic()
+        began_at, waits = time.monotonic(), backoff
         try:
             await run_incarnation(cache, statistics, slot_anew=slot_anew)
         except SlotBusyError as busy:
@@ -75,11 +76,15 @@ async def _run_for_ever(cache: CacheSettings, statistics: CdcStatistics) -> None
                 backoff.reset()
             slot_anew = isinstance(failure, SlotUnusableError)
             raise_if_cancelled()  # it may have failed while everything was being cancelled
-            _tell(failure, backoff.attempts)
-            statistics.trouble = str(failure)
+            if isinstance(failure, UNREADABLE):
+                waits = unreadable.backoff
+                _meet_unreadable(failure, unreadable, statistics)
+            else:
+                _tell(failure, backoff.attempts)
+                statistics.trouble = str(failure)
         finally:
             statistics.connected = 0
-        await backoff.wait()
+        await waits.wait()
 
 
 async def _stand_by(busy: SlotBusyError, statistics: CdcStatistics) -> None:
@@ -88,6 +93,14 @@ async def _stand_by(busy: SlotBusyError, statistics: CdcStatistics) -> None:
         _log.info("standing by", reason=str(busy))
     statistics.trouble = str(busy)
     await asyncio.sleep(STANDBY_SECONDS)
+
+
+def _meet_unreadable(failure: Exception, stream: UnreadableStream, statistics: CdcStatistics) -> None:
+    """Say what cannot be read, every time."""
+    statistics.unreadable += 1
+    statistics.trouble = stream.explain(failure)
+    stream.met(statistics.confirmed_lsn)
+    _log.error("changes are not followed", error=statistics.trouble, attempts=stream.backoff.attempts + 1)
 
 
 def _tell(failure: Exception, attempts: int) -> None:

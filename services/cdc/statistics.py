@@ -8,6 +8,7 @@ _COUNTS = {
     "wide_changes": "Changes that were published for a relation as a whole.",
     "watermarks": "Watermarks that were published.",
     "heartbeats": "Messages that were written to make Postgres flush its WAL.",
+    "unreadable": "Times that the change stream held what cannot be read; nothing is skipped, so it comes again.",
     "incarnations": "Times that the service began.",
     "epochs": "Stream epochs that the service began.",
 }
@@ -31,6 +32,7 @@ class CdcStatistics:
         self.wide_changes = 0
         self.watermarks = 0
         self.heartbeats = 0
+        self.unreadable = 0
         self.incarnations = 0
         self.epochs = 0
         self.held = 0

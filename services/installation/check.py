@@ -5,7 +5,7 @@ import time
 
 from services.installation.database_check import DatabaseLook, look_at_database
 from services.installation.ownership import read_bucket
-from services.installation.store_check import log_findings, redis_findings
+from services.installation.store_check import dead_letter_findings, log_findings, redis_findings
 from services.shared.keyspace.scripts import BucketUnavailable
 from services.shared.lsn import Lsn
 from services.shared.runtime.finding import Finding, Level, failed
@@ -22,7 +22,8 @@ async def check_cache(cache: CacheSettings) -> list[Finding]:
     database = await look_at_database(cache)
     redis = await redis_findings(cache, database.server)
     log = [] if failed(redis) and not cache.kafka_bootstrap else await log_findings(cache, database.server)
-    findings = [*database.findings, *redis, *log]
+    letters = [] if failed(redis) else await dead_letter_findings(cache)
+    findings = [*database.findings, *redis, *log, *letters]
     if database.read_up_to is not None and not failed([*redis, *log]):
         findings.append(await _freshness_finding(cache, database, database.read_up_to))
     return findings

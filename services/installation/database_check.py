@@ -16,6 +16,7 @@ from services.installation.ddl_findings import ddl_finding
 from services.installation.reaching import Unreachable, reaching
 from services.installation.session_findings import isolation_finding, proxies_finding
 from services.installation.slot_findings import slot_finding
+from services.installation.stream_check import stream_findings
 from services.installation.table_findings import publication_findings, table_findings
 from services.shared.lsn import Lsn
 from services.shared.runtime.finding import Finding, Level, failed
@@ -75,7 +76,9 @@ async def _others(
     tables = await read_tables(control, cache.publication)
     findings += publication_findings(cache.publication, facts.role, publication)
     findings += table_findings(cache.publication, publication, tables, cdc_runs=facts.slot_read)
-    findings.append(slot_finding(cache.slot, await find_slot(control, cache.slot), facts.slot_cap))
+    slot = await find_slot(control, cache.slot)
+    findings.append(slot_finding(cache.slot, slot, facts.slot_cap))
+    findings += await stream_findings(control, cache, slot)
     findings.append(await proxies_finding(control))
     return findings
 

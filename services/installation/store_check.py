@@ -6,6 +6,8 @@ from services.invalidator.reasons import MemoryPolicyError
 from services.invalidator.upkeep import check_memory_policy
 from services.shared.eventlog.keeping import check_log_settings
 from services.shared.eventlog.log import LogAbsent, LogError, LogUnavailable
+from services.shared.keyspace.dead_letters import DeadLetters
+from services.shared.keyspace.keys import Keys
 from services.shared.keyspace.scripts import BucketUnavailable
 from services.shared.redis_client import connect
 from services.shared.runtime.finding import Finding, Level
@@ -38,6 +40,31 @@ async def redis_findings(cache: CacheSettings, server: Server | None) -> list[Fi
         text = f"The keys of a cache {cache.name} in this Redis belong to another database"
         return [Finding(Level.FAIL, "redis", text, f"{_RENAME} Redis or another number of its database")]
     return [Finding(Level.OK, "redis", "Redis answers, and its maxmemory-policy keeps what must stay")]
+
+
+async def dead_letter_findings(cache: CacheSettings) -> list[Finding]:
+    """Say how many log records an invalidator could not read lately."""
+    client = connect(cache.redis_url.get_secret_value(), REDIS_SECONDS, None)
+    try:
+        letters = await DeadLetters(client, cache.name, REDIS_SECONDS).last_day()
+    except BucketUnavailable as error:
+        text = f"It cannot be seen whether log records were unreadable ({mask_secrets(str(error))})"
+        return [Finding(Level.WARN, "unreadable", text, f"delete the key {Keys(cache.name).dead_letters} in Redis")]
+    finally:
+        await client.aclose()
+    if not letters:
+        return [Finding(Level.OK, "unreadable", "Every record of the event log could be read in the last day")]
+    last = letters[-1]
+    count = "1 record" if len(letters) == 1 else f"{len(letters)} records"
+    text = (
+        f"{count} of the event log could not be read in the last day, the last one at {last.when:%Y-%m-%d %H:%M:%S} "
+        f"UTC (partition {last.partition}, place {last.place}: {last.error}). If it was ours, the cache began cold"
+    )
+    remedy = (
+        "run the same version of CDC service and invalidator, and let nobody else write to the log; "
+        "`tidegate tail --from-beginning` names them all"
+    )
+    return [Finding(Level.WARN, "unreadable", text, remedy)]
 
 
 async def log_findings(cache: CacheSettings, server: Server | None) -> list[Finding]:

@@ -11,12 +11,13 @@ epoch begins: a cold cache, which is always right.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.encoding import Event, SchemaError, decode
+from schemas.encoding import Event
 from schemas.epoch import EpochStart
 from services.invalidator.events import link_of
 from services.invalidator.evictor import Accepted, Evictor
 from services.invalidator.origin import Tail, TailRecord, begin_at_record, begin_at_tail
 from services.invalidator.reasons import EpochReason, NothingToFollowError, OtherOwnerError
+from services.invalidator.records import RecordReader
 from services.invalidator.statistics import InvalidatorStatistics
 from services.invalidator.stopping import leave_if_cancelled
 from services.shared.epoch import StreamEpoch
@@ -54,8 +55,8 @@ class Consumer:
         bucket: Bucket,
         evictor: Evictor,
         statistics: InvalidatorStatistics,
+        records: RecordReader,
         *,
-        cache: str,
         log_beside_bucket: bool,
     ) -> None:
         """Prepare.
@@ -65,14 +66,14 @@ class Consumer:
             bucket: The bucket.
             evictor: What takes the steps.
             statistics: Where to count.
-            cache: Name of the cache; records of another one are none of ours.
+            records: What reads events.
             log_beside_bucket: The log is in the same Redis under the same name, so the bucket's owner is the log's.
         """
         self._reader = reader
         self._bucket = bucket
         self._evictor = evictor
         self._statistics = statistics
-        self._cache = cache
+        self._records = records
         self._log_beside_bucket = log_beside_bucket
         self._tracks: list[_Track] = []
         self._state: BucketState | None = None  # as adopted
@@ -144,7 +145,7 @@ class Consumer:
     async def _take_one(self, record: LogRecord) -> bool:
         """Judge a record. False when the bucket was adopted anew, and reading starts over."""
         track = self._tracks[record.partition]
-        event = self._decode(record)
+        event = self._records.read(record)
         if event is None:
             track.place = record.next_place
             return True
@@ -281,7 +282,7 @@ class Consumer:
     async def _tail(self, partition: int) -> Tail:
         records = await self._reader.tail(partition, _TAIL_RECORDS)
         end = records[-1].next_place if records else await self._reader.oldest(partition)
-        read = ((record, self._decode(record)) for record in records)
+        read = ((record, self._records.look(record)) for record in records)
         return Tail([TailRecord(record.place, record.next_place, event) for record, event in read if event], end)
 
     def _check_owner(self, state: BucketState, begin: EpochBegin) -> None:
@@ -291,24 +292,10 @@ class Consumer:
         if StreamEpoch.parse(state.stream_epoch).log == StreamEpoch.parse(begin.stream_epoch).log:
             return
         raise OtherOwnerError(
-            f"the cache {self._cache!r} in this Redis belongs to the database {state.owner} (system identifier/OID), "
-            f"and the event log tells of {begin.owner}: give this cache another name or another Redis, or, if the old "
-            f"one is gone for good, delete the key {self._bucket.keys.meta}"
+            f"the cache {self._records.cache!r} in this Redis belongs to the database {state.owner} "
+            f"(system identifier/OID), and the event log tells of {begin.owner}: give this cache another name or "
+            f"another Redis, or, if the old one is gone for good, delete the key {self._bucket.keys.meta}"
         )
-
-    def _decode(self, record: LogRecord) -> Event | None:
-        """Read an event; None if it is none of ours.
-
-        To pass it is safe: if it was one, the next record does not follow, which is a gap.
-        """
-        try:
-            event = decode(record.value)
-            link_of(event)
-        except (SchemaError, ValueError) as error:
-            self._statistics.undecodable += 1
-            _log.error("a log record cannot be read", error=str(error), partition=record.partition, place=record.place)
-            return None
-        return event if event.cache == self._cache else None
 
     @property
     def _stream_epoch(self) -> str:

@@ -6,13 +6,16 @@ import redis.asyncio
 
 from services.invalidator.budget import TagBudget
 from services.invalidator.consumer import Consumer
+from services.invalidator.dead_letter_box import DeadLetterBox
 from services.invalidator.evictor import Evictor
 from services.invalidator.reasons import InvalidatorError, MemoryPolicyError, NothingToFollowError, OtherOwnerError
+from services.invalidator.records import RecordReader
 from services.invalidator.statistics import InvalidatorStatistics
 from services.invalidator.stopping import leave_if_cancelled, until_one_fails
 from services.invalidator.upkeep import Upkeep, check_memory_policy
 from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogError, LogUnsuitable
+from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
 from services.shared.redis_client import connect
 from services.shared.runtime.backoff import Backoff
@@ -53,20 +56,22 @@ async def run_invalidator(
     statistics = statistics or InvalidatorStatistics()
     statistics.register(telemetry)
     client = connect(cache.redis_url.get_secret_value(), REDIS_TIMEOUT_SECONDS, None)  # the bucket has a time-out
+    box = DeadLetterBox(DeadLetters(client, cache.name, REDIS_TIMEOUT_SECONDS), statistics)
     try:
         with cache_context(cache.name):
-            await _run_for_ever(cache, client, statistics)
+            await until_one_fails(_run_for_ever(cache, client, RecordReader(cache.name, statistics, box)), box.run())
     finally:
         await client.aclose()
 
 
-async def _run_for_ever(cache: CacheSettings, client: "redis.asyncio.Redis", statistics: InvalidatorStatistics) -> None:
+async def _run_for_ever(cache: CacheSettings, client: "redis.asyncio.Redis", records: RecordReader) -> None:
+    statistics = records.statistics
     backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
     while True:
         leave_if_cancelled()
         began_at = time.monotonic()
         try:
-            await _follow(cache, client, statistics)
+            await _follow(cache, client, records)
         except _FAILURES as failure:
             at_start = not statistics.adoptions
             if isinstance(failure, OtherOwnerError) or (at_start and isinstance(failure, _FOR_A_PERSON)):
@@ -80,7 +85,7 @@ async def _run_for_ever(cache: CacheSettings, client: "redis.asyncio.Redis", sta
         await backoff.wait()
 
 
-async def _follow(cache: CacheSettings, client: "redis.asyncio.Redis", statistics: InvalidatorStatistics) -> None:
+async def _follow(cache: CacheSettings, client: "redis.asyncio.Redis", records: RecordReader) -> None:
     """Follow the log until something fails."""
     await check_memory_policy(client)
     bucket = Bucket(client, cache.name, cache.partitions, cache.max_entry_age, REDIS_TIMEOUT_SECONDS)
@@ -88,7 +93,7 @@ async def _follow(cache: CacheSettings, client: "redis.asyncio.Redis", statistic
     try:
         await reader.open()
         await bucket.load()
-        await _run(cache, client, bucket, reader, statistics)
+        await _run(cache, client, bucket, reader, records)
     finally:
         await reader.close()
 
@@ -98,14 +103,15 @@ async def _run(
     client: "redis.asyncio.Redis",
     bucket: Bucket,
     reader: EventLogReader,
-    statistics: InvalidatorStatistics,
+    records: RecordReader,
 ) -> None:
+    statistics = records.statistics
     consumer = Consumer(
         reader,
         bucket,
         Evictor(bucket, statistics, TagBudget()),
         statistics,
-        cache=cache.name,
+        records,
         log_beside_bucket=not cache.kafka_bootstrap,
     )
     upkeep = Upkeep(client, bucket, consumer, statistics)

@@ -8,6 +8,8 @@ _COUNTS = {
     "duplicates": "Log records that were found applied, by a twin or before a restart.",
     "ignored": "Log records of a history that has been left.",
     "undecodable": "Log records that are no events of a known kind.",
+    "dead_letters": "Log records that could not be read and are told of in Redis.",
+    "dead_letters_lost": "Log records that could not be read, and neither could that be written to Redis.",
     "evicted_tags": "Tags that were evicted.",
     "evicted_relations": "Evictions of relations as a whole.",
     "watermarks": "Watermarks that were applied.",
@@ -35,6 +37,8 @@ class InvalidatorStatistics:
         self.duplicates = 0
         self.ignored = 0
         self.undecodable = 0
+        self.dead_letters = 0
+        self.dead_letters_lost = 0
         self.evicted_tags = 0
         self.evicted_relations = 0
         self.watermarks = 0

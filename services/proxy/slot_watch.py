@@ -4,6 +4,8 @@ A slot keeps WAL back for a CDC service that may be dead, stopped or far behind.
 to nothing: without it the cache begins empty. So the first worker of each proxy looks at the slot now and then, and
 drops one that nobody has used for long, or that keeps back more than it may. A CDC service that comes back makes
 another, and a new stream epoch with it.
+
+Whoever takes the slot and fails, again and again at the same place, does not use it: WAL is kept back for nobody.
 """
 
 import asyncio
@@ -25,7 +27,8 @@ _IN_USE = "55006"
 
 # Only a slot that we would make: of our plugin, in our database. A lost one keeps nothing back.
 _LOOK = """
-    SELECT s.active_pid, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)::int8 AS kept_bytes,
+    SELECT s.active_pid, s.confirmed_flush_lsn::text AS confirmed,
+           pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)::int8 AS kept_bytes,
            pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.confirmed_flush_lsn)::int8 AS behind_bytes
     FROM pg_replication_slots s
     WHERE s.slot_name = $1 AND s.plugin = 'pgoutput' AND s.database = current_database() AND s.restart_lsn IS NOT NULL
@@ -65,6 +68,33 @@ class Limits:
         return "nobody has used it for slot_patience" if self.patience and unused_seconds > self.patience else ""
 
 
+class Use:
+    """Whether a slot is used, by what is seen of it now and then. Pure.
+
+    A reader uses it that has got further since the last look, or is the same one as at the last look.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._used_at = now
+        self._reader: int | None = None
+        self._confirmed: str | None = None
+
+    def looked(self, now: float, reader: int | None, confirmed: str | None) -> float:
+        """Take what is seen at a time, in seconds: the process that reads, and what it has confirmed.
+
+        Returns:
+            Seconds for which nobody has used the slot.
+        """
+        if confirmed != self._confirmed or (reader is not None and reader == self._reader):
+            self._used_at = now
+        self._reader, self._confirmed = reader, confirmed
+        return now - self._used_at
+
+    def gone(self, now: float) -> None:
+        """Take that there is no slot."""
+        self._used_at, self._reader, self._confirmed = now, None, None
+
+
 class SlotWatch:
     """Watches the slot of one cache.
 
@@ -79,7 +109,8 @@ class SlotWatch:
         self._limits = limits
         patient = limits.patience or _LOOKS_IN_PATIENCE * _LOOK_SECONDS
         self._look_seconds = min(_LOOK_SECONDS, patient / _LOOKS_IN_PATIENCE)
-        self._used_at = self._small_at = time.monotonic()
+        self._small_at = time.monotonic()
+        self._use = Use(self._small_at)
         self.slots_given_up = 0
         self.kept_bytes = 0
 
@@ -105,14 +136,14 @@ class SlotWatch:
         now = time.monotonic()
         slot = await connection.fetchrow(_LOOK, self._slot)
         self.kept_bytes = 0 if slot is None else int(slot["kept_bytes"])
-        if slot is None or slot["active_pid"] is not None:
-            self._used_at = now
         if not self._limits.kept_bytes or self.kept_bytes <= self._limits.kept_bytes:
             self._small_at = now
         if slot is None:
+            self._use.gone(now)
             return
         behind = int(slot["behind_bytes"] or 0)
-        reason = self._limits.reason(behind, now - self._used_at, now - self._small_at)
+        unused = self._use.looked(now, slot["active_pid"], slot["confirmed"])
+        reason = self._limits.reason(behind, unused, now - self._small_at)
         if reason:
             await self._give_up(connection, reason)
 

@@ -11,8 +11,9 @@ from schemas.epoch import EpochStart
 from schemas.relation_event import RelationWide
 from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
+from services.shared.keyspace.dead_letter import DeadLetter
 from services.tail.line import Line, LineKind
-from services.tail.values import HiddenColumns, Values, listed, plain_values, shown_value, shown_values
+from services.tail.values import HASH_DIGITS, HiddenColumns, Values, listed, plain_values, shown_value, shown_values
 
 SHOWN_ROWS = 20
 """The most rows of one record that get a line each; what is left is summed up. A program is given every row."""
@@ -103,6 +104,20 @@ def begin_line(event: EpochStart | Resume, at: datetime | None) -> Line:
     else:
         parts, facts = (f"a new run of the CDC service, from {event.resume_from}",), {"resume_from": event.resume_from}
     return Line(LineKind.BEGIN, at, "", event.kind, parts, facts | position_facts(event))
+
+
+def dead_line(letter: DeadLetter) -> Line:
+    """Return the line of a record that cannot be read."""
+    record = f"{letter.length:,} bytes, sha256 {letter.sha256[:HASH_DIGITS]}"
+    parts = (f"partition {letter.partition}, place {letter.place}", record, letter.error)
+    facts = {
+        "partition": letter.partition,
+        "place": letter.place,
+        "length": letter.length,
+        "sha256": letter.sha256,
+        "error": letter.error,
+    }
+    return Line(LineKind.DEAD, letter.when, parts=parts, facts=facts)
 
 
 def cause_of(event: Changes | RelationWide, hidden: HiddenColumns) -> str:

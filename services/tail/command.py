@@ -78,12 +78,14 @@ def tail(
 async def _tail(
     cache: CacheSettings, view: "View", show: "Callable[[list[Line]], None]", *, from_beginning: bool
 ) -> None:
+    from services.tail.dead_letter_reader import DeadLetterFollower
     from services.tail.feed_reader import FeedFollower
     from services.tail.log_reader import LogFollower
 
     story = _story(view, cache.partitions)
     log = LogFollower(cache, story, show, from_beginning=from_beginning)
     feed = FeedFollower(cache, story, show, from_beginning=from_beginning)
+    dead = DeadLetterFollower(cache, story, show, from_beginning=from_beginning)
 
     async def feed_after_log() -> None:
         await log.ready.wait()  # it names the tables
@@ -100,7 +102,7 @@ async def _tail(
                 show([story.note(f"no table {name} is in the log so far") for name in story.missing_tables()])
             await asyncio.sleep(TICK_SECONDS)
 
-    await run_together({"log": log.run, "feed": feed_after_log, "ticks": tick})
+    await run_together({"log": log.run, "feed": feed_after_log, "dead": dead.run, "ticks": tick})
 
 
 def _story(view: "View", partition_count: int) -> "Story":

@@ -14,6 +14,7 @@ class LineKind(StrEnum):
     FOLLOW = "follow"  # a relation is followed, with these columns
     WATERMARK = "mark"
     BEGIN = "begin"  # a history, or a run of the CDC service
+    DEAD = "dead"  # a record that cannot be read
     NOTE = "note"  # what the reader itself has met with
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from schemas.encoding import Event, SchemaError, decode
 from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogGap, LogRecord, LogUnavailable, LogUnsuitable
+from services.shared.keyspace.dead_letter import dead_letter
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.refusal import Refusal
 from services.shared.runtime.settings import CacheSettings
@@ -119,7 +120,8 @@ class LogFollower:
             event = decode(record.value)
         except SchemaError as error:
             if told:
-                where = f"partition {record.partition}, place {record.place}"
-                self._show([self._story.note(f"a record cannot be read ({where}, {len(record.value)} bytes): {error}")])
+                self._show(
+                    self._story.unreadable(dead_letter(record.partition, record.place, record.value, str(error)))
+                )
             return None
         return event if event.cache == self._cache.name else None

@@ -19,6 +19,7 @@ _COLOURS = {
     LineKind.FOLLOW: _BLUE,
     LineKind.WATERMARK: _DIM,
     LineKind.BEGIN: _BOLD,
+    LineKind.DEAD: _RED,
     LineKind.NOTE: _BOLD,
 }
 _CHANGE_COLOURS = {"insert": _GREEN, "update": _YELLOW, "delete": _RED}

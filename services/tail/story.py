@@ -18,6 +18,7 @@ from schemas.relation_event import RelationWide
 from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
+from services.shared.keyspace.dead_letter import KEPT_LETTERS, DeadLetter
 from services.shared.keyspace.feed import FeedItem, FeedKind
 from services.shared.keyspace.state import stream_epoch_of
 from services.shared.lsn import Lsn, format_lsn, parse_lsn
@@ -29,6 +30,7 @@ from services.tail.changes import (
     catalog_line,
     cause_of,
     change_lines,
+    dead_line,
     follow_line,
     position_text,
     wide_line,
@@ -98,6 +100,7 @@ class Story:
         self._epoch = ""
         self._begun = ("", "")  # stream epoch and incarnation of the last beginning that was told
         self._held: deque[_Held] = deque()
+        self._dead: OrderedDict[tuple[int, str, str], None] = OrderedDict()  # records told to be unreadable
 
     def missing_tables(self) -> list[str]:
         """Return the names asked for under which no table is known so far."""
@@ -141,6 +144,15 @@ class Story:
         for partition, watermark in enumerate(watermarks):
             if stream_epoch == self._epoch:
                 self._watermarks.applied(partition, watermark)
+
+    def unreadable(self, letter: DeadLetter) -> list[Line]:
+        """Take what is known of a record that cannot be read: by our own reading, or from an invalidator."""
+        if letter.record in self._dead:
+            return []
+        self._dead[letter.record] = None
+        if len(self._dead) > KEPT_LETTERS:
+            self._dead.popitem(last=False)
+        return [dead_line(letter)]
 
     def tick(self) -> list[Line]:
         """Return what is due by now."""

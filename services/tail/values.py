@@ -21,7 +21,8 @@ SHOWN_COLUMNS = 4
 """The most columns that a line names."""
 
 _BARE = re.compile(r"[\w.:+@/-]+")
-_HASH_DIGITS = 8  # enough to see whether two are equal
+HASH_DIGITS = 8
+"""How much of a hash is shown: enough to see whether two are equal."""
 
 
 class HiddenColumns:
@@ -55,7 +56,7 @@ def shown_value(value: Value) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, HashedValue):
-        return f"<{value.length} bytes, sha256 {value.sha256[:_HASH_DIGITS]}>"
+        return f"<{value.length} bytes, sha256 {value.sha256[:HASH_DIGITS]}>"
     text = value if len(value) <= SHOWN_CHARACTERS else f"{value[: SHOWN_CHARACTERS - 1]}…"
     return text if _BARE.fullmatch(text) else f"'{text}'"
 

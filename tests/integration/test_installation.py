@@ -23,8 +23,13 @@ from services.installation.check import check_cache
 from services.installation.noted import RehearsedConnection
 from services.installation.reaching import Unreachable, reaching
 from services.installation.setup import SetupReport, set_up
+from services.installation.store_check import dead_letter_findings
 from services.installation.teardown import find_traces, remove_traces
 from services.invalidator.service import run_invalidator
+from services.shared.keyspace.dead_letter import dead_letter
+from services.shared.keyspace.dead_letters import DeadLetters
+from services.shared.keyspace.keys import Keys
+from services.shared.redis_client import connect
 from services.shared.runtime.finding import Finding, Level, failed
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.settings import CacheSettings
@@ -466,6 +471,27 @@ def test_keys_of_another_database_stay(newest: PostgresServer, newest_shop: str,
     assert traces.keys == 0
     assert "belong to another database" in traces.kept[0]
     assert "another database" in failed(check(other))[0].text
+
+
+def test_records_that_could_not_be_read_are_counted(valkey: RedisServer, newest: PostgresServer) -> None:
+    cache = make_cache(newest, "postgres", valkey)
+
+    async def work() -> tuple[list[Finding], list[Finding]]:
+        client = connect(valkey.url, 5.0, None)
+        try:
+            before = await dead_letter_findings(cache)
+            for _ in range(2):
+                await DeadLetters(client, cache.name, 5.0).keep(dead_letter(0, "17-3", b"x", "not an event"))
+            return before, await dead_letter_findings(cache)
+        finally:
+            await client.delete(Keys(cache.name).dead_letters)
+            await client.aclose()
+
+    (before,), (after,) = run(work())
+    assert before.level is Level.OK
+    assert after.level is Level.WARN
+    assert "1 record of the event log could not be read in the last day" in after.text
+    assert "partition 0, place 17-3: not an event" in after.text
 
 
 def test_a_topic_is_checked_and_removed(

@@ -7,11 +7,14 @@ import pytest
 
 from services.invalidator.budget import TagBudget
 from services.invalidator.consumer import Consumer
+from services.invalidator.dead_letter_box import DeadLetterBox
 from services.invalidator.events import owner_of
 from services.invalidator.evictor import Evictor
 from services.invalidator.reasons import EpochReason, OtherOwnerError
+from services.invalidator.records import RecordReader
 from services.invalidator.statistics import InvalidatorStatistics
 from services.shared.eventlog.factory import open_reader
+from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.feed import FeedKind
 from services.shared.keyspace.outcome import Outcome
 from services.shared.keyspace.scripts import Refusal
@@ -311,7 +314,8 @@ async def _consume(
     await reader.open()
     statistics = statistics or InvalidatorStatistics()
     evictor = Evictor(stage.bucket, statistics, budget or TagBudget())
-    consumer = Consumer(reader, stage.bucket, evictor, statistics, cache=CACHE, log_beside_bucket=False)
+    records = RecordReader(CACHE, statistics, DeadLetterBox(DeadLetters(stage.client, CACHE, 5.0), statistics))
+    consumer = Consumer(reader, stage.bucket, evictor, statistics, records, log_beside_bucket=False)
     try:
         await consumer.run()
     finally:

@@ -1,16 +1,52 @@
 """What is lost, missing, left or refused under the invalidator, and that none of it leaves a stale answer."""
 
 from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
 
 import pytest
 
 from services.invalidator.reasons import EpochReason
+from services.shared.keyspace.dead_letter import KEPT_LETTERS, DeadLetter
+from services.shared.keyspace.dead_letters import DeadLetters
+from services.shared.keyspace.scripts import BucketState
 from services.shared.position import START, Position
 from services.shared.runtime.lifecycle import Refusal as ServiceRefusal
 from tests.integration.bucket_driver import until
-from tests.integration.invalidator_stage import ALL, BY_ID, Stage, fill_everything, has_other_epoch, is_true, play
-from tests.integration.log_author import CACHE, LogAuthor, insert
+from tests.integration.invalidator_stage import (
+    ALL,
+    BY_ID,
+    Invalidator,
+    Stage,
+    fill_everything,
+    has_other_epoch,
+    is_true,
+    play,
+)
+from tests.integration.log_author import CACHE, WHEN, LogAuthor, insert
 from tests.servers.redis import FLAVOURS, RedisServer
+
+_UNREADABLE = b'{"kind":"from the future","secret":"hunter2"}'
+
+
+async def _lose_a_record(stage: Stage, before: BucketState) -> None:
+    """Write a record of ours that nobody can read."""
+    stage.author.skip()
+    position = Position(before.positions[0].incarnation, before.positions[0].k + 1)
+    await stage.author.writer.append(0, position, b"", _UNREADABLE)
+
+
+def _letters(stage: Stage) -> DeadLetters:
+    return DeadLetters(stage.client, CACHE, 5.0)
+
+
+async def _until_told(invalidator: Invalidator) -> None:
+    await until(lambda: is_true(invalidator.statistics.dead_letters == 1))
+
+
+async def _stop_all(stage: Stage) -> None:
+    for invalidator in stage.invalidators:
+        await invalidator.stop()
 
 
 @pytest.fixture(params=FLAVOURS)
@@ -194,18 +230,76 @@ class TestGap:
 
         play(redis_server, scenario)
 
-    def test_of_an_unreadable_record_begins_an_epoch(self, redis_server: RedisServer) -> None:
+    def test_of_an_unreadable_record_begins_an_epoch_and_is_told(self, redis_server: RedisServer) -> None:
         async def scenario(stage: Stage) -> None:
             await stage.begin()
             invalidator = stage.start()
             before = await stage.covered()
-            k = before.positions[0].k + 1
-            stage.author.skip()
-            position = Position(before.positions[0].incarnation, k)
-            await stage.author.writer.append(0, position, b"", b'{"kind":"from the future"}')
+            await _lose_a_record(stage, before)
             after = await stage.covered()
             assert after.bucket_epoch != before.bucket_epoch
             assert invalidator.statistics.undecodable == 1
+            await _until_told(invalidator)
+            (letter,) = await _letters(stage).last_day()
+            assert (letter.partition, letter.length) == (0, len(_UNREADABLE))
+            assert letter.sha256 == sha256(_UNREADABLE).hexdigest()
+            assert letter.error == "not an event: event: union_tag_invalid"
+            client: Any = stage.client  # its replies are typed for every protocol at once
+            (record,) = await client.xrange(f"tidegate:{{{CACHE}}}:log:0", f"({letter.place}", "+", count=1)
+            assert record[1][b"event"] == _UNREADABLE
+            assert b"hunter2" not in (await stage.client.dump(stage.bucket.keys.dead_letters) or b"")
+
+        play(redis_server, scenario)
+
+    def test_of_an_unreadable_record_begins_an_epoch_though_it_cannot_be_told(self, redis_server: RedisServer) -> None:
+        async def scenario(stage: Stage) -> None:
+            await stage.begin()
+            invalidator = stage.start()
+            before = await stage.covered()
+            await stage.client.set(stage.bucket.keys.dead_letters, "no stream")
+            await _lose_a_record(stage, before)
+            after = await stage.covered()
+            assert after.bucket_epoch != before.bucket_epoch
+            await until(lambda: is_true(invalidator.statistics.dead_letters_lost == 1))
+            assert invalidator.statistics.epochs == {EpochReason.NO_BUCKET: 1, EpochReason.CHAIN_GAP: 1}
+
+        play(redis_server, scenario)
+
+
+class TestDeadLetters:
+    def test_of_twins_and_of_a_restart_are_about_one_record(self, redis_server: RedisServer) -> None:
+        async def scenario(stage: Stage) -> None:
+            await stage.begin()
+            stage.start()
+            before = await stage.covered()
+            await _stop_all(stage)
+            await _lose_a_record(stage, before)
+            for _ in range(2):
+                for twin in (stage.start(), stage.start()):
+                    await _until_told(twin)
+                await _stop_all(stage)
+            assert await stage.client.xlen(stage.bucket.keys.dead_letters) == 4
+            assert len(await _letters(stage).last_day()) == 1
+
+        play(redis_server, scenario)
+
+    def test_are_bounded_and_of_a_day(self, redis_server: RedisServer) -> None:
+        async def scenario(stage: Stage) -> None:
+            client: Any = stage.client  # as above
+            letters, key = _letters(stage), stage.bucket.keys.dead_letters
+            await letters.keep(DeadLetter(WHEN, 0, "0", 1, "0", "of now"))
+            ((_, fields),) = await client.xrange(key)
+            await client.delete(key)
+            two_days_ago = (await client.time())[0] - 2 * 24 * 60 * 60
+            await client.xadd(key, fields, id=f"{two_days_ago * 1000}-0")
+            assert await letters.last_day() == []
+            pipeline = client.pipeline(transaction=False)
+            for _ in range(KEPT_LETTERS):
+                pipeline.xadd(key, fields)
+            await pipeline.execute()
+            await letters.keep(DeadLetter(WHEN, 0, "1", 1, "1", "one more"))
+            assert await stage.client.xlen(key) == KEPT_LETTERS
+            assert [letter.error for letter in await letters.last_day()] == ["of now", "one more"]
 
         play(redis_server, scenario)
 

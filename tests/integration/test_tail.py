@@ -12,6 +12,8 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # it ships no types
 
+from services.shared.keyspace.dead_letter import dead_letter
+from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.keys import Keys
 from services.shared.position import Position
 from tests.integration.invalidator_stage import Stage, fill_everything, play
@@ -171,8 +173,25 @@ def test_a_record_that_cannot_be_read_is_said_and_passed(valkey: RedisServer, tm
             await tail.until(_is_watermark)
             at = Position(stage.author.incarnation, 99)
             await stage.author.writer.append(0, at, b"", b'{"kind":"unheard of","secret":"hunter2"}')
-            await tail.note("a record cannot be read (partition 0, place ")
+            dead = await tail.until(lambda line: line["kind"] == "dead")
+            assert (dead["partition"], dead["error"]) == (0, "not an event: event: union_tag_invalid")
             assert "hunter2" not in json.dumps(tail.lines)
+
+    play(valkey, scenario)
+
+
+def test_what_the_invalidator_could_not_read_is_said_once(valkey: RedisServer, tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        await _begin(stage)
+        letters = DeadLetters(stage.client, CACHE, 5.0)
+        await letters.keep(dead_letter(0, "7-7", b"gone from the log", "of yesterday"))
+        async with tailing(stage, tmp_path) as tail:
+            await tail.until(_is_watermark)
+            for error in ("of an old invalidator", "of its twin", "of an old invalidator"):
+                await letters.keep(dead_letter(0, "8-8", b"what tail can read", error))
+            await letters.keep(dead_letter(0, "9-9", b"the next", "the last"))
+            await tail.until(lambda line: line.get("error") == "the last")
+            assert [line["error"] for line in tail.of("dead")] == ["of an old invalidator", "the last"]
 
     play(valkey, scenario)
 

@@ -42,6 +42,22 @@ _UNUSABLE = frozenset(
 _NO_RIGHT = frozenset({"42501", "28000"})
 
 
+def stream_options(version: int, publication: str) -> dict[str, str]:
+    """Return what pgoutput is told.
+
+    Args:
+        version: Major version of the server.
+        publication: Name of the publication, which holds no quotation mark.
+    """
+    protocol = next(protocol for since, protocol in _PROTOCOL_BY_VERSION if version >= since)
+    return {
+        "proto_version": str(protocol),
+        "publication_names": f'"{publication}"',
+        "messages": "true",
+        "streaming": "on",
+    }
+
+
 class ReplicationConnection:
     """A walsender of one database. Its methods raise `ReplicationError`."""
 
@@ -94,8 +110,7 @@ class ReplicationConnection:
 
     async def start(self, slot: str, publication: str) -> None:
         """Start the stream where the slot was confirmed."""
-        protocol = next(protocol for version, protocol in _PROTOCOL_BY_VERSION if self.version >= version)
-        options = f"proto_version '{protocol}', publication_names '\"{publication}\"', messages 'true', streaming 'on'"
+        options = ", ".join(f"{name} '{value}'" for name, value in stream_options(self.version, publication).items())
         try:
             self._pgconn.send_query(f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'.encode())
             while self._pgconn.flush():

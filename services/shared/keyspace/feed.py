@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from services.shared.keyspace.entry import split_names
 from services.shared.keyspace.keys import Keys
+from services.shared.keyspace.replies import streams_of
 from services.shared.keyspace.runner import BucketUnavailable
 from services.shared.lsn import NO_LSN, Lsn, parse_sortable
 from services.shared.position import Position, parse_position, parse_stream_id
@@ -135,17 +136,8 @@ class Feed:
         try:
             return [
                 decode_item(self._partitions[key], stream_id, fields)
-                for key, entries in _streams(reply)
+                for key, entries in streams_of(reply)
                 for stream_id, fields in entries
             ]
         except (ValueError, LookupError) as error:
             raise BucketUnavailable(f"the feed holds what the scripts did not write: {error}") from error
-
-
-def _streams(reply: Any) -> list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:
-    """Level the forms that a reply has in RESP2 (pairs) and RESP3 (a mapping, its entries nested once more)."""
-    if not reply:
-        return []
-    if isinstance(reply, Mapping):
-        return [(key, [entry for part in parts for entry in part]) for key, parts in reply.items()]
-    return [(key, entries) for key, entries in reply]

@@ -70,6 +70,11 @@ class Keys:
         """Channel on which workers tell each other of cancel requests. No key, and the same in every version."""
         return f"tidegate:{{{self.cache}}}:cancel"
 
+    @property
+    def dead_letters(self) -> str:
+        """Stream: what could not be read of the log, for people. The same in every version."""
+        return f"tidegate:{{{self.cache}}}:dead"
+
     def feed(self, partition: int) -> str:
         """Stream: one item per applied log record of a partition, its id the record's position."""
         return f"{self.prefix}f:{partition}"

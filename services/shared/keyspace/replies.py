@@ -1,7 +1,8 @@
-"""What the scripts reply, read into values. Pure."""
+"""What the scripts and the streams reply, read into values. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from services.shared.keyspace.cells import split_positions
 from services.shared.keyspace.entry import StoredEntry, parse_entry, split_names
@@ -54,3 +55,12 @@ def parse_read(reply: Sequence[bytes]) -> ReadReply:
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     """Read a hash, which a script returns as a flat list."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def streams_of(reply: Any) -> list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:
+    """Level the forms that a reply to XREAD has: in RESP2 pairs, in RESP3 a mapping, its entries nested once more."""
+    if not reply:
+        return []
+    if isinstance(reply, Mapping):
+        return [(key, [entry for part in parts for entry in part]) for key, parts in reply.items()]
+    return [(key, entries) for key, entries in reply]
