@@ -1,6 +1,7 @@
 """`tidegate setup`, `check` and `teardown`: what a cache needs in its database, whether it is right, and its end."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -114,6 +115,7 @@ def _run(command: str, work: Callable[[], Awaitable[_Result]]) -> _Result:
     """Run something; what refuses is told, and ends the command. What libraries log would only say it again."""
     quiet = ProcessSettings.model_validate({"log_level": "error"})
     configure_logging(quiet, service=command, process=command)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
     async def run() -> _Result:
         return await work()

@@ -9,6 +9,7 @@ from services.cdc.errors import ConnectionLostError, StatementError
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.upstream import Upstream
+from services.shared.upstream_tls import make_upstream_tls
 
 AnyControl = TypeVar("AnyControl", bound=ControlConnection)
 
@@ -31,7 +32,10 @@ async def reaching(
 
     Raises:
         Unreachable: There is none, or it was lost, or Postgres refused what was asked.
+        Refusal: A certificate that the URL names cannot be used.
     """
+    if upstream.sslmode != "disable":
+        make_upstream_tls(upstream)  # says which file is wrong, where the drivers do not
     try:
         control = await kind.open(upstream, application_name, read_only=read_only)
         try:

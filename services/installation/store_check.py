@@ -1,19 +1,25 @@
 """Looks at what a cache has outside of its database, the Redis and the event log, and changes nothing there."""
 
+import asyncio
+import ssl
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
 from services.cdc.control import Server
 from services.installation.ownership import REDIS_SECONDS, log_owner, owner_of, read_bucket
-from services.invalidator.reasons import MemoryPolicyError
-from services.invalidator.upkeep import check_memory_policy
+from services.installation.redis_findings import RedisFacts, explain_redis, judge_redis, read_facts
 from services.shared.eventlog.keeping import check_log_settings
-from services.shared.eventlog.log import LogAbsent, LogError, LogUnavailable
+from services.shared.eventlog.log import LogAbsent, LogError, LogUnavailable, LogUnsuitable
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.keys import Keys
 from services.shared.keyspace.scripts import BucketUnavailable
 from services.shared.redis_client import connect
-from services.shared.runtime.finding import Finding, Level
+from services.shared.runtime.finding import Finding, Level, failed
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.settings import CacheSettings
 
+_STOPS_WRITES = "stop-writes-on-bgsave-error"
 _RENAME = "rename the cache (and drop what it has under this name with tidegate teardown), or use another"
 
 
@@ -24,22 +30,46 @@ async def redis_findings(cache: CacheSettings, server: Server | None) -> list[Fi
         cache: The cache.
         server: Its database; None where that is not known.
     """
-    client = connect(cache.redis_url.get_secret_value(), REDIS_SECONDS, REDIS_SECONDS)
+    redis_url = cache.redis_url.get_secret_value()
     try:
-        await check_memory_policy(client)
+        async with asyncio.timeout(REDIS_SECONDS * 2):
+            facts = await _read_facts(redis_url)
+    except (RedisError, OSError, ssl.SSLError) as error:  # TimeoutError is an OSError
+        return [explain_redis(redis_url, error)]
+    findings = judge_redis(facts, log_is_there=not cache.kafka_bootstrap)
+    if failed(findings):
+        return findings
+    try:
         state = await read_bucket(cache)
-    except MemoryPolicyError as error:
-        text, _, remedy = str(error).partition(": ")
-        return [Finding(Level.FAIL, "redis", text, remedy)]
     except BucketUnavailable as error:
-        text = f"Redis cannot be reached: start it, or correct TIDEGATE_REDIS_URL. ({mask_secrets(str(error))})"
-        return [Finding(Level.FAIL, "redis", text)]
-    finally:
-        await client.aclose()
+        text = f"The keys of the cache {cache.name} in Redis cannot be read ({mask_secrets(str(error))})"
+        return [*findings, Finding(Level.FAIL, "redis", text, _RENAME)]
     if server is not None and state.owner not in ("", owner_of(server)):
         text = f"The keys of a cache {cache.name} in this Redis belong to another database"
         return [Finding(Level.FAIL, "redis", text, f"{_RENAME} Redis or another number of its database")]
-    return [Finding(Level.OK, "redis", "Redis answers, and its maxmemory-policy keeps what must stay")]
+    return findings
+
+
+async def _read_facts(redis_url: str) -> RedisFacts:
+    """Ask a Redis what it is, and have it run a script that touches nothing.
+
+    Raises:
+        RedisError, OSError: It cannot be asked.
+    """
+    client: Any = connect(redis_url, REDIS_SECONDS, REDIS_SECONDS)  # its commands are not typed
+    try:
+        info = await client.info()
+        cluster = await client.execute_command("CLUSTER INFO") if info.get("cluster_enabled") else {}
+        try:
+            stops_writes = (await client.config_get(_STOPS_WRITES)).get(_STOPS_WRITES) != "no"
+        except ResponseError:
+            stops_writes = True  # whoever hosts it does not show its settings
+        facts = read_facts(info, cluster, stops_writes)
+        if not failed(judge_redis(facts, log_is_there=False)):
+            await client.eval("#!lua flags=no-writes\nreturn 1", 0)
+        return facts
+    finally:
+        await client.aclose()
 
 
 async def dead_letter_findings(cache: CacheSettings) -> list[Finding]:
@@ -72,18 +102,22 @@ async def log_findings(cache: CacheSettings, server: Server | None) -> list[Find
     where = f"Kafka (topic {cache.topic})" if cache.kafka_bootstrap else "Redis"
     try:
         owner = await log_owner(cache)
-        await check_log_settings(cache)
+        weak = await check_log_settings(cache)
     except LogAbsent:
         text = f"There is no event log in {where} yet; the CDC service makes it when it starts"
         return [Finding(Level.OK, "event log", text)]
     except LogUnavailable as error:
         return [_no_answer(cache, mask_secrets(str(error)))]
+    except LogUnsuitable as error:
+        text, _, remedy = mask_secrets(str(error)).partition(": ")
+        return [Finding(Level.FAIL, "event log", f"{text[:1].upper()}{text[1:]}", remedy)]
     except LogError as error:
         return [Finding(Level.FAIL, "event log", mask_secrets(str(error)))]
     if server is not None and owner not in ("", owner_of(server)):
         text = f"The event log in {where} follows another database"
         return [Finding(Level.FAIL, "event log", text, f"{_RENAME} event log")]
-    return [Finding(Level.OK, "event log", f"The event log in {where} answers")]
+    answers = Finding(Level.OK, "event log", f"The event log in {where} answers")
+    return [answers, *(Finding(Level.WARN, "event log", advice.text, advice.remedy) for advice in weak)]
 
 
 def _no_answer(cache: CacheSettings, said: str) -> Finding:

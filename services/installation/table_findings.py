@@ -9,6 +9,7 @@ from services.cdc.tables import LeftOut, Table
 from services.shared.runtime.finding import Finding, Level
 
 _NAMED_TABLES = 10  # in one line
+_NAMED_STATEMENTS = 3
 _SOME_ENTRY = 0
 
 _REASONS = {
@@ -88,7 +89,12 @@ def publication_findings(name: str, role: str, publication: Publication | None) 
 
 
 def table_findings(
-    name: str, publication: Publication | None, tables: Sequence[Table], *, cdc_runs: bool = False
+    name: str,
+    publication: Publication | None,
+    tables: Sequence[Table],
+    *,
+    cdc_runs: bool = False,
+    mending: Mapping[int, str] | None = None,
 ) -> list[Finding]:
     """Judge the tables: those that are followed, those that are not, and those that are in danger.
 
@@ -97,6 +103,7 @@ def table_findings(
         publication: The publication; None if there is none.
         tables: All tables of the database.
         cdc_runs: Whether a CDC service is at work, which adds what it finds.
+        mending: What would make tables fit to be followed, by their OIDs; see `identities`.
     """
     plan = plan_following(tables, publication or Publication(owned=True, complete=True), {})
     published, to_come = {table.oid for table in plan.join}, {table.oid for table in plan.add}
@@ -111,11 +118,22 @@ def table_findings(
         *_in_danger(name, [table for table in keyless if table.entry is not None], owned=owned),
         *_out_of_place(name, tables, {oid for table in keyless for oid in table.ancestors}),
         *_followed([*plan.join, *partitioned.followed], [*plan.add, *partitioned.to_come], cdc_runs=cdc_runs),
-        *_left_out(left_out),
-        *_without_identity([table for table in keyless if table.entry is None]),
+        *_left_out(left_out, mending or {}),
+        *_without_identity([table for table in keyless if table.entry is None], mending or {}),
         *_not_ours(name, left_out[LeftOut.NOT_PUBLISHED]),
         *_partly(partitioned.partly),
     ]
+
+
+def security_findings(secured: Sequence[str]) -> list[Finding]:
+    """Say which tables have row security: what they show depends on who asks."""
+    if not secured:
+        return []
+    count = "1 table has" if len(secured) == 1 else f"{len(secured)} tables have"
+    names = ", ".join(secured[:_NAMED_TABLES])
+    names += f" and {len(secured) - _NAMED_TABLES} more" if len(secured) > _NAMED_TABLES else ""
+    text = f"{count} row security, and reads of them are forwarded: {names}"
+    return [Finding(Level.OK, "tables", text, tables=tuple(secured))]
 
 
 class _Partitioned:
@@ -174,18 +192,20 @@ def _partly(tables: Sequence[Table]) -> Iterable[Finding]:
         yield _about(tables, Level.WARN, text, "see what is said of its partitions")
 
 
-def _left_out(left_out: Mapping[LeftOut, Sequence[Table]]) -> Iterable[Finding]:
+def _left_out(left_out: Mapping[LeftOut, Sequence[Table]], mending: Mapping[int, str]) -> Iterable[Finding]:
     for reason, described in _REASONS.items():
         if tables := left_out[reason]:
             remedy = _REMEDIES.get(reason, "")
             level = Level.FAIL if reason is LeftOut.NARROWED else Level.WARN if remedy else Level.OK
-            yield _about(tables, level, f"{_count(tables)} not cached ({described}): {_list(tables)}", remedy)
+            text = f"{_count(tables)} not cached ({described}): {_list(tables)}"
+            yield _mended(_about(tables, level, text, remedy), tables, mending)
 
 
-def _without_identity(tables: Sequence[Table]) -> Iterable[Finding]:
+def _without_identity(tables: Sequence[Table], mending: Mapping[int, str]) -> Iterable[Finding]:
     for identity, described, remedy in _IDENTITIES:
         if found := [table for table in tables if table.identity == identity]:
-            yield _about(found, Level.WARN, f"{_count(found)} not cached ({described}): {_list(found)}", remedy)
+            finding = _about(found, Level.WARN, f"{_count(found)} not cached ({described}): {_list(found)}", remedy)
+            yield _mended(finding, found, mending)
 
 
 def _not_ours(name: str, tables: Sequence[Table]) -> Iterable[Finding]:
@@ -197,6 +217,19 @@ def _not_ours(name: str, tables: Sequence[Table]) -> Iterable[Finding]:
             "tables' owner, then new tables join by themselves"
         )
         yield Finding(Level.WARN, "tables", text, remedy, (command,), tuple(map(str, tables)))
+
+
+def _mended(finding: Finding, tables: Sequence[Table], mending: Mapping[int, str]) -> Finding:
+    """Add the very statements, where they are known."""
+    statements = tuple(mending[table.oid] for table in tables if table.oid in mending)
+    if not statements:
+        return finding
+    more = f" (and {len(statements) - _NAMED_STATEMENTS} more: --json)" if len(statements) > _NAMED_STATEMENTS else ""
+    told = "; ".join(statements[:_NAMED_STATEMENTS])
+    remedy = f"{told}{more}"
+    if any(table.unfit is LeftOut.NO_IDENTITY for table in tables):
+        remedy += " (FULL writes more WAL), or better give it a primary key"
+    return replace(finding, remedy=remedy, statements=statements)
 
 
 def _about(tables: Sequence[Table], level: Level, text: str, remedy: str = "") -> Finding:

@@ -357,11 +357,11 @@ def test_isolated_sessions_are_named(newest: PostgresServer, newest_shop: str, v
     """H49."""
     newest.execute(f'ALTER DATABASE "{newest_shop}" SET default_transaction_isolation = serializable')
 
-    finding = about(check(make_cache(newest, newest_shop, valkey)), "transaction blocks")
+    finding = about(check(make_cache(newest, newest_shop, valkey)), "serializable")
 
     assert finding.level is Level.WARN
-    assert "sessions of our role begin with serializable" in finding.text
-    assert "sessions of everybody in this database begin with serializable" in finding.text
+    assert "Sessions of everybody in this database begin with default_transaction_isolation" in finding.text
+    assert finding.remedy.startswith(f'ALTER DATABASE "{newest_shop}" RESET default_transaction_isolation')
 
 
 def test_a_redis_that_would_delete_what_must_stay_is_refused(newest: PostgresServer, newest_shop: str) -> None:
@@ -577,7 +577,7 @@ def test_what_cannot_be_reached_is_said_without_secrets(newest: PostgresServer) 
 
     assert told.returncode == 1
     assert "Nothing listens at 127.0.0.1:" in told.stdout
-    assert "Redis cannot be reached: start it, or correct TIDEGATE_REDIS_URL." in told.stdout
+    assert "→ start Redis there, or correct TIDEGATE_REDIS_URL" in told.stdout
     assert "No Kafka broker answers at 127.0.0.1:" in told.stdout
     for arguments in (["setup"], ["teardown", "--yes"]):
         refused = tidegate(*arguments)

@@ -83,7 +83,7 @@ def test_no_redis_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGATE_REDIS_URL", f"redis://:hunter2@127.0.0.1:{free_port()}/0")
     ran = _up("")
 
-    _refused(ran, "Redis cannot be reached: start it, or correct TIDEGATE_REDIS_URL.")
+    _refused(ran, "start Redis there, or correct TIDEGATE_REDIS_URL")
     assert "hunter2" not in ran.stdout + ran.stderr
 
 

@@ -17,7 +17,7 @@ from schemas.json_schema import documents
 from schemas.watermark import Watermark
 from services.cdc.change_events import RECORD_BYTES
 from services.cdc.rows import CARRIED_BYTES
-from services.shared.eventlog.kafka_topic import MAX_RECORD_BYTES
+from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
 from services.shared.eventlog.redis_streams import DEFAULT_MAX_LENGTH
 
 PACKAGE = Path(schemas.__file__).parent

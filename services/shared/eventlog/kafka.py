@@ -16,9 +16,10 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no type information
 from aiokafka.errors import ProducerClosed  # type: ignore[import-untyped]  # as above
 
+from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
 from services.shared.eventlog.kafka_cursor import KafkaCursor
 from services.shared.eventlog.kafka_errors import translated
-from services.shared.eventlog.kafka_topic import MAX_BATCH_BYTES, MAX_RECORD_BYTES, KafkaTopic
+from services.shared.eventlog.kafka_topic import MAX_BATCH_BYTES, KafkaTopic
 from services.shared.eventlog.log import LogAbsent, LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.lsn import Lsn

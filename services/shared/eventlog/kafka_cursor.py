@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # aiokafka ships no types
 
+from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
 from services.shared.eventlog.kafka_errors import translated
-from services.shared.eventlog.kafka_topic import MAX_RECORD_BYTES
 from services.shared.eventlog.log import LogError, LogGap, LogRecord, within_tail
 
 _FETCH_WAIT_MS = 200  # how long a broker holds an empty answer back, and a rewind may wait for the one under way

@@ -34,12 +34,14 @@ class Topic:
     Attributes:
         identity: Its id, as Kafka's tools print it.
         partition_count: Number of its partitions.
+        replica_count: Copies of the partition that has the fewest.
         broker_count: Number of brokers in the cluster.
         has_leaders: Whether every partition can be written and read just now.
     """
 
     identity: str
     partition_count: int
+    replica_count: int
     broker_count: int
     has_leaders: bool
 
@@ -151,6 +153,7 @@ async def describe_topic(client: AIOKafkaClient, name: str) -> Topic | None:
     return Topic(
         identity=base64.urlsafe_b64encode(topic["topic_id"]).decode().rstrip("="),
         partition_count=len(topic["partitions"]),
+        replica_count=min((len(partition["replicas"]) for partition in topic["partitions"]), default=0),
         broker_count=len(described["brokers"]),
         has_leaders=all(partition["leader"] >= 0 for partition in topic["partitions"]),
     )

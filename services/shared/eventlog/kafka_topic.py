@@ -10,15 +10,19 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  #
 from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # as above
 from aiokafka.errors import for_code  # type: ignore[import-untyped]  # as above
 
+from services.shared.eventlog.kafka_advice import (
+    MAX_RECORD_BYTES,
+    REPLICAS,
+    RETENTION_MS,
+    Advice,
+    unsuitable,
+    weaknesses,
+)
 from services.shared.eventlog.kafka_errors import translated
 from services.shared.eventlog.kafka_metadata import Topic, describe_topic
 from services.shared.eventlog.log import LogError, LogGap, LogUnavailable, LogUnsuitable
 
-MAX_RECORD_BYTES = 4 << 20  # a row of the most columns that Postgres allows, old and new, stays well below
 MAX_BATCH_BYTES = 1 << 19  # of values; with keys and overhead it stays below the least that a topic must take
-_LEAST_RECORD_BYTES = 1 << 20  # Kafka's own default for a topic is a little more
-_RETENTION_MS = 24 * 60 * 60 * 1000  # a reader that is away for longer begins with an empty cache
-_REPLICAS = 3
 _POLL_SECONDS = 0.05
 _UNKNOWN_TOPIC = 3
 _TOPIC_EXISTS = 36
@@ -79,19 +83,30 @@ class KafkaTopic:
         """
         topic = await self._describe()
         async with self._administrating() as admin:
-            if topic is None:
-                await self._create(admin)
-            _check_settings(self.name, await _settings(admin, self.name))
+            topic = topic or await self._create(admin)
+            for weakness in await self._judge(admin, topic):
+                _log.warning(weakness.text, remedy=weakness.remedy)
 
-    async def check(self) -> None:
+    async def check(self) -> list[Advice]:
         """Check the settings of a topic that exists.
 
+        Returns:
+            What had better be otherwise.
+
         Raises:
-            LogUnavailable: No broker answers.
+            LogUnavailable: No broker answers, or there is no such topic.
             LogUnsuitable: It would lose events.
         """
+        topic = await self._describe()
+        if topic is None:
+            raise LogUnavailable(f"topic {self.name} does not exist")
         async with self._administrating() as admin:
-            _check_settings(self.name, await _settings(admin, self.name))
+            return await self._judge(admin, topic)
+
+    async def _judge(self, admin: AIOKafkaAdminClient, topic: Topic) -> list[Advice]:
+        settings = await _settings(admin, self.name)
+        _refuse_unsuitable(self.name, settings, topic)
+        return list(weaknesses(self.name, settings, topic.replica_count, topic.broker_count))
 
     async def delete(self) -> None:
         """Delete the topic, if it is there.
@@ -115,25 +130,26 @@ class KafkaTopic:
         finally:
             await admin.close()
 
-    async def _create(self, admin: AIOKafkaAdminClient) -> None:
+    async def _create(self, admin: AIOKafkaAdminClient) -> Topic:
         """Make the topic and wait until it can be used."""
         broker_count = len(self._connected().cluster.brokers())
-        replicas = min(_REPLICAS, broker_count)
+        replicas = min(REPLICAS, broker_count)
         settings = {
             "cleanup.policy": "delete",
-            "retention.ms": str(_RETENTION_MS),
+            "retention.ms": str(RETENTION_MS),
             "retention.bytes": "-1",
-            "min.insync.replicas": "2" if replicas >= _REPLICAS else "1",
+            "min.insync.replicas": "2" if replicas >= REPLICAS else "1",
             "unclean.leader.election.enable": "false",
             "max.message.bytes": str(MAX_RECORD_BYTES),
         }
-        topic = NewTopic(self.name, self.partition_count, replicas, topic_configs=settings)
-        response = await admin.create_topics([topic])
+        wanted = NewTopic(self.name, self.partition_count, replicas, topic_configs=settings)
+        response = await admin.create_topics([wanted])
         [(_, code, message)] = response.topic_errors
         if code not in (0, _TOPIC_EXISTS):
             raise LogUnavailable(f"topic {self.name} cannot be made: {for_code(code).__name__}: {message}")
         while (topic := await self._describe()) is None or not topic.has_leaders:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(_POLL_SECONDS)
+        return topic
 
     async def _describe(self) -> Topic | None:
         async with translated(self._timeout):
@@ -165,21 +181,7 @@ async def _settings(admin: AIOKafkaAdminClient, name: str) -> dict[str, str]:
     return {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
 
 
-def _check_settings(name: str, settings: Mapping[str, str]) -> None:
-    """Refuse what would lose events in silence or could not hold them; warn of what only makes a gap likelier."""
-    advice = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config"
-    if "compact" in settings["cleanup.policy"]:
-        raise LogUnsuitable(
-            f"topic {name} is compacted, which deletes events that are still needed: {advice} cleanup.policy=delete"
-        )
-    if int(settings["max.message.bytes"]) < _LEAST_RECORD_BYTES:
-        raise LogUnsuitable(
-            f"topic {name} takes records of {settings['max.message.bytes']} bytes at most: "
-            f"{advice} max.message.bytes={MAX_RECORD_BYTES}"
-        )
-    if 0 <= int(settings["retention.ms"]) < _RETENTION_MS:
-        _log.warning(
-            "the topic keeps events for less than a day; a reader that is away for longer begins with an empty cache",
-            topic=name,
-            retention_ms=int(settings["retention.ms"]),
-        )
+def _refuse_unsuitable(name: str, settings: Mapping[str, str], topic: Topic) -> None:
+    """Refuse what would lose events in silence or could not hold them."""
+    if (reason := unsuitable(name, settings, topic.replica_count)) is not None:
+        raise LogUnsuitable(f"{reason.text}: {reason.remedy}")

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 from services.shared.runtime.settings import CacheSettings
 
 if TYPE_CHECKING:
+    from services.shared.eventlog.kafka_advice import Advice
     from services.shared.eventlog.kafka_topic import KafkaTopic
 
 PATIENCE_SECONDS = 5.0
 
 
-async def check_log_settings(settings: CacheSettings) -> None:
+async def check_log_settings(settings: CacheSettings) -> "list[Advice]":
     """Make sure that a log that exists keeps its events.
+
+    Returns:
+        What had better be otherwise.
 
     Raises:
         LogUnavailable: It cannot be asked.
@@ -21,9 +25,10 @@ async def check_log_settings(settings: CacheSettings) -> None:
         topic = _topic(settings)
         await topic.open()
         try:
-            await topic.check()
+            return await topic.check()
         finally:
             await topic.close()
+    return []
 
 
 async def delete_topic(settings: CacheSettings) -> None:

@@ -24,6 +24,7 @@ class Finding:
         remedy: What to do; empty where there is nothing to be done.
         sql: The part of it that somebody with more rights than our role has to run.
         tables: The tables that it is about, all of them; the text may name only the first.
+        statements: What would mend it, where a person has to choose or to own a table: one for each table.
     """
 
     level: Level
@@ -32,6 +33,7 @@ class Finding:
     remedy: str = ""
     sql: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.text}: {self.remedy}" if self.remedy else self.text

@@ -51,6 +51,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def format_size(size: int) -> str:
+    """Write a size in bytes for a person, in a form that `parse_size` reads."""
+    for unit, length in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if size >= length:
+            return f"{size / length:.4g}{unit}"
+    return f"{size}B"
+
+
 def _split(value: object, wanted: str) -> tuple[float, str]:
     match = _NUMBER_AND_UNIT.fullmatch(value) if isinstance(value, str) else None
     if match is None:

@@ -40,6 +40,7 @@ def test_machines_get_everything() -> None:
             "remedy": "GRANT it",
             "sql": ["GRANT it"],
             "tables": [],
+            "statements": [],
         }
     ]
 
