@@ -70,13 +70,17 @@ def check(
 def teardown(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if services are at work that may make it again.")
+    ] = False,
     cache: OneCache = None,
 ) -> None:
     """Remove what there is of a cache: slot, publication, canary, keys in Redis, topic in Kafka. Stop it first."""
-    from services.installation.teardown import find_traces, remove_traces
+    from services.installation.at_work import come_back
+    from services.installation.teardown import APPLICATION_NAME, find_traces, remove_traces
 
     settings = cache_or_fail("teardown", settings_or_fail("teardown"), cache)
-    traces = _run("teardown", lambda: find_traces(settings))
+    traces = _run("teardown", lambda: find_traces(settings, force=force))
     there = traces.described(settings)
     typer.echo(_place(settings))
     for line in traces.kept:
@@ -89,9 +93,12 @@ def teardown(
         if not typer.confirm("Remove it?"):
             fail("teardown", "nothing was removed", EXIT_REFUSED)
     if there:
-        _run("teardown", lambda: remove_traces(settings, traces))
+        _run("teardown", lambda: remove_traces(settings, traces, force=force))
     for line in there:
         typer.echo(f"removed: {line}")
+    if traces.slot and (again := _run("teardown", lambda: come_back(settings, APPLICATION_NAME))):
+        where = "somewhere a CDC service of this cache is still at work"
+        fail("teardown", f"{' and '.join(again)} is there again: {where}; stop it, then run this again", EXIT_REFUSED)
     if not there and not traces.unseen:
         typer.echo("There is nothing to remove.")
     if traces.proxies:

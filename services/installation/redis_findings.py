@@ -133,7 +133,7 @@ def explain_redis(redis_url: str, error: Exception) -> Finding:
     return Finding(Level.FAIL, _TOPIC, text, "start it, or correct TIDEGATE_REDIS_URL")
 
 
-_RIGHTS = "ACL SETUSER … ~tidegate:* &tidegate:* +@all -@dangerous +info"
+_RIGHTS = "ACL SETUSER … ~tidegate:* &tidegate:* +@all -@dangerous +info +client|list"
 _ROOTS = "rediss://…?ssl_ca_certs=FILE names who has signed it"
 _SILENT = "correct host and port, open the firewall, or see whether it speaks TLS (rediss:// does, redis:// does not)"
 

@@ -10,7 +10,7 @@ from services.installation.session_defaults import NAMES, Default, defaults_find
 from services.shared.runtime.finding import Finding, Level
 from services.shared.runtime.upstream import Upstream
 
-_PROXY = "tidegate-proxy"
+_PROXY = "tidegate-proxy"  # and what the connection is for
 _OURS = "Sessions of our role"
 
 _SET = """
@@ -23,7 +23,7 @@ _SET = """
 """
 _OWN = "SELECT name, current_setting(name, true) FROM unnest(%s::text[]) name"
 _PROXIES = """
-    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, $1)
 """
 
 

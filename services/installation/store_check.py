@@ -43,7 +43,8 @@ async def redis_findings(cache: CacheSettings, server: Server | None) -> list[Fi
         state = await read_bucket(cache)
     except BucketUnavailable as error:
         text = f"The keys of the cache {cache.name} in Redis cannot be read ({mask_secrets(str(error))})"
-        return [*findings, Finding(Level.FAIL, "redis", text, _RENAME)]
+        remedy = f"mend what Redis says; if these are keys of another version, {_RENAME}"
+        return [*findings, Finding(Level.FAIL, "redis", text, remedy)]
     if server is not None and state.owner not in ("", owner_of(server)):
         text = f"The keys of a cache {cache.name} in this Redis belong to another database"
         return [Finding(Level.FAIL, "redis", text, f"{_RENAME} Redis or another number of its database")]

@@ -17,9 +17,10 @@ from services.cdc.control import ControlConnection
 from services.cdc.ddl_trigger import DROPPING
 from services.cdc.errors import StatementError
 from services.cdc.publication import find_publication
-from services.cdc.replication.slot import find_slot
+from services.cdc.replication.slot import drop_slot, find_slot
 from services.cdc.setup import RELEASE_SECONDS, in_use, remove_all
 from services.cdc.statements import dropping
+from services.installation.at_work import services_at_work
 from services.installation.ownership import REDIS_SECONDS, log_owner, owner_of, read_bucket
 from services.installation.reaching import reaching
 from services.installation.session_findings import proxy_connections
@@ -34,6 +35,8 @@ from services.shared.runtime.settings import CacheSettings
 APPLICATION_NAME = "tidegate-teardown"
 
 _RELEASE_POLL_SECONDS = 0.1
+_FORCE_SECONDS = 5.0
+_IN_USE = "55006"
 _SCANNED_KEYS = 1000  # in one step, which holds Redis up for less than a millisecond
 
 
@@ -71,16 +74,22 @@ class Traces:
         return [line for line, is_there in lines.items() if is_there]
 
 
-async def find_traces(cache: CacheSettings) -> Traces:
+async def find_traces(cache: CacheSettings, *, force: bool = False) -> Traces:
     """Look at what there is of a cache.
+
+    Args:
+        cache: The cache.
+        force: Whether it is removed even if services are at work that may make it again.
 
     Raises:
         Unreachable: There is no connection to the database.
-        Refusal: The slot is in use, or something else has its name.
+        Refusal: Services are at work, the slot is in use, or something else has its name.
     """
     traces = Traces()
     async with reaching(cache.upstream, APPLICATION_NAME, ControlConnection, read_only=True) as control:
-        traces.slot = await _free_slot(control, cache.slot)
+        traces.slot = await _free_slot(control, cache.slot, force=force)
+        if not force:
+            await _refuse_beside_services(cache)
         traces.publication = await find_publication(control, cache.publication) is not None
         traces.canary = await has_traces(control, cache.name)
         traces.proxies = await proxy_connections(control)
@@ -91,14 +100,21 @@ async def find_traces(cache: CacheSettings) -> Traces:
     return traces
 
 
-async def remove_traces(cache: CacheSettings, traces: Traces) -> None:
+async def remove_traces(cache: CacheSettings, traces: Traces, *, force: bool = False) -> None:
     """Remove what was found.
+
+    Args:
+        cache: The cache.
+        traces: What there is of it.
+        force: Whether to end whoever reads the slot.
 
     Raises:
         Refusal: Something cannot be removed; what is left has to be removed by a person, as the text says.
     """
     async with reaching(cache.upstream, APPLICATION_NAME, ControlConnection, read_only=False) as control:
         try:
+            if force:
+                await _end_reader(control, cache.slot)
             await remove_all(control, cache.name, cache.slot, cache.publication)
         except StatementError as error:
             advice = (
@@ -121,16 +137,47 @@ async def remove_traces(cache: CacheSettings, traces: Traces) -> None:
             raise Refusal(f"the topic {cache.topic} is left in Kafka: {mask_secrets(str(error))}") from error
 
 
-async def _free_slot(control: ControlConnection, name: str) -> bool:
+async def _refuse_beside_services(cache: CacheSettings) -> None:
+    """Wait for services that have just ended to be gone from Redis.
+
+    Raises:
+        Refusal: They are at work.
+    """
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while at_work := await services_at_work(cache):
+        if time.monotonic() >= deadline:
+            raise Refusal(
+                f"at work for the cache {cache.name}: {', '.join(at_work)}, which would make again what is removed: "
+                "stop `tidegate up`, `tidegate cdc` and `tidegate invalidator` there, or remove it all the same with "
+                "--force"
+            )
+        await asyncio.sleep(_RELEASE_POLL_SECONDS)
+
+
+async def _end_reader(control: ControlConnection, name: str) -> None:
+    """End whoever reads the slot, and drop it before it is read again."""
+    deadline = time.monotonic() + _FORCE_SECONDS
+    while (slot := await find_slot(control, name)) is not None and slot.ours and time.monotonic() < deadline:
+        if slot.active_pid is not None:
+            await control.fetch("SELECT pg_terminate_backend($1)", slot.active_pid)
+        try:
+            await drop_slot(control, name)
+        except StatementError as error:
+            if error.sqlstate != _IN_USE:
+                raise
+            await asyncio.sleep(_RELEASE_POLL_SECONDS)
+
+
+async def _free_slot(control: ControlConnection, name: str, *, force: bool) -> bool:
     """Wait for a service that has just ended to be noticed; return whether there is a slot.
 
     Raises:
         Refusal: It is in use, or not ours.
     """
     deadline = time.monotonic() + RELEASE_SECONDS
-    while (slot := await find_slot(control, name)) is not None and slot.active_pid is not None:
+    while (slot := await find_slot(control, name)) is not None and slot.active_pid is not None and not force:
         if time.monotonic() >= deadline:
-            raise Refusal(in_use(name, slot))
+            raise Refusal(f"{in_use(name, slot)}; or --force")
         await asyncio.sleep(_RELEASE_POLL_SECONDS)
     if slot is not None and not slot.ours:
         raise Refusal(f"replication slot {name} is of another database or plugin, so this is not our cache: look at it")

@@ -17,7 +17,7 @@ from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogError, LogUnsuitable
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
-from services.shared.redis_client import connect
+from services.shared.redis_client import Part, client_name, connect
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.logging import cache_context, get_logger
@@ -55,7 +55,8 @@ async def run_invalidator(
     """
     statistics = statistics or InvalidatorStatistics()
     statistics.register(telemetry)
-    client = connect(cache.redis_url.get_secret_value(), REDIS_TIMEOUT_SECONDS, None)  # the bucket has a time-out
+    name = client_name(cache.prefix, Part.INVALIDATOR)
+    client = connect(cache.redis_url.get_secret_value(), REDIS_TIMEOUT_SECONDS, None, name)  # the bucket has a time-out
     box = DeadLetterBox(DeadLetters(client, cache.name, REDIS_TIMEOUT_SECONDS), statistics)
     try:
         with cache_context(cache.name):

@@ -27,7 +27,7 @@ from services.proxy.worker.draining import drain, end_all
 from services.proxy.worker.idle_timeout import end_idle_sessions
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
-from services.shared.redis_client import connect
+from services.shared.redis_client import Part, client_name, connect
 from services.shared.runtime.authentication import Authentication
 from services.shared.runtime.lifecycle import Refusal, run_together
 from services.shared.runtime.logging import cache_context
@@ -123,8 +123,9 @@ async def _serve_until_stopped(database: CachedDatabase, listeners: Listeners, r
 async def _cached_database(settings: CacheSettings) -> AsyncIterator[tuple[CachedDatabase, CancelChannel]]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
     redis_url = settings.redis_url.get_secret_value()
-    commands = connect(redis_url, _REDIS_CONNECT_SECONDS, None)
-    feed_reader = connect(redis_url, _REDIS_CONNECT_SECONDS, None)
+    name = client_name(settings.prefix, Part.PROXY)
+    commands = connect(redis_url, _REDIS_CONNECT_SECONDS, None, name)
+    feed_reader = connect(redis_url, _REDIS_CONNECT_SECONDS, None, name)
     try:
         bucket = Bucket(
             commands, settings.name, settings.partitions, settings.max_entry_age, timeout=_REDIS_ANSWER_SECONDS

@@ -1,5 +1,6 @@
 """How every part connects to Redis or Valkey."""
 
+from enum import StrEnum
 from typing import Any
 
 import hiredis
@@ -22,13 +23,34 @@ class _PackedByHiredis:
         return [hiredis.pack_command((*words, *arguments[1:]))]
 
 
-def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None) -> "redis.asyncio.Redis":
+class Part(StrEnum):
+    """Who a connection belongs to, where others are to see that."""
+
+    CDC = "cdc"
+    INVALIDATOR = "invalidator"
+    PROXY = "proxy"
+
+
+def client_name(prefix: str, part: Part) -> str:
+    """Return what CLIENT LIST calls the connections of a part.
+
+    Args:
+        prefix: What the cache's keys begin with.
+        part: The part.
+    """
+    return f"{prefix}{part}"
+
+
+def connect(
+    redis_url: str, connect_timeout: float, reply_timeout: float | None, name: str | None = None
+) -> "redis.asyncio.Redis":
     """Make a client that repeats nothing by itself, since whoever sent a command decides whether it may run twice.
 
     Args:
         redis_url: Where Redis is; it may hold a password.
         connect_timeout: Seconds that connecting may take.
         reply_timeout: Seconds that one reply may take; None for a client that blocks, or whose caller has a time-out.
+        name: What its connections are called; see `client_name`.
     """
     over_tcp = {} if redis_url.startswith("unix:") else {"socket_keepalive": True}
     pool = redis.asyncio.ConnectionPool.from_url(
@@ -36,6 +58,7 @@ def connect(redis_url: str, connect_timeout: float, reply_timeout: float | None)
         protocol=2,  # one form of replies, whatever the client's default is
         socket_timeout=reply_timeout,
         socket_connect_timeout=connect_timeout,
+        client_name=name,
         retry=Retry(NoBackoff(), 0),
         **over_tcp,
     )

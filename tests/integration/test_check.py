@@ -25,7 +25,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_programs import NEWEST, OLDEST
 from tests.servers.redis import RedisServer
 
-_ACL = "~tidegate:* &tidegate:* +@all -@dangerous +info"
+_ACL = "~tidegate:* &tidegate:* +@all -@dangerous +info +client|list"
 _Result = TypeVar("_Result")
 
 

@@ -19,6 +19,7 @@ from services.cdc.control import ControlConnection
 from services.cdc.ddl_trigger import DROPPING
 from services.installation import check as check_module
 from services.installation import teardown as teardown_code
+from services.installation.at_work import come_back, services_at_work
 from services.installation.check import check_cache
 from services.installation.noted import RehearsedConnection
 from services.installation.reaching import Unreachable, reaching
@@ -26,6 +27,7 @@ from services.installation.setup import SetupReport, set_up
 from services.installation.store_check import dead_letter_findings
 from services.installation.teardown import find_traces, remove_traces
 from services.invalidator.service import run_invalidator
+from services.proxy.control import ConnectControl
 from services.shared.keyspace.dead_letter import dead_letter
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.keys import Keys
@@ -430,6 +432,48 @@ def test_teardown_leaves_no_trace(
     assert client.keys() == [b"theirs"]
     assert len(removed) == 4
     assert tear_down(cache) == []
+
+
+def test_teardown_beside_services_at_work_is_refused_or_forced(
+    newest: PostgresServer, newest_shop: str, valkey: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teardown_code, "RELEASE_SECONDS", 0.3)
+    cache, other = (make_cache(newest, newest_shop, valkey) for _ in range(2))
+    client = redis.Redis.from_url(valkey.url)
+
+    async def work() -> None:
+        async with running(other), evicting(cache):
+            async with running(cache):
+                await until(lambda: client.exists(f"{cache.prefix}1:m") == 1, "the bucket")
+                assert len(await services_at_work(cache)) == 2
+            with pytest.raises(Refusal, match=r"an invalidator \(from 127\.0\.0\.1\), which would make again"):
+                await find_traces(cache)
+        traces = await find_traces(cache)  # the other cache's service is no matter
+        async with running(cache) as cdc:
+            await remove_traces(cache, await find_traces(cache, force=True), force=True)
+            again = await come_back(cache, "test", 20.0)
+            await until(lambda: cdc.statistics.connected == 1, "the service to be back")
+        assert again != []
+        assert traces.slot
+        await remove_traces(cache, await find_traces(cache))
+        assert await come_back(cache, "test", 0.1) == []
+        await remove_traces(other, await find_traces(other))
+
+    run(work())
+    assert client.keys() == []
+
+
+def test_a_proxy_that_is_connected_is_seen(newest: PostgresServer, newest_shop: str, valkey: RedisServer) -> None:
+    cache = make_cache(newest, newest_shop, valkey)
+
+    async def work() -> list[Finding]:
+        connection = await ConnectControl(cache.upstream, "tidegate-proxy")("probe")
+        try:
+            return await check_cache(cache)
+        finally:
+            connection.terminate()
+
+    assert "(1 connections for themselves)" in about(run(work()), "Proxies are connected").text
 
 
 def test_teardown_spares_another_cache_and_another_database(

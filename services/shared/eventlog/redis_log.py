@@ -25,12 +25,14 @@ Entry = tuple[bytes, dict[bytes, bytes]]
 class RedisLog:
     """The keys of one log and what both ends ask of them."""
 
-    def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float) -> None:
+    def __init__(
+        self, redis_url: str, prefix: str, partition_count: int, timeout: float, client: str | None = None
+    ) -> None:
         self._partition_count = partition_count
         self._timeout = timeout
         self._head = f"{prefix}log"
         self._keys = [f"{prefix}log:{partition}" for partition in range(partition_count)]
-        self._redis = connect(redis_url, timeout, timeout)
+        self._redis = connect(redis_url, timeout, timeout, client)
 
     @property
     def partition_count(self) -> int:
