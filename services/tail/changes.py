@@ -13,7 +13,16 @@ from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
 from services.shared.keyspace.dead_letter import DeadLetter
 from services.tail.line import Line, LineKind
-from services.tail.values import HASH_DIGITS, HiddenColumns, Values, listed, plain_values, shown_value, shown_values
+from services.tail.values import (
+    HASH_DIGITS,
+    HiddenColumns,
+    Values,
+    listed,
+    plain_values,
+    shown_name,
+    shown_value,
+    shown_values,
+)
 
 SHOWN_ROWS = 20
 """The most rows of one record that get a line each; what is left is summed up. A program is given every row."""
@@ -44,9 +53,9 @@ def change_lines(event: Changes, hidden: HiddenColumns, most: int | None) -> Ite
         yield _row_line(event, row, hidden)
     if len(rest := event.rows[len(shown) :]):
         counts = Counter(row.op for row in rest)
-        told = ", ".join(f"{count:,} {op}" for op, count in counts.items())
+        told = f"and {', '.join(f'{count:,} more {op}s' for op, count in counts.items())}"
         yield Line(
-            LineKind.CHANGE, event.commit_time, table_of(event), "more", (told, *_origin(event)), _transaction(event)
+            LineKind.CHANGE, event.commit_time, table_of(event), "…", (told, *_origin(event)), _transaction(event)
         )
 
 
@@ -72,8 +81,8 @@ def _what_changed(row: RowChange, old: Values | None, new: Values | None) -> str
     before = old or {}
     words = []
     for name in row.changed:
-        after = shown_value(new[name]) if name in new else "…"
-        words.append(f"{name}={shown_value(before[name])}→{after}" if name in before else f"{name}={after}")
+        shown, after = shown_name(name), shown_value(new[name]) if name in new else "…"
+        words.append(f"{shown}={shown_value(before[name])}→{after}" if name in before else f"{shown}={after}")
     return listed(words)
 
 
@@ -92,9 +101,10 @@ def catalog_line(event: CatalogChange) -> Line:
 def follow_line(event: RelationSchema, at: datetime) -> Line:
     """Return the line of a relation that is followed from here on."""
     names = [column.name for column in event.columns]
-    key = f"identity {event.identity}" + (f" ({', '.join(event.key_columns)})" if event.key_columns else "")
+    key = f"identity {event.identity}"
+    key += f" ({', '.join(map(shown_name, event.key_columns))})" if event.key_columns else ""
     facts = {"columns": names, "identity": event.identity, "key_columns": event.key_columns} | position_facts(event)
-    return Line(LineKind.FOLLOW, at, table_of(event), "", (listed(names), key), facts)
+    return Line(LineKind.FOLLOW, at, table_of(event), "", (listed(list(map(shown_name, names))), key), facts)
 
 
 def begin_line(event: EpochStart | Resume, at: datetime | None) -> Line:

@@ -78,6 +78,7 @@ def tail(
 async def _tail(
     cache: CacheSettings, view: "View", show: "Callable[[list[Line]], None]", *, from_beginning: bool
 ) -> None:
+    from services.tail.audience import reader_is_gone
     from services.tail.dead_letter_reader import DeadLetterFollower
     from services.tail.feed_reader import FeedFollower
     from services.tail.log_reader import LogFollower
@@ -95,7 +96,11 @@ async def _tail(
         await log.ready.wait()
         missing_at = asyncio.get_running_loop().time() + MISSING_AFTER_SECONDS
         told = not view.tables.is_narrow
+        if not (from_beginning or view.every_row):
+            show([story.hello(cache.name)])
         while True:
+            if reader_is_gone():
+                raise BrokenPipeError
             show(story.tick())
             if not told and asyncio.get_running_loop().time() >= missing_at:
                 told = True

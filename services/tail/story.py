@@ -106,6 +106,14 @@ class Story:
         """Return the names asked for under which no table is known so far."""
         return self._view.tables.missing(self._tables.values())
 
+    def hello(self, cache: str) -> Line:
+        """Return the line that says that reading has begun, and of what."""
+        names = sorted(
+            f"{schema}.{table}" for schema, table in self._tables.values() if self._view.tables.wants(schema, table)
+        )
+        tables = f"{len(names)} table{'s' * (len(names) != 1)}" + (f": {listed(names, ', ')}" if names else "")
+        return self.note(f"reading along in cache {cache}, {tables}")
+
     def know_shapes(self, shapes: Iterable[Shape]) -> None:
         """Take the shapes that changes are matched with."""
         by_relation: dict[int, tuple[Shape, ...]] = {}

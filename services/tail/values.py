@@ -61,9 +61,14 @@ def shown_value(value: Value) -> str:
     return text if _BARE.fullmatch(text) else f"'{text}'"
 
 
+def shown_name(name: str) -> str:
+    """Write a column's name for a person: in quotation marks where it would fall apart."""
+    return name if _BARE.fullmatch(name) else f'"{name}"'
+
+
 def shown_values(values: Values) -> str:
     """Write columns with their values, the first few of them."""
-    return listed([f"{name}={shown_value(value)}" for name, value in values.items()])
+    return listed([f"{shown_name(name)}={shown_value(value)}" for name, value in values.items()])
 
 
 def listed(words: list[str], separator: str = " ", most: int = SHOWN_COLUMNS) -> str:

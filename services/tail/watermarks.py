@@ -9,6 +9,9 @@ from services.tail.line import Line, LineKind
 SPACING_SECONDS = 1.0
 """At most one line in this time."""
 
+UNSEEN_SECONDS = 2.0
+"""How long to wait for a first word of Redis before it is said that there is none."""
+
 STUCK_SECONDS = 5.0
 """How often to say that the cache is behind while nothing moves."""
 
@@ -22,6 +25,7 @@ class Watermarks:
         self._partition_count = partition_count
         self._told_at = float("-inf")
         self._told = (NO_LSN, NO_LSN)
+        self._first_at = float("-inf")
         self._forget()
 
     def _forget(self) -> None:
@@ -37,6 +41,8 @@ class Watermarks:
 
     def logged(self, partition: int, watermark: Lsn, settled: Lsn, now: float) -> None:
         """Note a watermark of the log."""
+        if max(self._in_log) == NO_LSN:
+            self._first_at = now
         before = min(self._in_log)
         self._in_log[partition] = watermark
         self._settled[partition] = settled
@@ -57,6 +63,8 @@ class Watermarks:
         moved = (in_log, applied) != self._told
         behind = bool(self._on_their_way)
         since = now - self._told_at
+        if applied == NO_LSN and now < self._first_at + UNSEEN_SECONDS:
+            return None  # the feed is read after the log
         if in_log == NO_LSN or since < SPACING_SECONDS or not (moved or (behind and since >= STUCK_SECONDS)):
             return None
         count, self._count = self._count, 0

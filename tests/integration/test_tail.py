@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # it ships no types
 
 from services.shared.keyspace.dead_letter import dead_letter
@@ -268,12 +269,13 @@ def test_on_a_terminal_lines_are_coloured_and_ctrl_c_ends_it_quietly(valkey: Red
     play(valkey, scenario)
 
 
-def test_whoever_stops_reading_ends_it_quietly(valkey: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--no-watermarks", "--json"]])  # with them there is nothing to write
+def test_whoever_stops_reading_ends_it_quietly(valkey: RedisServer, tmp_path: Path, options: list[str]) -> None:
     async def scenario(stage: Stage) -> None:
         await _begin(stage)
         reading, writing = os.pipe()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", "tail", env=_environment(stage, tmp_path),
+            sys.executable, "-m", "services.cli", "tail", *options, env=_environment(stage, tmp_path),
             stdout=writing, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         os.close(writing)

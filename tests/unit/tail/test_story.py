@@ -18,7 +18,7 @@ from services.tail.line import Line, LineKind
 from services.tail.render import Columns, json_text
 from services.tail.story import HOLD_SECONDS, Clock, Story, View
 from services.tail.tables import TableFilter
-from services.tail.values import HiddenColumns, printable, shown_value
+from services.tail.values import HiddenColumns, printable, shown_value, shown_values
 from tests.unit.invalidator.event_samples import (
     EPOCH,
     INCARNATION,
@@ -93,7 +93,7 @@ def test_many_rows_are_summed_up_for_people_and_not_for_programs() -> None:
     event = changes(*[update(status=str(number)) for number in range(4_000)])
     lines = Audience().sees(event)
     assert len(lines) == 21
-    assert texts(lines)[-1].startswith("change  public.orders  more        3,980 update")
+    assert texts(lines)[-1].startswith("change  public.orders  …           and 3,980 more updates")
     assert len(Audience(every_row=True).sees(event)) == 4_000
 
 
@@ -209,6 +209,12 @@ class TestWatermarks:
         (line,) = audience.later(2.0)
         assert (line.facts["lag_bytes"], line.facts["lag_seconds"]) == (32, 6.5)
 
+    def test_redis_has_a_moment_before_it_is_said_that_it_has_none(self) -> None:
+        audience = Audience()
+        audience.sees(watermark(1))
+        assert audience.later(1.5) == []
+        assert "Redis: none yet" in texts(audience.later(1.0))[0]
+
     def test_they_can_be_left_out(self) -> None:
         view = View(TableFilter(), HiddenColumns(()), watermarks=False)
         story = Story(view, 1, Clock(lambda: 1.0, lambda: WHEN))
@@ -216,7 +222,17 @@ class TestWatermarks:
         assert story.tick() == []
 
 
+def test_the_first_line_says_what_is_read() -> None:
+    audience = Audience("orders", "nothing")
+    assert audience.story.hello("shop").parts == ("reading along in cache shop, 0 tables",)
+    audience.sees(schema(1))
+    assert audience.story.hello("shop").parts == ("reading along in cache shop, 1 table: public.orders",)
+
+
 class TestValues:
+    def test_names_that_would_fall_apart_are_quoted(self) -> None:
+        assert shown_values({"id": "1", "first name": "Ada"}) == 'id=1 "first name"=Ada'
+
     def test_long_ones_are_cut(self) -> None:
         assert shown_value("x" * 200) == f"'{'x' * 31}…'"
 
