@@ -39,7 +39,10 @@ class RelationSchema(Frozen):
     relation: Oid
     publication_entry: Annotated[
         Oid,
-        Field(description="OID of its row in pg_publication_rel; of a partitioned table, a digest of its partitions'."),
+        Field(
+            description="OID of its row in pg_publication_rel; of a table that has rows in partitions or children, a "
+            "digest of theirs."
+        ),
     ]
     ancestors: Annotated[
         list[Oid],

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 from services.cdc.control import ControlConnection
 from services.cdc.tables import IDENTITIES, LeftOut, Table
+from services.shared.relation import ancestors_by_relation
 
 # Partial and narrowed entries are read through to_jsonb, because 14 has neither row filters nor column lists.
 _TABLES = """
     SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
-           NOT c.relispartition AND c.relkind <> 'p'
-               AND EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)),
            c.relreplident::text, pg_has_role(c.relowner, 'USAGE'), entry.oid,
            coalesce(to_jsonb(entry) ->> 'prqual', to_jsonb(entry) ->> 'prattrs') IS NOT NULL,
            described.names, described.types, described.keys,
-           ARRAY(SELECT a.relid::oid FROM pg_partition_ancestors(c.oid) WITH ORDINALITY a(relid, place)
-                 WHERE a.relid <> c.oid ORDER BY a.place)
+           c.relhassubclass AND EXISTS (
+               SELECT FROM pg_inherits h JOIN pg_class t ON t.oid = h.inhrelid
+               WHERE h.inhparent = c.oid AND t.relpersistence = 't'),
+           ARRAY(SELECT h.inhparent FROM pg_inherits h WHERE h.inhrelid = c.oid AND NOT h.inhdetachpending
+                 ORDER BY h.inhseqno)
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_publication_rel entry
@@ -37,22 +39,23 @@ _TABLES = """
 
 async def read_tables(control: ControlConnection, publication: str) -> list[Table]:
     """Read all tables of the database that someone made, in order of their names."""
-    return [_table(row) for row in await control.fetch(_TABLES, publication)]
+    rows = await control.fetch(_TABLES, publication)
+    ancestors = ancestors_by_relation({row[0]: row[-1] for row in rows if row[-1]})
+    return [_table(row[:-1], ancestors.get(row[0], ())) for row in rows]
 
 
-def _table(row: Sequence[object]) -> Table:
-    oid, schema, name, kind, persistence, inherits, identity, owned, entry, narrowed, *arrays = row
-    names, types, keys, ancestors = arrays
+def _table(row: Sequence[object], ancestors: tuple[int, ...]) -> Table:
+    oid, schema, name, kind, persistence, identity, owned, entry, narrowed, *described, temporary_children = row
+    names, types, keys = described
     assert isinstance(names, list)
     assert isinstance(types, list)
     assert isinstance(keys, list)
-    assert isinstance(ancestors, list)
     key_columns = tuple(column for column, is_key in zip(names, keys, strict=True) if is_key)
     return Table(
         oid=int(str(oid)),
         schema=str(schema),
         name=str(name),
-        unfit=_unfit(str(kind), str(persistence), bool(inherits), bool(key_columns)),
+        unfit=_unfit(str(kind), str(persistence), bool(key_columns)),
         identity=IDENTITIES[str(identity)],
         columns=tuple(zip(names, types, strict=True)),
         key_columns=key_columns,
@@ -60,15 +63,14 @@ def _table(row: Sequence[object]) -> Table:
         entry=None if entry is None else int(str(entry)),
         narrowed=bool(narrowed),
         partitioned=kind == "p",
-        ancestors=tuple(ancestors),
+        ancestors=ancestors,
+        temporary_children=bool(temporary_children),
     )
 
 
-def _unfit(kind: str, persistence: str, inherits: bool, has_identity: bool) -> LeftOut | None:
+def _unfit(kind: str, persistence: str, has_identity: bool) -> LeftOut | None:
     if kind == "f":
         return LeftOut.FOREIGN
-    if inherits:
-        return LeftOut.INHERITED
     if kind == "p":
         return None
     if persistence != "p":

@@ -1,7 +1,7 @@
 """What a committed transaction says in the event log: bodies of events, without their place in the log. Pure.
 
 One event for each relation that the transaction touched, in several parts where it would not fit in a record. What
-happened to a partition is told again for each table that it is a part of: that is what statements name (H6, H7).
+happened to a partition or a child is told again for each table above it: that is what statements name (H6, H7, H8).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class ChangeEvents:
     """Turns the transactions of one replication stream into bodies of events.
 
     Attributes:
-        ancestors: The tables above each partition.
+        ancestors: The tables above each partition, and above each child by INHERITS.
     """
 
     def __init__(self, hashed_columns: frozenset[str]) -> None:

@@ -143,7 +143,7 @@ class Follower:
         if publication is None:
             raise SlotUnusableError(f"publication {name} is gone")
         tables = await read_tables(self._control, name)
-        self._publisher.tell_ancestors(ancestors_of(tables))
+        self._publisher.tell_ancestors(ancestors_of(tables, self._tables.values()))
         let_go = await recall_let_go(self._control, self._cache.name)
         plan = plan_following(tables, publication, self._followed, self._removed, let_go)
         refused = await add_tables(self._control, name, self._due(plan.add))

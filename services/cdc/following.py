@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from services.cdc.tables import LeftOut, Table
+from services.cdc.tables import LeftOut, Table, parts_of
 from services.shared.relation import tree_entry
 
 
@@ -59,7 +59,7 @@ class FollowingPlan:
         follow: Partitioned tables that may be followed from now on: all of their partitions are.
         add: Tables to add to the publication.
         drop: Tables to take out of the publication.
-        left_out: Tables that are not followed, by name, with the reason.
+        left_out: Tables that are not followed, or not with all of their children, by name, with the reason.
     """
 
     keep: list[Table] = field(default_factory=list)
@@ -91,57 +91,89 @@ def plan_following(
     """
     plan = FollowingPlan()
     tables = list(tables)
+    own = [table for table in tables if not table.partitioned]
+    was_published = removed | (followed.keys() - let_go)
+    reasons = {table.oid: _left_out(table, publication, table.oid in was_published) for table in own}
+    entries = {t.oid: t.entry for t in own if t.entry is not None and reasons[t.oid] is None}
+    stable = {oid: entry for oid, entry in entries.items() if _known_by(entry, followed.get(oid))}
+    parts = parts_of(own)
+    for table in own:
+        reason, children = reasons[table.oid], parts.get(table.oid, ())
+        if reason is None and _lacks_children(table, children, reasons):
+            plan.left_out[str(table)] = LeftOut.CHILDREN
+        _plan_table(plan, _with_children(table, children, stable), reason, followed.get(table.oid))
+        if table.unfit is not None and table.entry is not None and publication is not None and publication.owned:
+            plan.drop.append(table)
     for table in tables:
         if table.partitioned:
-            continue
-        before = followed.get(table.oid)
-        was_published = table.oid in removed or (before is not None and table.oid not in let_go)
-        reason = _left_out(table, publication, was_published)
-        if reason is not None:
-            plan.left_out[str(table)] = reason
-        published = reason is None and table.entry is not None
-        if before is not None and published and before.publication_entry == table.entry:
-            (plan.keep if before.fingerprint == table.fingerprint else plan.redescribe).append(table)
-            continue
-        if before is not None:
-            plan.unfollow.append(before)
-            if reason is LeftOut.REMOVED:
-                plan.removed.add(table.oid)
-        if published:
-            plan.join.append(table)
-        elif reason is None:
-            plan.add.append(table)
-        elif table.unfit is not None and table.entry is not None and publication is not None and publication.owned:
-            plan.drop.append(table)
-    _plan_partitioned(plan, tables, followed)
+            _plan_partitioned(plan, table, parts.get(table.oid, ()), stable, followed.get(table.oid))
     seen = {table.oid for table in tables}
     plan.unfollow.extend(gone for oid, gone in followed.items() if oid not in seen)
     return plan
 
 
-def _plan_partitioned(plan: FollowingPlan, tables: Sequence[Table], followed: Mapping[int, Followed]) -> None:
-    """Decide on partitioned tables, behind their partitions."""
-    stable = {table.oid for table in (*plan.keep, *plan.redescribe)}
-    partitions: dict[int, list[Table]] = {}
-    for table in tables:
-        for ancestor in () if table.partitioned else table.ancestors:
-            partitions.setdefault(ancestor, []).append(table)
-    for table in tables:
-        if not table.partitioned:
-            continue
-        parts = partitions.get(table.oid, [])
-        before = followed.get(table.oid)
-        if not all(part.oid in stable for part in parts):
-            plan.left_out[str(table)] = LeftOut.PARTITIONS
-            plan.unfollow.extend([before] if before is not None else [])
-            continue
-        whole = replace(table, entry=tree_entry((part.oid, part.entry or 0) for part in parts))
-        if before is None:
-            plan.follow.append(whole)
-        elif before.publication_entry == whole.entry and before.fingerprint == whole.fingerprint:
-            plan.keep.append(whole)
-        else:
-            plan.redescribe.append(whole)
+def _known_by(entry: int, before: Followed | None) -> bool:
+    return before is not None and before.publication_entry == entry
+
+
+def _lacks_children(table: Table, children: Sequence[Table], reasons: Mapping[int, LeftOut | None]) -> bool:
+    """Whether a child cannot be followed. Temporary ones are not among the tables: they come and go with sessions."""
+    temporary = any(each.temporary_children for each in (table, *children))
+    return temporary or any(reasons[child.oid] is not None for child in children)
+
+
+def _with_children(table: Table, children: Sequence[Table], stable: Mapping[int, int]) -> Table:
+    """Return a table with what stands for its entry and those of its children: followed ones have one that counts.
+
+    It is described anew with each that joins or leaves. A proxy whose catalog shows all children published expects all
+    of them in it; so a child that is not followed yet keeps those statements uncached that read it, and no others.
+    """
+    if not children:
+        return table
+    members = ((child.oid, stable.get(child.oid, 0)) for child in children)
+    return replace(table, tree=tree_entry([(table.oid, table.entry or 0), *members]))
+
+
+def _plan_table(plan: FollowingPlan, table: Table, reason: LeftOut | None, before: Followed | None) -> None:
+    """Decide on a table with rows of its own.
+
+    Args:
+        plan: Where to put it.
+        table: The table.
+        reason: Why it cannot be followed; None if it can, once it is in the publication.
+        before: What the event log calls it.
+    """
+    if reason is not None:
+        plan.left_out[str(table)] = reason
+    published = reason is None and table.entry is not None
+    if before is not None and published and before.publication_entry == table.entry:
+        (plan.keep if before.fingerprint == table.fingerprint else plan.redescribe).append(table)
+        return
+    if before is not None:
+        plan.unfollow.append(before)
+        if reason is LeftOut.REMOVED:
+            plan.removed.add(table.oid)
+    if published:
+        plan.join.append(table)
+    elif reason is None:
+        plan.add.append(table)
+
+
+def _plan_partitioned(
+    plan: FollowingPlan, table: Table, parts: Sequence[Table], stable: Mapping[int, int], before: Followed | None
+) -> None:
+    """Decide on a partitioned table, behind its partitions."""
+    if not all(part.oid in stable for part in parts):
+        plan.left_out[str(table)] = LeftOut.PARTITIONS
+        plan.unfollow.extend([before] if before is not None else [])
+        return
+    whole = replace(table, entry=tree_entry((part.oid, stable[part.oid]) for part in parts))
+    if before is None:
+        plan.follow.append(whole)
+    elif before.publication_entry == whole.entry and before.fingerprint == whole.fingerprint:
+        plan.keep.append(whole)
+    else:
+        plan.redescribe.append(whole)
 
 
 def _left_out(table: Table, publication: Publication | None, was_published: bool) -> LeftOut | None:

@@ -54,9 +54,9 @@ class Publisher:
             self._appender.append(partition, None, Resume, {"resume_from": format_lsn(resume_from)})
 
     def tell_ancestors(self, ancestors: Mapping[int, tuple[Table, ...]]) -> None:
-        """Tell what happens to partitions under the names of these tables too, from now on.
+        """Tell what happens to partitions and children under the names of these tables too, from now on.
 
-        Before one of them is called followed, it has to be among the ancestors of all of its partitions.
+        Before one of them is called followed, it has to be among the ancestors of all whose rows are read by its name.
         """
         self._events.ancestors = ancestors
 
@@ -90,7 +90,7 @@ class Publisher:
             "identity": table.identity,
             "key_columns": list(table.key_columns),
             "relation": table.oid,
-            "publication_entry": table.entry,
+            "publication_entry": table.told_entry,
             "ancestors": list(table.ancestors),
         }
         partition = partition_of(table.oid, self._appender.partition_count)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from services.cdc.following import Publication, plan_following
 from services.cdc.statements import adding, completing, dropping, quote, taking_out
-from services.cdc.tables import LeftOut, Table
+from services.cdc.tables import LeftOut, Table, parts_of
 from services.shared.runtime.finding import Finding, Level
 
 _NAMED_TABLES = 10  # in one line
@@ -13,7 +13,6 @@ _NAMED_STATEMENTS = 3
 _SOME_ENTRY = 0
 
 _REASONS = {
-    LeftOut.INHERITED: "parents or children by INHERITS",
     LeftOut.FOREIGN: "foreign",
     LeftOut.UNLOGGED: "unlogged",
     LeftOut.NARROWED: "published with a row filter, a column list or only some operations",
@@ -112,16 +111,19 @@ def table_findings(
         if not table.partitioned and (reason := plan.left_out.get(str(table))) is not None:
             left_out[reason].append(table)
     partitioned = _Partitioned(tables, published, to_come)
+    by_themselves = {table.oid for table in left_out[LeftOut.CHILDREN]}
+    followed, new = ([table for table in found if table.oid not in by_themselves] for found in (plan.join, plan.add))
     keyless = left_out[LeftOut.NO_IDENTITY]
     owned = publication is not None and publication.owned
     return [
         *_in_danger(name, [table for table in keyless if table.entry is not None], owned=owned),
         *_out_of_place(name, tables, {oid for table in keyless for oid in table.ancestors}),
-        *_followed([*plan.join, *partitioned.followed], [*plan.add, *partitioned.to_come], cdc_runs=cdc_runs),
+        *_followed([*followed, *partitioned.followed], [*new, *partitioned.to_come], cdc_runs=cdc_runs),
         *_left_out(left_out, mending or {}),
         *_without_identity([table for table in keyless if table.entry is None], mending or {}),
         *_not_ours(name, left_out[LeftOut.NOT_PUBLISHED]),
         *_partly(partitioned.partly),
+        *_by_themselves(left_out[LeftOut.CHILDREN], tables, plan.left_out),
     ]
 
 
@@ -190,6 +192,25 @@ def _partly(tables: Sequence[Table]) -> Iterable[Finding]:
     if tables:
         text = f"{_count(tables)} not cached ({LeftOut.PARTITIONS}): {_list(tables)}"
         yield _about(tables, Level.WARN, text, "see what is said of its partitions")
+
+
+def _by_themselves(
+    tables: Sequence[Table], every: Sequence[Table], left_out: Mapping[str, LeftOut]
+) -> Iterable[Finding]:
+    """Say which parents by INHERITS are cached without their children only, and which of these are the cause."""
+    if not tables:
+        return
+    parts = parts_of(every)
+    below = {child.oid: child for table in tables for child in parts.get(table.oid, ())}
+    missing = [child for child in below.values() if left_out.get(str(child)) not in (None, LeftOut.CHILDREN)]
+    causes = [_list(missing)] if missing else []
+    if any(table.temporary_children for table in (*tables, *below.values())):
+        causes.append("a temporary table of some session")
+    text = (
+        f"{_count(tables)} cached only for what reads ONLY the table itself ({_list(tables)}), because of children by "
+        f"INHERITS that are not followed: {' and '.join(causes)}"
+    )
+    yield _about(tables, Level.WARN, text, "see what is said of those, or read ONLY the table")
 
 
 def _left_out(left_out: Mapping[LeftOut, Sequence[Table]], mending: Mapping[int, str]) -> Iterable[Finding]:

@@ -6,7 +6,7 @@ must come to the same text, so the code stands here once.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -89,11 +89,28 @@ def relation_of_tag(tag: str) -> int:
     return int(tag.partition(":")[0])
 
 
-def tree_entry(partitions: Iterable[tuple[int, int]]) -> int:
-    """Return what stands for the publication entry of a partitioned table: another one if any partition's is another.
+def ancestors_by_relation(parents: Mapping[int, Sequence[int]]) -> dict[int, tuple[int, ...]]:
+    """Return all that each relation is a part of, the nearest first, each once: it may be reached in several ways.
 
     Args:
-        partitions: OID and publication entry of each partition with rows of its own.
+        parents: What each relation is a partition or, by INHERITS, a child of; several only by INHERITS.
     """
-    text = repr(sorted(partitions))
+    found: dict[int, tuple[int, ...]] = {}
+    for relation, nearest in parents.items():
+        above = dict.fromkeys(nearest)
+        level = list(above)
+        while level:
+            level = [oid for below in level for oid in parents.get(below, ()) if oid not in above]
+            above |= dict.fromkeys(level)
+        found[relation] = tuple(above)
+    return found
+
+
+def tree_entry(tables: Iterable[tuple[int, int]]) -> int:
+    """Return what stands for the publication entry of a table that has rows in others: another one if any of theirs is.
+
+    Args:
+        tables: OID and publication entry of each table that its rows are in; 0 for one that is not followed.
+    """
+    text = repr(sorted(tables))
     return int.from_bytes(blake2b(text.encode(), digest_size=_ENTRY_BYTES).digest())

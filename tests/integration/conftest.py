@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
+from tests.servers.postgres_programs import NEWEST, OLDEST
 
 _SQL = """
 CREATE TABLE people (id int PRIMARY KEY, name text, age int, note text);
@@ -25,4 +26,14 @@ INSERT INTO orders (id) VALUES (1000);
 def cached() -> Iterator[ProxiedPostgres]:
     """The newest Postgres behind the stack with its defaults, for all that leaves `people` and `orders` as they are."""
     with proxied_postgres(sql=_SQL) as started:
+        yield started
+
+
+@pytest.fixture(scope="session", params=[NEWEST, OLDEST])
+def eager(request: pytest.FixtureRequest) -> Iterator[ProxiedPostgres]:
+    """The newest and the oldest Postgres in turn, behind a stack that looks at the catalog often.
+
+    It is for tests that wait for many a change of tables, which they make and drop themselves.
+    """
+    with proxied_postgres(version=request.param, environ={"TIDEGATE_CATALOG_POLL": "100ms"}) as started:
         yield started

@@ -116,3 +116,8 @@ SELECT * FROM parted WHERE id = 5
 SELECT p.v, u.name FROM parted p JOIN users u USING (id)
 SELECT count(*) FROM parted_low
 SELECT * FROM ONLY parted
+SELECT * FROM family WHERE id = 5
+SELECT * FROM family * WHERE id = 5
+SELECT f.v, o.id FROM ONLY family f JOIN other_family o USING (id)
+SELECT count(*) FROM family_child LEFT JOIN ONLY parent p USING (id)
+SELECT v FROM ONLY public.parent AS p WHERE id = 5

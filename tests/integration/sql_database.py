@@ -15,8 +15,8 @@ _SCHEMA = (Path(__file__).parent / "sql_schema.sql").read_text(encoding="utf-8")
 _PUBLISHED = (
     'users, orders, items, shop.users, other.users, other.only_there, "Odd Schema"."Mixed ""Case""", keyed_by_text, '
     "keyed_by_varchar, keyed_by_uuid, keyed_by_char, keyed_by_enum, other_identity, full_identity, no_identity, "
-    "nothing_identity, secured, parent, child, parted_low, with_domain, with_timetz, with_reg, with_trigger, "
-    "with_rule, with_default"
+    "nothing_identity, secured, parent, family, other_family, family_child, family_grandchild, parted_low, "
+    "with_domain, with_timetz, with_reg, with_trigger, with_rule, with_default"
 )
 
 
@@ -58,7 +58,7 @@ def judge(text: str, catalog: Catalog, *schemas: str) -> Analysis:
 
 
 def names(catalog: Catalog, oids: tuple[int, ...]) -> set[str]:
-    """Return schema.name of each relation, and of its partitions."""
+    """Return schema.name of each relation, and of the parts that its rows are in."""
     relations = [catalog.by_oid[oid] for oid in oids]
-    partitions = [catalog.by_oid[oid] for relation in relations for oid in relation.partitions]
-    return {f"{relation.schema}.{relation.name}" for relation in (*relations, *partitions)}
+    parts = [catalog.by_oid[oid] for relation in relations for oid in relation.parts]
+    return {f"{relation.schema}.{relation.name}" for relation in (*relations, *parts)}

@@ -1,11 +1,8 @@
 """Partitioned tables: cached under the name that statements use, evicted by what happens to their partitions."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.integration.proxied_postgres import Connection, ProxiedPostgres, proxied_postgres
-from tests.servers.postgres_programs import NEWEST, OLDEST
+from tests.integration.proxied_postgres import Connection, ProxiedPostgres
 from tests.servers.processes import wait_until
 
 _SQL = """
@@ -22,19 +19,12 @@ _ALL = "SELECT id, v FROM events ORDER BY id, v"
 _SECONDS = 10.0  # for an eviction, which takes milliseconds, and for the catalog to be looked at
 
 
-@pytest.fixture(scope="module", params=[NEWEST, OLDEST])
-def stack(request: pytest.FixtureRequest) -> Iterator[ProxiedPostgres]:
-    """One that looks at the catalog often: many a change of it is waited for here."""
-    with proxied_postgres(version=request.param, environ={"TIDEGATE_CATALOG_POLL": "100ms"}) as started:
-        yield started
-
-
 @pytest.fixture
-def proxied(stack: ProxiedPostgres) -> ProxiedPostgres:
+def proxied(eager: ProxiedPostgres) -> ProxiedPostgres:
     """With a partitioned table as good as new."""
-    stack.server.execute("DROP TABLE IF EXISTS events, events_2_even, loose")
-    stack.server.execute(_SQL)
-    return stack
+    eager.server.execute("DROP TABLE IF EXISTS events, events_2_even, loose")
+    eager.server.execute(_SQL)
+    return eager
 
 
 def _rows(connection: Connection, read: str) -> list[tuple[object, ...]]:

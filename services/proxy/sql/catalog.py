@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.proxy.sql import catalog_queries
 from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Relation
-from services.shared.relation import tree_entry
+from services.proxy.sql.trees import fingerprints_of_trees, with_trees
 
 if TYPE_CHECKING:
     import asyncpg
@@ -50,14 +49,15 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         stamp = await connection.fetchval(catalog_queries.stamp_query(publication))
         version = await connection.fetchval(catalog_queries.VERSION)
     part_of = {int(row["relation"]): str(row["part"]) for row in parts}
-    found = _relations(relations, columns, keys)
+    parents = {int(row["oid"]): tuple(row["parents"]) for row in relations if row["parents"]}
+    found = with_trees(_relations(relations, columns, keys), parents)
     name_spaces = part_of.pop(catalog_queries.NAME_SPACES, "")
     return Catalog(
         publication=publication,
         version=int(version),
         stamp=str(stamp),
         global_part=part_of.pop(catalog_queries.GLOBAL, "") + "/" + name_spaces,
-        relation_parts=part_of,
+        relation_parts=fingerprints_of_trees(part_of, parents),
         relations={(relation.schema, relation.name): relation for relation in found},
         functions=_functions(functions),
         operators=Operators(
@@ -101,35 +101,7 @@ def _relations(
             primary[row["relation"]] = tuple(names)
         if row["is_identity"]:
             marked[row["relation"]] = tuple(names)
-    return _with_trees([_relation(row, tuple(columns[row["oid"]].values()), primary, marked) for row in rows])
-
-
-def _with_trees(relations: list[Relation]) -> list[Relation]:
-    """Tell partitioned tables what their partitions are, and that they are published if all of these are."""
-    partitions: dict[int, list[Relation]] = defaultdict(list)
-    for relation in relations:
-        for ancestor in relation.ancestors if relation.kind != "p" else ():
-            partitions[ancestor].append(relation)
-    return [
-        replace(
-            relation,
-            partitions=tuple(part.oid for part in partitions[relation.oid]),
-            publication_entry=_entry_of_tree(partitions[relation.oid]),
-        )
-        if relation.kind == "p"
-        else relation
-        for relation in relations
-    ]
-
-
-def _entry_of_tree(partitions: Iterable[Relation]) -> int | None:
-    entries: list[tuple[int, int]] = []
-    for part in partitions:
-        followed = part.kind == "r" and part.persistence == "p" and part.identity_columns
-        if part.publication_entry is None or not followed:
-            return None
-        entries.append((part.oid, part.publication_entry))
-    return tree_entry(entries)
+    return [_relation(row, tuple(columns[row["oid"]].values()), primary, marked) for row in rows]
 
 
 def _relation(
@@ -153,7 +125,7 @@ def _relation(
         kind=row["kind"],
         persistence=row["persistence"],
         row_security=row["row_security"],
-        inherits=row["inherits"],
+        temporary_children=row["temporary_children"],
         user_triggers=row["user_triggers"],
         rules=row["rules"],
         cascades=row["cascades"],
@@ -163,7 +135,6 @@ def _relation(
         primary_key=primary.get(oid, ()),
         publication_entry=row["publication_entry"],
         columns=columns,
-        ancestors=tuple(row["ancestors"]),
     )
 
 

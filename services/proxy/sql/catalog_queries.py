@@ -115,12 +115,13 @@ VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.i
 RELATIONS = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::pg_catalog.text AS kind,
        c.relpersistence::pg_catalog.text AS persistence, c.relrowsecurity OR c.relforcerowsecurity AS row_security,
-       c.relkind <> 'p' AND NOT c.relispartition AND (c.relhassubclass
-           OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid)) AS
-           inherits,
-       CASE WHEN c.relispartition AND c.relkind IN ('r', 'p', 'f')
-           THEN ARRAY(SELECT a.relid::pg_catalog.oid FROM pg_catalog.pg_partition_ancestors(c.oid) a
-                      WHERE a.relid::pg_catalog.oid <> c.oid) ELSE '{}' END AS ancestors,
+       CASE WHEN c.relkind IN ('r', 'p', 'f')
+           THEN ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i
+                      WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending ORDER BY i.inhseqno)
+           ELSE '{}' END AS parents,
+       c.relhassubclass AND EXISTS (
+           SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class t ON t.oid = i.inhrelid
+           WHERE i.inhparent = c.oid AND t.relpersistence = 't') AS temporary_children,
        EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS user_triggers,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid

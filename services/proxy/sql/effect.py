@@ -182,8 +182,12 @@ def _plain_write(statement: Statement) -> StatementEffect:
 
 
 def _write_to(statement: Statement, target: Relation, keyword: str) -> StatementEffect:
-    """Return the effect of a plain write: on the table, on its partitions, and on all that these are a part of."""
-    written = [target, *(statement.catalog.by_oid[oid] for oid in target.partitions)]
+    """Return the effect of a plain write: on the table, on its parts, and on all that these are a part of.
+
+    What is inserted in a table with children stays in that table.
+    """
+    parts = () if keyword == "INSERT" and target.kind != "p" else target.parts
+    written = [target, *(statement.catalog.by_oid[oid] for oid in parts)]
     if not all(_keeps_to_itself(relation, keyword) for relation in written):
         return _ANY_WRITE
     oids = frozenset(oid for relation in written for oid in (relation.oid, *relation.ancestors))
@@ -206,11 +210,11 @@ def _target(statement: Statement) -> Relation | None:
 
 def _keeps_to_itself(relation: Relation, keyword: str) -> bool:
     """Whether writing to a relation writes nothing else and runs no code of this database."""
-    if relation.kind not in ("r", "p") or relation.inherits or relation.rules or relation.row_security:
+    if relation.kind not in ("r", "p") or relation.rules or relation.row_security:
         return False
     if relation.user_triggers or relation.user_code or _has_user_types(relation):
         return False
-    return keyword == "INSERT" or not relation.cascades
+    return keyword == "INSERT" or not (relation.cascades or relation.temporary_children)
 
 
 def _has_user_types(relation: Relation) -> bool:
@@ -237,11 +241,12 @@ def _relations(statement: Statement) -> list[Relation | None]:
     path = statement.name_space.schemas
     if statement.tree is None or isinstance(statement.tree, exp.Command):
         return [None]
-    names = [(table.db, table.name) for table in statement.tree.find_all(exp.Table)]
+    names = {(table.db, table.name) for table in statement.tree.find_all(exp.Table)}
+    scanned = {(found.schema, found.name) for found in scanned_relations(statement.tokens)}
     ctes = {cte.alias for cte in statement.tree.find_all(exp.CTE)}
     return [
         relation
-        for schema, name in {*names, *scanned_relations(statement.tokens)}
+        for schema, name in names | scanned
         if (relation := statement.catalog.resolve(schema, name, path)) is not None or schema or name not in ctes
     ]
 

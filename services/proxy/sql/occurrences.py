@@ -1,11 +1,12 @@
 """Which relations does a statement read? Found twice, by two readers that know nothing of each other; they must agree.
 
 `parsed_relations` walks sqlglot's tree, `scanned_relations` the tokens of our own lexer. A statement that the two read
-differently is not understood, and not cached. Pure.
+differently, be it in whether ONLY a table is read or its children too, is not understood, and not cached. Pure.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlglot import exp
 
@@ -19,14 +20,23 @@ _ENDS_FROM = frozenset(
 )
 
 
+class NameInFrom(NamedTuple):
+    """A name in FROM, its schema ("" when it is not named), and whether ONLY stands before it."""
+
+    schema: str
+    name: str
+    only: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A relation's name in FROM: its schema ("" when it is not named), and the name by which columns refer to it."""
+    """A relation's name in FROM, by which name columns refer to it, and what is said with it."""
 
     schema: str
     name: str
     alias: str
     renames_columns: bool
+    only: bool
     node: exp.Table = field(compare=False, repr=False)
 
 
@@ -37,25 +47,27 @@ class _Frame:
     in_from: bool = False
     expects: bool = False
     has_function_from: bool = False
+    only: bool = False
 
 
 @dataclass(slots=True)
 class _Scan:
-    found: list[tuple[str, str]] = field(default_factory=list)
+    found: list[NameInFrom] = field(default_factory=list)
     frames: list[_Frame] = field(default_factory=lambda: [_Frame()])
 
 
-def parsed_relations(tree: exp.Expr) -> tuple[list[Occurrence], list[tuple[str, str]]]:
+def parsed_relations(tree: exp.Expr) -> tuple[list[Occurrence], list[NameInFrom]]:
     """Return the occurrences of relations, and all names in FROM, those of CTEs included, in order."""
     occurrences: list[Occurrence] = []
-    names: list[tuple[str, str]] = []
+    names: list[NameInFrom] = []
     for table in tree.find_all(exp.Table):
-        names.append((table.db, table.name))
+        only = bool(table.args.get("only"))
+        names.append(NameInFrom(table.db, table.name, only))
         if not table.db and _is_cte(table):
             continue
         alias = table.args.get("alias")
         renames = bool(alias is not None and alias.args.get("columns"))
-        occurrences.append(Occurrence(table.db, table.name, table.alias_or_name, renames, table))
+        occurrences.append(Occurrence(table.db, table.name, table.alias_or_name, renames, only, table))
     return occurrences, sorted(names)
 
 
@@ -87,8 +99,8 @@ def _before(ctes: Sequence[exp.Expr], cte: exp.Expr) -> list[exp.Expr]:
     return earlier
 
 
-def scanned_relations(tokens: Sequence[Token]) -> list[tuple[str, str]]:
-    """Return (schema, name) of each name in FROM or JOIN, as the tokens alone show them, in order."""
+def scanned_relations(tokens: Sequence[Token]) -> list[NameInFrom]:
+    """Return each name in FROM or JOIN, as the tokens alone show them, in order."""
     scan = _Scan()
     index = 0
     while index < len(tokens):
@@ -102,7 +114,7 @@ def _step(tokens: Sequence[Token], index: int, scan: _Scan) -> int:
     if token.is_mark("("):
         function_from = at(tokens, index - 1).is_word(*_FUNCTIONS_WITH_FROM)
         nested = frame.expects
-        frame.expects = False
+        frame.expects = frame.only = False
         scan.frames.append(_Frame(nested, nested, function_from))
     elif token.is_mark(")"):
         if len(scan.frames) > 1:
@@ -112,8 +124,8 @@ def _step(tokens: Sequence[Token], index: int, scan: _Scan) -> int:
     elif token.kind is TokenKind.WORD and _keyword(tokens, index, frame):
         return index + 1
     elif frame.expects and token.is_name:
-        frame.expects = False
-        return _read_name(tokens, index, scan.found)
+        only, frame.only, frame.expects = frame.only, False, False
+        return _read_name(tokens, index, scan.found, only=only)
     return index + 1
 
 
@@ -130,6 +142,7 @@ def _keyword(tokens: Sequence[Token], index: int, frame: _Frame) -> bool:
         frame.in_from = frame.expects = True
         return True
     if word in ("only", "lateral") and frame.expects:
+        frame.only = word == "only"
         return True
     if word in _ENDS_FROM:
         frame.in_from = frame.expects = False
@@ -141,11 +154,11 @@ def _distinct_from(tokens: Sequence[Token], index: int) -> bool:
     return at(tokens, index - 1).is_word("distinct") and at(tokens, index - 2).is_word("is", "not")
 
 
-def _read_name(tokens: Sequence[Token], index: int, found: list[tuple[str, str]]) -> int:
+def _read_name(tokens: Sequence[Token], index: int, found: list[NameInFrom], *, only: bool) -> int:
     parts = [tokens[index].text]
     index += 1
     while at(tokens, index).is_mark(".") and at(tokens, index + 1).is_name:
         parts.append(tokens[index + 1].text)
         index += 2
-    found.append((".".join(parts[:-1]), parts[-1]))
+    found.append(NameInFrom(".".join(parts[:-1]), parts[-1], only))
     return index

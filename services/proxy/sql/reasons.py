@@ -22,7 +22,7 @@ class Reason(StrEnum):
     MATERIALIZED_VIEW = "materialized_view"
     SEQUENCE = "sequence"
     NOT_A_TABLE = "not_a_table"
-    INHERITED = "inherited"
+    CHILD_NOT_FOLLOWED = "child_not_followed"
     NOT_PUBLISHED = "not_published"
     NO_REPLICA_IDENTITY = "no_replica_identity"
     ROW_SECURITY = "row_security"
@@ -65,7 +65,7 @@ ADVICE: dict[Reason, str] = {
     Reason.MATERIALIZED_VIEW: "Materialized views are refreshed without row changes; select from an ordinary table.",
     Reason.SEQUENCE: "Sequences change without row changes, so they are not cached.",
     Reason.NOT_A_TABLE: "The name belongs to an index or a type, not to a table.",
-    Reason.INHERITED: "Tables with parents or children by INHERITS are not cached yet.",
+    Reason.CHILD_NOT_FOLLOWED: "A child by INHERITS is not followed; `tidegate check` says which; read ONLY the table.",
     Reason.NOT_PUBLISHED: "The table's changes are not published in full; add it to the publication without filters.",
     Reason.NO_REPLICA_IDENTITY: "The table has no usable replica identity; give it a primary key.",
     Reason.ROW_SECURITY: "The table has row-level security, whose policies are part of each answer.",

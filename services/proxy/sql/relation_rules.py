@@ -15,8 +15,8 @@ def followed_relations(statement: Statement) -> Reason | None:
     """Every relation is an ordinary or a partitioned table whose changes are published in full."""
     if not statement.occurrences:
         return Reason.NO_RELATION
-    for relation in statement.relations:
-        reason = Reason.UNKNOWN_RELATION if relation is None else relation_refusal(relation)
+    for occurrence, relation in zip(statement.occurrences, statement.relations, strict=True):
+        reason = Reason.UNKNOWN_RELATION if relation is None else relation_refusal(relation, only=occurrence.only)
         if reason is not None:
             return reason
     return None
@@ -30,23 +30,28 @@ _KIND_REFUSALS = {
 }
 
 
-def relation_refusal(relation: Relation) -> Reason | None:
-    """Return why answers from a relation cannot be cached; None when they can."""
+def relation_refusal(relation: Relation, *, only: bool) -> Reason | None:
+    """Return why answers from a relation cannot be cached; None when they can.
+
+    Args:
+        relation: The relation.
+        only: Whether they are from it ONLY, and not from its children.
+    """
     if relation.schema in _SYSTEM_SCHEMAS:
         return Reason.SYSTEM_CATALOG
     if relation.kind not in ("r", "p"):
         return _KIND_REFUSALS.get(relation.kind, Reason.NOT_A_TABLE)
     if relation.persistence != "p":
         return Reason.TEMPORARY_OR_UNLOGGED
-    if relation.inherits:
-        return Reason.INHERITED
     if relation.row_security:
         return Reason.ROW_SECURITY
     if relation.rules:
         return Reason.RULES
     if relation.publication_entry is None:
         return Reason.NOT_PUBLISHED
-    return None if relation.identity_columns or relation.kind == "p" else Reason.NO_REPLICA_IDENTITY
+    if not relation.identity_columns and relation.kind != "p":
+        return Reason.NO_REPLICA_IDENTITY
+    return None if relation.whole or only else Reason.CHILD_NOT_FOLLOWED
 
 
 def plain_columns(statement: Statement) -> Reason | None:

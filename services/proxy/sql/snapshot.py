@@ -20,7 +20,7 @@ class Column:
     Attributes:
         type_name: Name of its type; of the element's for an array.
         user_type: Its type, or its element's, was defined in the database and is no enum.
-        generated: Computed from other columns, so it may be missing from the WAL stream.
+        generated: Computed from other columns, here or in a part, so it may be missing from the WAL stream.
         deterministic: Its collation calls only equal bytes equal.
         is_enum: Its type is an enum, and not an array of one.
     """
@@ -41,14 +41,15 @@ class Relation:
     Attributes:
         kind: `pg_class.relkind`: r table, v view, m materialized view, p partitioned, f foreign, S sequence, i index,
         ... persistence: p permanent, u unlogged, t temporary. row_security: Row-level security is enabled or forced.
-        inherits: It has parents, or has or had children, by INHERITS. user_triggers: It has triggers that are not
-        Postgres' own. rules: It has rewrite rules. cascades: A foreign key that points at it deletes or updates rows
-        elsewhere. user_code: A default, constraint, generated column or index of it calls what was defined in the
-        database. identity: `pg_class.relreplident`: d default, i index, f full, n nothing. identity_columns: Names of
-        the columns that an update or delete reports of the old row. primary_key: Names in the key's order; empty when
-        there is none. publication_entry: OID of its pg_publication_rel row, of a partitioned table see `tree_entry`;
-        None when its changes are not published in full. ancestors: OIDs of the partitioned tables that it is a part of.
-        partitions: OIDs of the tables in which a partitioned table has its rows.
+        temporary_children: Some table below it by INHERITS is a temporary one of some session. user_triggers: It has
+        triggers that are not Postgres' own. rules: It has rewrite rules. cascades: A foreign key that points at it
+        deletes or updates rows elsewhere. user_code: A default, constraint, generated column or index of it calls what
+        was defined in the database. identity: `pg_class.relreplident`: d default, i index, f full, n nothing.
+        identity_columns: Names of the columns that an update or delete reports of the old row. primary_key: Names in
+        the key's order; empty when there is none. publication_entry: OID of its pg_publication_rel row, of a table with
+        parts see `tree_entry`; None when its own changes are not published in full. ancestors: OIDs of the tables that
+        it is a part of, as a partition or by INHERITS. parts: OIDs of the others that its rows are in: partitions with
+        rows of their own, or all that is below it by INHERITS. whole: All of these are followed.
     """
 
     oid: int
@@ -57,7 +58,7 @@ class Relation:
     kind: str
     persistence: str
     row_security: bool
-    inherits: bool
+    temporary_children: bool
     user_triggers: bool
     rules: bool
     cascades: bool
@@ -68,7 +69,8 @@ class Relation:
     publication_entry: int | None
     columns: tuple[Column, ...]
     ancestors: tuple[int, ...] = ()
-    partitions: tuple[int, ...] = ()
+    parts: tuple[int, ...] = ()
+    whole: bool = True
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
@@ -113,7 +115,7 @@ class Catalog:
         version: `server_version_num`.
         stamp: What `catalog_stamp` gives as long as nothing changed.
         global_part: Fingerprint of everything that does not belong to one relation.
-        relation_parts: Fingerprint per relation OID.
+        relation_parts: Fingerprint per relation OID, of what is below it too.
         relations: Every relation by schema and name; temporary ones and TOAST tables excepted.
         builtin_types: Names of the types that come with Postgres.
         user_casts: A cast was defined in the database between types that values of a cached statement may have.

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from services.proxy.sql.conditions import literal_mark
 from services.proxy.sql.lexer import LiteralKind
-from services.proxy.sql.occurrences import Occurrence, parsed_relations
+from services.proxy.sql.occurrences import NameInFrom, Occurrence, parsed_relations
 from services.proxy.sql.snapshot import Catalog, Relation
 from services.proxy.sql.template import Lexed, fill_placeholders
 from services.proxy.sql.tokens import Token, tokenise
@@ -42,14 +42,14 @@ class Statement:
 
     Attributes:
         tree: None when sqlglot cannot read it.
-        names: Every name in FROM as sqlglot sees it, (schema, name), in order.
+        names: Every name in FROM as sqlglot sees it, in order.
     """
 
     lexed: Lexed
     tokens: tuple[Token, ...]
     tree: exp.Expr | None
     occurrences: tuple[Occurrence, ...]
-    names: tuple[tuple[str, str], ...]
+    names: tuple[NameInFrom, ...]
     catalog: Catalog
     name_space: NameSpace
 

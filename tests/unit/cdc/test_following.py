@@ -6,7 +6,7 @@ import pytest
 
 from services.cdc.following import Followed, FollowingPlan, Publication, plan_following
 from services.cdc.statements import quote
-from services.cdc.tables import LeftOut, Table
+from services.cdc.tables import LeftOut, Table, ancestors_of
 from services.shared.relation import tree_entry
 
 PUBLICATION = Publication(owned=True, complete=True)
@@ -60,7 +60,7 @@ def test_a_table_that_someone_took_out_is_unfollowed_and_left_alone() -> None:
     assert plan_following([TABLE], PUBLICATION, {}, frozenset({3})) == FollowingPlan(join=[TABLE])
 
 
-@pytest.mark.parametrize("reason", [LeftOut.NO_IDENTITY, LeftOut.INHERITED, LeftOut.UNLOGGED, LeftOut.FOREIGN])
+@pytest.mark.parametrize("reason", [LeftOut.NO_IDENTITY, LeftOut.UNLOGGED, LeftOut.FOREIGN])
 def test_a_table_that_became_unfit_is_unfollowed_and_taken_out(reason: LeftOut) -> None:
     unfit = replace(TABLE, unfit=reason)
     left_out = {"public.t": reason}
@@ -151,3 +151,111 @@ def test_one_with_a_partition_that_is_not_followed_is_unfollowed(new: Table) -> 
 def test_one_that_was_dropped_is_unfollowed() -> None:
     followed = known(whole(ROOT))
     assert plan_following([], PUBLICATION, followed) == FollowingPlan(unfollow=[followed[ROOT.oid]])
+
+
+# -- tables with children by INHERITS
+
+PARENT = replace(TABLE, oid=10, name="parent", entry=16_410)
+OTHER_PARENT = replace(TABLE, oid=11, name="other_parent", entry=16_411)
+CHILD = replace(TABLE, oid=12, name="child", entry=16_412, ancestors=(10, 11))
+GRANDCHILD = replace(TABLE, oid=13, name="grandchild", entry=16_413, ancestors=(12, 10, 11))
+FAMILY = [PARENT, OTHER_PARENT, CHILD, GRANDCHILD]
+
+
+def with_tree(table: Table, *children: Table | int) -> Table:
+    """Return a table as it is described with these children; one that is not followed is given by its OID."""
+    members = [(each, 0) if isinstance(each, int) else (each.oid, each.entry or 0) for each in children]
+    return replace(table, tree=tree_entry([(table.oid, table.entry or 0), *members]))
+
+
+FAMILY_AS_TOLD = [
+    with_tree(PARENT, CHILD, GRANDCHILD),
+    with_tree(OTHER_PARENT, CHILD, GRANDCHILD),
+    with_tree(CHILD, GRANDCHILD),
+    GRANDCHILD,
+]
+
+
+def test_what_is_told_of_a_family_does_not_change_while_it_is_the_same() -> None:
+    assert plan_following(FAMILY, PUBLICATION, known(*FAMILY_AS_TOLD)) == FollowingPlan(keep=FAMILY_AS_TOLD)
+    entries = {table.told_entry for table in FAMILY_AS_TOLD}
+    assert len(entries) == 4
+    assert entries.isdisjoint({table.entry for table in (PARENT, OTHER_PARENT, CHILD)})
+
+
+def test_a_child_counts_once_it_is_followed_itself() -> None:
+    joining = plan_following(FAMILY, PUBLICATION, known(PARENT))
+    assert joining.redescribe == [with_tree(PARENT, CHILD.oid, GRANDCHILD.oid)]
+    assert joining.join == [
+        with_tree(OTHER_PARENT, CHILD.oid, GRANDCHILD.oid),
+        with_tree(CHILD, GRANDCHILD.oid),
+        GRANDCHILD,
+    ]
+    before = known(with_tree(PARENT, CHILD.oid, GRANDCHILD.oid), *FAMILY_AS_TOLD[1:3])
+    assert plan_following(FAMILY, PUBLICATION, before).redescribe == [
+        with_tree(table, *followed, GRANDCHILD.oid)
+        for table, followed in ((PARENT, [CHILD]), (OTHER_PARENT, [CHILD]), (CHILD, []))
+    ]
+    assert plan_following(FAMILY, PUBLICATION, known(*joining.redescribe, *FAMILY_AS_TOLD[1:])).redescribe == [
+        FAMILY_AS_TOLD[0]
+    ]
+
+
+def test_a_parent_whose_child_was_out_of_the_publication_for_a_while_stays_followed_without_it() -> None:
+    again = replace(GRANDCHILD, entry=16_500)
+    found = plan_following([*FAMILY[:3], again], PUBLICATION, known(*FAMILY_AS_TOLD))
+    assert (found.unfollow, found.join) == ([known(GRANDCHILD)[13]], [again])
+    assert found.redescribe == [
+        with_tree(PARENT, CHILD, 13),
+        with_tree(OTHER_PARENT, CHILD, 13),
+        with_tree(CHILD, 13),
+    ]
+
+
+def test_parents_are_described_again_when_a_child_comes_or_goes() -> None:
+    orphan = replace(CHILD, ancestors=(11,))
+    grandchild = replace(GRANDCHILD, ancestors=(12, 11))
+    found = plan_following([PARENT, OTHER_PARENT, orphan, grandchild], PUBLICATION, known(*FAMILY_AS_TOLD))
+    assert found.redescribe == [PARENT, with_tree(orphan, grandchild), grandchild]
+    assert found.keep == [FAMILY_AS_TOLD[1]]
+    without = known(PARENT, FAMILY_AS_TOLD[1], with_tree(orphan, grandchild), grandchild)
+    assert plan_following(FAMILY, PUBLICATION, without).redescribe == [
+        FAMILY_AS_TOLD[0], FAMILY_AS_TOLD[2], FAMILY_AS_TOLD[3]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        replace(GRANDCHILD, unfit=LeftOut.UNLOGGED, entry=None),
+        replace(GRANDCHILD, unfit=LeftOut.FOREIGN, entry=None),
+        replace(GRANDCHILD, unfit=LeftOut.NO_IDENTITY, key_columns=(), entry=None),
+        replace(GRANDCHILD, narrowed=True),
+        replace(GRANDCHILD, entry=None, owned=False),
+    ],
+)
+def test_a_child_that_cannot_be_followed_leaves_its_parents_to_what_reads_only_them(child: Table) -> None:
+    told = [with_tree(PARENT, CHILD, 13), with_tree(OTHER_PARENT, CHILD, 13), with_tree(CHILD, 13)]
+    found = plan_following([*FAMILY[:3], child], PUBLICATION, known(*told))
+    assert (found.keep, found.unfollow) == (told, [])
+    assert {found.left_out[f"public.{name}"] for name in ("parent", "other_parent", "child")} == {LeftOut.CHILDREN}
+    assert found.left_out["public.grandchild"] not in (None, LeftOut.CHILDREN)
+
+
+def test_a_temporary_child_is_one_that_cannot_be_followed() -> None:
+    found = plan_following([*FAMILY[:3], replace(GRANDCHILD, temporary_children=True)], PUBLICATION, {})
+    assert set(found.left_out.values()) == {LeftOut.CHILDREN}
+    assert len(found.left_out) == 4
+
+
+def test_changes_are_told_under_the_names_of_all_that_are_above_and_may_be_followed() -> None:
+    keyless = replace(OTHER_PARENT, unfit=LeftOut.NO_IDENTITY)
+    assert ancestors_of([PARENT, keyless, CHILD, GRANDCHILD]) == {12: (PARENT,), 13: (CHILD, PARENT)}
+
+
+def test_what_was_above_is_told_of_changes_until_the_log_has_said_that_it_is_no_longer() -> None:
+    orphan, keyless, dropped = replace(CHILD, ancestors=()), replace(PARENT, unfit=LeftOut.NO_IDENTITY), GRANDCHILD
+    assert ancestors_of([keyless, OTHER_PARENT, orphan], [PARENT, OTHER_PARENT, CHILD, dropped]) == {
+        12: (PARENT, OTHER_PARENT),
+        13: (orphan, PARENT, OTHER_PARENT),
+    }

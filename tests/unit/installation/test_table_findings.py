@@ -30,7 +30,6 @@ def _about(table: Table, publication: Publication | None = _OURS, *, cdc_runs: b
         (replace(_KEYLESS, entry=None, identity="nothing"), Level.WARN, "REPLICA IDENTITY DEFAULT"),
         (replace(_KEYLESS, entry=None, identity="index"), Level.WARN, "REPLICA IDENTITY DEFAULT"),
         (replace(_TABLE, entry=None, unfit=LeftOut.UNLOGGED), Level.WARN, "SET LOGGED"),
-        (replace(_TABLE, entry=None, unfit=LeftOut.INHERITED), Level.OK, ""),
         (replace(_TABLE, entry=None, unfit=LeftOut.FOREIGN), Level.OK, ""),
         (replace(_TABLE, narrowed=True), Level.FAIL, "tidegate setup"),
         (replace(_TABLE, entry=None, owned=False), Level.WARN, "an administrator"),
@@ -59,6 +58,28 @@ def test_a_partitioned_table_is_as_good_as_its_partitions(leaf: Table, level: Le
 
     (finding,) = [f for f in table_findings("p", _OURS, [leaf, root]) if "public.root" in f.tables]
 
+    assert finding.level is level
+    assert words in finding.text
+
+
+@pytest.mark.parametrize(
+    ("child", "level", "words"),
+    [
+        (_TABLE, Level.OK, "followed"),
+        (replace(_TABLE, entry=None), Level.OK, "followed"),
+        (replace(_KEYLESS, entry=None), Level.WARN, "INHERITS that are not followed: public.t"),
+        (replace(_TABLE, entry=None, unfit=LeftOut.FOREIGN), Level.WARN, "INHERITS that are not followed: public.t"),
+        (replace(_TABLE, temporary_children=True), Level.WARN, "not followed: a temporary table of some session"),
+    ],
+)
+def test_a_parent_is_cached_with_its_children_if_all_of_them_are_followed(
+    child: Table, level: Level, words: str
+) -> None:
+    parent = replace(_TABLE, oid=9, name="parent", entry=16499)
+
+    findings = table_findings("p", _OURS, [replace(child, ancestors=(9,)), parent])
+
+    (finding,) = [finding for finding in findings if "public.parent" in finding.tables]
     assert finding.level is level
     assert words in finding.text
 

@@ -12,11 +12,16 @@ CATALOG = small_catalog(
     table(20_300, "coded", user_code=True),
     table(20_301, "domained", column("id", "int4"), column("v", "positive", user_type=True)),
     table(20_302, "secured", row_security=True),
-    table(20_303, "kin", inherits=True),
-    table(20_304, "parted", kind="p", partitions=(20_305, 20_306)),
+    table(20_303, "family", parts=(20_309, 20_310)),
+    table(20_309, "child", ancestors=(20_303,), parts=(20_310,)),
+    table(20_310, "grandchild", ancestors=(20_309, 20_303)),
+    table(20_311, "watched_family", parts=(20_312,)),
+    table(20_312, "watched_child", ancestors=(20_311,), user_triggers=True),
+    table(20_313, "visited_family", temporary_children=True),
+    table(20_304, "parted", kind="p", parts=(20_305, 20_306)),
     table(20_305, "parted_low", ancestors=(20_304,)),
     table(20_306, "parted_high", ancestors=(20_304,)),
-    table(20_307, "split", kind="p", partitions=(20_308,)),
+    table(20_307, "split", kind="p", parts=(20_308,)),
     table(20_308, "split_part", ancestors=(20_307,), user_triggers=True),
 )
 NOTHING: frozenset[int] = frozenset()
@@ -83,6 +88,12 @@ def test_plain_writes_write_their_table(text: str, relation: object) -> None:
         ("INSERT INTO parted VALUES (1, 'x')", {20_304, 20_305, 20_306}),
         ("UPDATE parted_low SET v = 'x'", {20_304, 20_305}),
         ("COPY parted_high FROM STDIN", {20_304, 20_306}),
+        ("INSERT INTO family VALUES (1, 'x')", {20_303}),
+        ("UPDATE family SET v = 'x'", {20_303, 20_309, 20_310}),
+        ("DELETE FROM child", {20_303, 20_309, 20_310}),
+        ("UPDATE grandchild SET v = 'x'", {20_303, 20_309, 20_310}),
+        ("INSERT INTO watched_family VALUES (1, 'x')", {20_311}),
+        ("COPY visited_family FROM STDIN", {20_313}),
     ],
 )
 def test_writes_to_partitions_and_to_what_has_them_write_both(text: str, relations: set[int]) -> None:
@@ -99,6 +110,8 @@ def test_writes_to_partitions_and_to_what_has_them_write_both(text: str, relatio
         "INSERT INTO domained VALUES (1)",
         "COPY coded FROM STDIN",
         "INSERT INTO split VALUES (1)",  # a partition has a trigger
+        "UPDATE watched_family SET v = 'x'",  # a child has one
+        "DELETE FROM visited_family",  # a temporary child may have one
     ],
 )
 def test_a_write_with_side_effects_may_write_anything(text: str) -> None:
