@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 TABLES = ("t0", "t1", "t2", "t3", "t4")
 KEYS = (1, 2, 3)
+VALUES = (1, 2, 3, 4, 5)
 _COLUMNS = ("id int NOT NULL", "v int", "k int NOT NULL DEFAULT nextval('keys')", "gap int")
 _IDENTITIES = ("PRIMARY KEY (id)", "PRIMARY KEY (k)", "PRIMARY KEY (k)", "")
 _MOST_PARENTS = 3
@@ -65,7 +66,7 @@ class History:
         return f"ALTER TABLE {child} INHERIT {parent}"
 
     def _statement(self) -> str:
-        table, key, value = self._chance.choice(TABLES), self._chance.choice(KEYS), self._chance.randrange(1000)
+        table, key, value = self._chance.choice(TABLES), self._chance.choice(KEYS), self._chance.choice(VALUES)
         target = self._chance.choice(("", "", "ONLY ")) + table
         kind = self._chance.random()
         if kind < 0.35:

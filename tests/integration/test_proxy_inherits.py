@@ -280,6 +280,8 @@ def test_random_histories_of_a_family_leave_nothing_stale(proxied: ProxiedPostgr
     reads = [
         *(f"SELECT id, v FROM {only} {table} ORDER BY id, v" for table in TABLES for only in ("", "ONLY")),
         *(f"SELECT v FROM {table} WHERE id = {key} ORDER BY v" for table in TABLES for key in KEYS),
+        *(f"SELECT id FROM {table} WHERE v = {table[1]} ORDER BY id" for table in TABLES),
+        "SELECT count(*) FROM t1 JOIN t0 USING (id) WHERE t1.v IN (2, 3)",
     ]
     proxied.server.execute(f"DROP TABLE IF EXISTS {', '.join(TABLES)} CASCADE; DROP SEQUENCE IF EXISTS keys")
     proxied.server.execute(history.schema())
