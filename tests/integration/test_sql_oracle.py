@@ -114,7 +114,9 @@ def test_every_relation_kind_is_told_apart(catalog: Catalog) -> None:
     reasons = {
         "unpublished": "not_published", "secured": "row_security", "parent": "child_not_followed",
         "ONLY parent": "", "child": "no_replica_identity", "parted": "", "family": "", "counter": "sequence",
-        "parted_low": "", "unlogged": "temporary_or_unlogged", "active_users": "view",
+        "parted_low": "", "unlogged": "temporary_or_unlogged", "active_users": "",
+        "spenders": "", "recent": "session_function", "view_of_secured": "row_security", "one": "no_relation",
+        '"Odd Schema"."A View"': "", "of_catalog": "system_catalog", "of_me": "session_function",
         "user_count": "materialized_view", "with_rule": "rules", "no_identity": "no_replica_identity",
         "nothing_identity": "no_replica_identity", "with_domain": "user_type", "with_timetz": "unsupported_type",
         "with_reg": "unsupported_type", "users_pkey": "not_a_table", "pg_class": "system_catalog",
@@ -122,6 +124,24 @@ def test_every_relation_kind_is_told_apart(catalog: Catalog) -> None:
     }  # fmt: skip
     found = {relation: judge(f"SELECT * FROM {relation}", catalog).reason for relation in reasons}
     assert found == reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("SELECT * FROM active_users WHERE id = 1", {"public.users"}),
+        ("SELECT * FROM spenders s JOIN items i ON i.line = s.id", {"public.users", "public.orders", "public.items"}),
+        ("SELECT count(*) FROM spenders, active_users", {"public.users", "public.orders"}),
+        ('SELECT * FROM "Odd Schema"."A View"', {'Odd Schema.Mixed "Case"', "shop.users"}),
+        ("SELECT name FROM one, users", {"public.users"}),
+    ],
+)
+def test_a_view_is_what_it_reads(text: str, tables: set[str], catalog: Catalog, connection: Connection) -> None:
+    analysis = judge(text, catalog)
+    assert names(catalog, analysis.relations) == tables
+    assert not analysis.effect.writes
+    (row,) = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}").fetchall()
+    assert set(_scanned(row[0])) == tables
 
 
 @pytest.mark.parametrize(

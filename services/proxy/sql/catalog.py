@@ -42,6 +42,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         relations = await connection.fetch(catalog_queries.RELATIONS, publication)
         columns = await connection.fetch(catalog_queries.COLUMNS)
         keys = await connection.fetch(catalog_queries.KEYS)
+        views = await connection.fetch(catalog_queries.VIEWS)
         functions = await connection.fetch(catalog_queries.FUNCTIONS)
         operators = await connection.fetch(catalog_queries.OPERATORS)
         types = await connection.fetchval(catalog_queries.BUILTIN_TYPES)
@@ -66,6 +67,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         ),
         builtin_types=frozenset(types),
         user_casts=bool(user_casts),
+        views={int(row["oid"]): str(row["definition"]) for row in views},
         name_spaces=name_spaces,
     )
 

@@ -161,8 +161,16 @@ JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' AND t.typtype = 'b'
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
-WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v')
+  AND c.relpersistence <> 't'
 ORDER BY a.attrelid, a.attnum
+"""
+
+# With pg_catalog alone on the search path, every other name in a definition is qualified.
+VIEWS = """
+SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) AS definition
+FROM pg_catalog.pg_class c
+WHERE c.oid >= 16384 AND c.relkind = 'v' AND c.relpersistence <> 't'
 """
 
 KEYS = """

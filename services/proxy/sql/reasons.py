@@ -61,7 +61,7 @@ ADVICE: dict[Reason, str] = {
     Reason.SYSTEM_CATALOG: "System catalogs change without a trace in the WAL stream, so they are not cached.",
     Reason.TEMPORARY_OR_UNLOGGED: "Changes of such tables are not in the WAL; make the table a permanent, logged one.",
     Reason.FOREIGN_TABLE: "Changes of a foreign table happen on another server, where they cannot be seen.",
-    Reason.VIEW: "Views are not cached yet; select from their tables.",
+    Reason.VIEW: "The view's definition uses something that the cache does not know; select from its tables.",
     Reason.MATERIALIZED_VIEW: "Materialized views are refreshed without row changes; select from an ordinary table.",
     Reason.SEQUENCE: "Sequences change without row changes, so they are not cached.",
     Reason.NOT_A_TABLE: "The name belongs to an index or a type, not to a table.",

@@ -12,7 +12,7 @@ _SYSTEM_SCHEMAS = (CATALOG_SCHEMA, "information_schema")
 
 
 def followed_relations(statement: Statement) -> Reason | None:
-    """Every relation is an ordinary or a partitioned table whose changes are published in full."""
+    """Every relation is an ordinary or a partitioned table whose changes are published in full, or a view."""
     if not statement.occurrences:
         return Reason.NO_RELATION
     for occurrence, relation in zip(statement.occurrences, statement.relations, strict=True):
@@ -23,7 +23,6 @@ def followed_relations(statement: Statement) -> Reason | None:
 
 
 _KIND_REFUSALS = {
-    "v": Reason.VIEW,
     "m": Reason.MATERIALIZED_VIEW,
     "f": Reason.FOREIGN_TABLE,
     "S": Reason.SEQUENCE,
@@ -39,6 +38,8 @@ def relation_refusal(relation: Relation, *, only: bool) -> Reason | None:
     """
     if relation.schema in _SYSTEM_SCHEMAS:
         return Reason.SYSTEM_CATALOG
+    if relation.kind == "v":
+        return None  # what its definition reads is looked at by itself
     if relation.kind not in ("r", "p"):
         return _KIND_REFUSALS.get(relation.kind, Reason.NOT_A_TABLE)
     if relation.persistence != "p":

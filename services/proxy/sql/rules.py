@@ -17,6 +17,7 @@ from services.proxy.sql.relation_rules import followed_relations, known_columns,
 from services.proxy.sql.snapshot import CATALOG_SCHEMA
 from services.proxy.sql.statement import Statement
 from services.proxy.sql.tokens import Token, TokenKind, at
+from services.proxy.sql.views import refusal_of_view, tables_read
 
 Rule = Callable[[Statement], Reason | None]
 
@@ -115,6 +116,16 @@ def both_readers_agree(statement: Statement) -> Reason | None:
     return None if agree else Reason.PARSE_ERROR
 
 
+def readable_views(statement: Statement) -> Reason | None:
+    """What the definition of each view reads could be cached by itself."""
+    for relation in statement.relations:
+        if relation is not None and relation.kind == "v":
+            reason = refusal_of_view(statement.catalog, relation.oid, first_refusal)
+            if reason is not None:
+                return reason
+    return None if tables_read(statement) else Reason.NO_RELATION
+
+
 RULES: tuple[Rule, ...] = (
     only_one_read,
     catalog_comes_first,
@@ -127,6 +138,7 @@ RULES: tuple[Rule, ...] = (
     allowed_tree,
     both_readers_agree,
     followed_relations,
+    readable_views,
     plain_columns,
     known_columns,
 )

@@ -5,9 +5,10 @@ part per relation, so that changing one table leaves the answers of the others r
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from typing import Any
 
 CATALOG_SCHEMA = "pg_catalog"
 FIRST_USER_OID = 16384  # FirstNormalObjectId: what has a smaller one came with Postgres
@@ -119,6 +120,8 @@ class Catalog:
         relations: Every relation by schema and name; temporary ones and TOAST tables excepted.
         builtin_types: Names of the types that come with Postgres.
         user_casts: A cast was defined in the database between types that values of a cached statement may have.
+        views: Definitions of the views that were made in the database, by OID.
+        read_views: What has been made of them so far (`views.py`); no part of the value.
         name_spaces: Changes whenever a schema, or who may use it, does: a session's search path may then mean others.
     """
 
@@ -133,6 +136,8 @@ class Catalog:
     builtin_types: frozenset[str]
     user_casts: bool
     name_spaces: str
+    views: Mapping[int, str] = field(default_factory=dict)
+    read_views: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def by_oid(self) -> dict[int, Relation]:

@@ -19,6 +19,7 @@ from services.proxy.sql.conditions import Condition, Name, WrittenValue, claim_o
 from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
 from services.proxy.sql.tag_families import READABLE, TYPE_OIDS, Family, family_of
+from services.proxy.sql.views import tables_of_view
 from services.proxy.sql.watched_columns import watched_columns
 from services.shared.relation import Shape, ShapeColumn
 
@@ -92,7 +93,7 @@ class _Ref(NamedTuple):
 
 
 def tag_rules(statement: Statement) -> tuple[TagRule, ...]:
-    """Return one rule per occurrence of a relation in a statement that may be cached."""
+    """Return the rules of a statement that may be cached: one per occurrence of a table, and per table of a view."""
     return _TagRules(statement).rules()
 
 
@@ -118,11 +119,13 @@ class _TagRules:
             for index, source in enumerate(block.sources)
             if source.occurrence is not None
         }
-        return tuple(
-            self._rule(relation, number, placed.get(number))
-            for number, relation in enumerate(self._statement.relations)
-            if relation is not None
-        )
+        rules: list[TagRule] = []
+        for number, relation in enumerate(self._statement.relations):
+            if relation is not None and relation.kind == "v":
+                rules += (TagRule(Shape(oid)) for oid in tables_of_view(self._statement.catalog, relation.oid))
+            elif relation is not None:
+                rules.append(self._rule(relation, number, placed.get(number)))
+        return tuple(rules)
 
     def _rule(self, relation: Relation, occurrence: int, place: tuple[Block, int] | None) -> TagRule:
         held: dict[str, tuple[ValueSource, ...]] = {}

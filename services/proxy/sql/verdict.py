@@ -6,7 +6,7 @@ because no literal's value takes part in it; the values are looked at per statem
 
 from dataclasses import dataclass
 
-from services.proxy.sql.effect import WIDEST, StatementEffect, statement_effect
+from services.proxy.sql.effect import READS, WIDEST, StatementEffect, statement_effect
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.rules import first_refusal
 from services.proxy.sql.snapshot import Catalog
@@ -14,6 +14,7 @@ from services.proxy.sql.statement import NameSpace, Statement, read_statement
 from services.proxy.sql.tag_rules import LiteralSource, ParameterSource, TagRule, ValueSource, tag_rules
 from services.proxy.sql.template import Lexed
 from services.proxy.sql.tokens import TokenError
+from services.proxy.sql.views import views_in
 
 __all__ = [
     "Analysis",
@@ -34,7 +35,7 @@ class Analysis:
 
     Attributes:
         reason: Name of the refusal (`Reason`); empty when cacheable.
-        relations: OIDs that the answer depends on, each once.
+        relations: OIDs of the tables that the answer depends on, each once.
         tag_rules: One per occurrence of a relation.
         fingerprint: Changes with every schema change that touches the statement; part of the entry's key.
         effect: What forwarding it may do.
@@ -61,7 +62,7 @@ def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
     refusal = first_refusal(statement)
     if refusal is not None:
         return _refused(refusal, effect, _meant(statement))
-    return _cacheable(statement, effect)
+    return _cacheable(statement)
 
 
 def unanalysable() -> Analysis:
@@ -86,7 +87,8 @@ def _meant(statement: Statement) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _cacheable(statement: Statement, effect: StatementEffect) -> Analysis:
+def _cacheable(statement: Statement) -> Analysis:
     rules = tag_rules(statement)
     relations = tuple(dict.fromkeys(rule.shape.relation for rule in rules))
-    return Analysis(True, "", relations, rules, statement.catalog.fingerprint(relations), effect, _meant(statement))
+    fingerprint = statement.catalog.fingerprint((*relations, *views_in(statement)))
+    return Analysis(True, "", relations, rules, fingerprint, READS, _meant(statement))
