@@ -3,12 +3,13 @@
 Nothing is committed to Kafka: how far a reader has come is stored in Redis, with the effect of what it read.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # aiokafka ships no types
 
 from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
-from services.shared.eventlog.kafka_errors import translated
+from services.shared.eventlog.kafka_errors import is_cancelled, translated
 from services.shared.eventlog.log import LogError, LogGap, LogRecord, within_tail
 
 _FETCH_WAIT_MS = 200  # how long a broker holds an empty answer back, and a rewind may wait for the one under way
@@ -29,7 +30,7 @@ class KafkaCursor:
         """Give up the connections."""
         consumer, self._consumer, self._offsets = self._consumer, None, {}
         if consumer is not None:
-            await consumer.stop()
+            await _stop(consumer)
 
     async def read(self, offsets: Mapping[int, int], wait_seconds: float) -> list[LogRecord]:
         """Return records from these offsets on; see `EventLogReader.read`."""
@@ -122,7 +123,21 @@ class KafkaCursor:
                 async with translated(self._timeout):
                     await consumer.start()
             except LogError:
-                await consumer.stop()
+                await _stop(consumer)
                 raise
             self._consumer = consumer
         return self._consumer
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer.
+
+    Its fetcher awaits requests that it has cancelled, and lets the cancellation of one that was waiting for a dead
+    broker through: our task would end for nobody's asking, and the connections would stay open.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        await consumer._client.close()
+        if is_cancelled():
+            raise

@@ -26,3 +26,13 @@ async def translated(seconds: float) -> AsyncIterator[None]:
         raise LogUnavailable(f"event log on Kafka: no answer within {seconds:g} s") from error
     except (KafkaError, OSError) as error:
         raise LogUnavailable(f"event log on Kafka: {error}") from error
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise LogUnavailable("event log on Kafka: the client gave up a request of its own") from error
+
+
+def is_cancelled() -> bool:
+    """Tell whether somebody asked the current task to end. If not, a cancellation is the client's own, leaked."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -60,7 +60,14 @@ async def run_together(services: Mapping[str, Callable[[], Awaitable[None]]]) ->
 
 
 async def _as_coroutine(service: Callable[[], Awaitable[None]]) -> None:
-    await service()
+    """Run a service. A task group takes one that was cancelled for one that is done, whoever cancelled it."""
+    try:
+        await service()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("a service was cancelled by nobody: a library leaked a cancellation of its own") from error
 
 
 def _first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:

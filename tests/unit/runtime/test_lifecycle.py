@@ -111,3 +111,13 @@ def test_all_may_end_by_themselves() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(run_together({"a": short, "b": short}))
+
+
+def test_a_service_that_a_leaked_cancellation_ends_has_failed() -> None:
+    async def leaking() -> None:
+        abandoned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        abandoned.cancel()
+        await abandoned
+
+    with pytest.raises(RuntimeError, match="cancelled by nobody"):
+        asyncio.run(run_together({"leaking": leaking}))
