@@ -11,7 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,10 +38,14 @@ class KafkaServer:
     """One broker, its data in a directory of its own and kept over restarts.
 
     Args:
+        doors: Further listeners by name, each with the port that clients who come in there are told to come back to: a
+            relay's, behind which `door_port` is.
         properties: Further ones of `server.properties`, which win.
     """
 
-    def __init__(self, **properties: str) -> None:
+    def __init__(self, doors: Mapping[str, int] | None = None, **properties: str) -> None:
+        self._doors = dict(doors or {})
+        self._door_ports: dict[str, int] = {}
         self._properties = {name.replace("_", "."): value for name, value in properties.items()}
         self._directory = ServerDirectory("kafka")
         self._ports = (0, 0)
@@ -57,6 +61,10 @@ class KafkaServer:
     def bootstrap(self) -> str:
         """`host:port` of the broker; kept over restarts."""
         return f"127.0.0.1:{self._ports[0]}"
+
+    def door_port(self, name: str) -> int:
+        """Return the port of one of the further listeners; kept over restarts."""
+        return self._door_ports[name]
 
     @property
     def process(self) -> ManagedProcess:
@@ -78,6 +86,7 @@ class KafkaServer:
         for _ in range(_PORT_ATTEMPTS):
             if not self._ports[0]:
                 self._ports = (free_port(), free_port())
+                self._door_ports = {name: free_port() for name in self._doors}
                 self._format()
             if self._try_start():
                 return self
@@ -143,10 +152,12 @@ class KafkaServer:
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "listeners": _listeners({"PLAINTEXT": broker, "CONTROLLER": controller} | self._door_ports),
+            "advertised.listeners": _listeners({"PLAINTEXT": broker} | self._doors),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(
+                f"{name}:PLAINTEXT" for name in ("CONTROLLER", "PLAINTEXT", *self._doors)
+            ),
             "log.dirs": str(data),
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
@@ -159,6 +170,10 @@ class KafkaServer:
         self._configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")  # begins with no dash
         _run_java("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._configuration))
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 @pytest.fixture(scope="session")
