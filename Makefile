@@ -2,6 +2,7 @@
 #   make PYTHON=/path/to/python3.11 …   another interpreter for the virtual environment
 #   make demo ARGS=--exit               arguments of the demo
 #   make conformance ARGS=asyncpg       other people's test suites, directly and through the proxy
+#   make chaos                          every fault, and every broken cache; writes benchmarks/CHAOS.md
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 
 PYTHON ?= python3
@@ -41,14 +42,14 @@ check: $(INSTALLED)
 	$(PYTEST) -q tests/unit
 
 test: $(SERVERS)
-	$(PYTEST) tests/unit tests/property tests/fuzz tests/integration tests/drivers
+	$(PYTEST) tests/unit tests/property tests/fuzz tests/integration tests/drivers tests/chaos/test_short.py
 
 full: check $(SERVERS)
 	$(PYTEST) tests
 	$(BIN)/python -m tests.wire --streams 1000
 
 chaos: $(SERVERS)
-	$(PYTEST) tests/chaos
+	CHAOS_REPORT=1 $(PYTEST) tests/chaos/test_faults.py tests/chaos/test_bites.py
 
 conformance: $(SERVERS)
 	@$(BIN)/python -m tests.conformance $(ARGS)

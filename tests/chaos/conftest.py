@@ -1,0 +1,88 @@
+"""One stack for as long as it serves: faults that want the same are played one after the other on the same one."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.chaos import report, tables
+from tests.chaos.fault import Fault
+from tests.chaos.play import Outcome, play
+from tests.chaos.stack import Plan, Stack, running_stack
+
+REPORT = "CHAOS_REPORT"
+"""Environment variable: whether benchmarks/CHAOS.md is written, as `make chaos` wants."""
+
+
+@dataclass(slots=True)
+class Theatre:
+    """Keeps a stack, and plays faults on it.
+
+    Attributes:
+        bulk_rows: How large the large table is.
+        outcomes: What was played on a sound stack.
+        bites: What was played on a broken one, by the deliberate fault.
+        max_staleness: Δ of the stacks.
+    """
+
+    bulk_rows: int = tables.BULK_ROWS
+    outcomes: list[Outcome] = field(default_factory=list)
+    bites: dict[str, Outcome] = field(default_factory=dict)
+    max_staleness: float = 0.0
+    _stack: Stack | None = None
+    _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def play(self, fault: Fault, plan: Plan | None = None) -> Outcome:
+        """Play a fault, on a stack as it wants it or as another plan says; a stack that failed is not used again."""
+        plan = plan or fault.plan
+        stack = self._stack_for(plan)
+        try:
+            outcome = play(stack, fault)
+            fault.clean(stack)
+        except BaseException as error:
+            error.add_note(stack.logs())
+            self.end()
+            raise
+        if not outcome.is_clean:
+            self.end()
+        return outcome
+
+    def end(self) -> None:
+        """End the stack that runs, if one does."""
+        self._stack = None
+        self._running.close()
+
+    def _stack_for(self, plan: Plan) -> Stack:
+        if self._stack is not None and self._stack.plan == plan:
+            return self._stack
+        self.end()
+        rows = self.bulk_rows if plan.kafka else min(self.bulk_rows, tables.FEW_ROWS)
+        self._stack = self._running.enter_context(running_stack(plan, tables.schema(rows)))
+        self.max_staleness = self._stack.max_staleness
+        return self._stack
+
+
+@pytest.fixture(scope="session")
+def theatre() -> Iterator[Theatre]:
+    """The session's theatre; what was played in it is reported at the end, where that is asked for."""
+    theatre = Theatre()
+    yield theatre
+    theatre.end()
+    if os.environ.get(REPORT) and theatre.outcomes:
+        report.write(theatre.outcomes, theatre.bites, theatre.max_staleness)
+
+
+@pytest.fixture
+def keeps_contract(theatre: Theatre) -> Callable[[Fault], Outcome]:
+    """Play a fault, and see that no answer was wrong and nothing is lost."""
+
+    def played(fault: Fault) -> Outcome:
+        outcome = theatre.play(fault)
+        theatre.outcomes.append(outcome)
+        assert outcome.is_clean, "\n".join(outcome.details[:20])
+        assert outcome.hits > 0
+        return outcome
+
+    return played

@@ -1,0 +1,42 @@
+"""Every fault, on a stack with Kafka, and some with the event log in Redis."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.fault import Fault
+from tests.chaos.faults import log, slot
+from tests.chaos.faults.huge import KilledInHugeTransaction, StoppedInHugeTransaction
+from tests.chaos.faults.processes import PARTS, Killed, Stopped
+from tests.chaos.faults.standby import WaitingStandby
+from tests.chaos.faults.takeover import ActiveKilled, ActiveStopped, ActiveStoppedShortly
+from tests.chaos.faults.wal import WalFilled
+from tests.chaos.faults.ways import Cut, Slow, Stalled
+from tests.chaos.play import Outcome
+
+_WITHOUT_KAFKA = ("cdc", "invalidator", "redis")
+_WAYS = ("proxy-postgres", "proxy-redis", "cdc-postgres", "cdc-kafka", "invalidator-kafka", "invalidator-redis")
+
+FAULTS: list[Fault] = [
+    *(kind(part) for part in PARTS for kind in (Killed, Stopped)),
+    *(kind(part) for part in PARTS for kind in (KilledInHugeTransaction, StoppedInHugeTransaction)),
+    *(Stalled(way) for way in _WAYS),
+    Cut("cdc-kafka"),
+    Slow("proxy-postgres"),
+    *(make() for make in slot.FAULTS),
+    WaitingStandby(),
+    *(fault for make in log.FAULTS if (fault := make()).plan.kafka),
+    ActiveKilled(),
+    ActiveStoppedShortly(),
+    ActiveStopped(),
+    WalFilled(),
+    *(kind(part, kafka=False) for part in _WITHOUT_KAFKA for kind in (Killed, Stopped)),
+    *(fault for make in log.FAULTS if not (fault := make()).plan.kafka),
+]
+
+
+@pytest.mark.parametrize(
+    "fault", FAULTS, ids=lambda fault: f"{fault.name} ({'kafka' if fault.plan.kafka else 'redis'})"
+)
+def test_the_contract_is_kept(fault: Fault, keeps_contract: Callable[[Fault], Outcome]) -> None:
+    keeps_contract(fault)
