@@ -42,6 +42,10 @@ GATE_AT_MOST_SECONDS = 0.010
 """How long a held transaction waits for the next snapshot: a tenth of the time that it has waited, between these. One
 that waits for a dead standby may do so for hours; it need not cost a thousand queries a second."""
 
+NUDGE_SECONDS = 0.05
+"""How long the end of the WAL may stand still while a commit waits: a fraction of the usual bounds, and next to no
+WAL."""
+
 BARRIER_AT_MOST_SECONDS = 0.1
 """The same at the birth barrier, which a forgotten transaction can hold up for hours."""
 
@@ -97,6 +101,7 @@ class Relay:
         self._heartbeat_sent = False  # in this round
         self._asked_for = NO_LSN  # the round's insert LSN for which Postgres was asked how far it is
         self._gate_at = 0.0
+        self._end, self._end_since = NO_LSN, 0.0
         self._more_to_read = False
         self._reply_requested = False
         self._status_at = 0.0
@@ -207,6 +212,20 @@ class Relay:
         self._statistics.lag_bytes = max(look.insert_lsn - self._covered, 0)
         if self._schedule.looked(time.monotonic(), look):
             self._heartbeat_sent = False
+        await self._nudge(time.monotonic(), look.insert_lsn)
+
+    async def _nudge(self, now: float, insert_lsn: Lsn) -> None:
+        """Move the WAL's end while a commit waits and nothing else moves it.
+
+        What is held at `a` keeps a watermark from covering a probe at `a`. Without a later LSN to speak of, nothing
+        would be proven fresh for as long as a synchronous standby is dead: nobody else's commits come through either.
+        """
+        if insert_lsn != self._end:
+            self._end, self._end_since = insert_lsn, now
+        elif self._held and now - max(self._end_since, self._held[0].since) >= NUDGE_SECONDS:
+            self._end_since = now
+            self._statistics.heartbeats += 1
+            await self._gate.emit_message()
 
     async def _watermark(self, round_: Round) -> None:
         """End the round if the stream has come far enough; else have Postgres say how far it is, or flush its WAL."""

@@ -8,7 +8,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.faults import log, slot
 from tests.chaos.faults.huge import KilledInHugeTransaction, StoppedInHugeTransaction
 from tests.chaos.faults.processes import PARTS, Killed, Stopped
-from tests.chaos.faults.standby import WaitingStandby
+from tests.chaos.faults.standby import EverybodyWaits, WaitingStandby
 from tests.chaos.faults.takeover import ActiveKilled, ActiveStopped, ActiveStoppedShortly
 from tests.chaos.faults.wal import WalFilled
 from tests.chaos.faults.ways import Cut, Slow, Stalled
@@ -25,6 +25,7 @@ FAULTS: list[Fault] = [
     Slow("proxy-postgres"),
     *(make() for make in slot.FAULTS),
     WaitingStandby(),
+    EverybodyWaits(),
     *(fault for make in log.FAULTS if (fault := make()).plan.kafka),
     ActiveKilled(),
     ActiveStoppedShortly(),
