@@ -34,7 +34,7 @@ JOINING_POLL_SECONDS = 0.05
 SPACING_SECONDS = 0.05
 """At least this long between two looks, however often the catalog is said to have changed."""
 
-ANNOUNCE_SECONDS = 60.0
+ANNOUNCE_SECONDS = 10.0
 """How often everything followed is described again: the log forgets old records, and a reader may begin at any time."""
 
 RETRY_SECONDS = 60.0

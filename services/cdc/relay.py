@@ -34,8 +34,8 @@ UNACKNOWLEDGED_BYTES = 16 * 1024**2
 STATUS_SECONDS = 1.0
 """How often Postgres is told what it may forget. What it was not told it sends again after a restart: harmless."""
 
-STATUS_AT_LEAST_SECONDS = 10.0
-"""How often Postgres hears of us when there is nothing new to tell; `wal_sender_timeout` is 60 s by default."""
+STATUS_AT_LEAST_SECONDS = 3.0
+"""How often Postgres hears of us when there is nothing new to tell; see `SENDER_TIMEOUT_SECONDS`."""
 
 GATE_SECONDS = 0.001
 GATE_AT_MOST_SECONDS = 0.010

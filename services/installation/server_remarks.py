@@ -8,7 +8,6 @@ from services.shared.runtime.finding import Finding, Level
 SETTINGS_QUERY = """
     SELECT coalesce((SELECT setting::int8 * CASE unit WHEN 'min' THEN 60 ELSE 1 END FROM pg_settings
                      WHERE name = 'idle_replication_slot_timeout'), 0) AS idle_slot_seconds,
-           (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout_ms,
            current_setting('synchronous_standby_names') AS standby_names,
            (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL OR sync_state IN ('sync', 'quorum'))::int
                AS sync_standbys,
@@ -28,7 +27,6 @@ class ServerSettings:
 
     Attributes:
         idle_slot_seconds: idle_replication_slot_timeout; 0: none (before Postgres 18 always).
-        sender_timeout_ms: wal_sender_timeout; 0: none.
         standby_names: synchronous_standby_names.
         sync_standbys: How many of them are connected; those count of which our role may not know what they are.
         encoding: Of the database.
@@ -36,7 +34,6 @@ class ServerSettings:
     """
 
     idle_slot_seconds: int
-    sender_timeout_ms: int
     standby_names: str
     sync_standbys: int
     encoding: str
@@ -57,12 +54,6 @@ def server_remarks(settings: ServerSettings) -> Iterable[Finding]:
             "(idle_replication_slot_timeout)"
         )
         yield Finding(Level.OK, "wal limit", text)
-    if not settings.sender_timeout_ms:
-        text = (
-            "wal_sender_timeout is 0: Postgres goes on serving a CDC service that has vanished with its machine, and "
-            "another one cannot take over"
-        )
-        yield Finding(Level.WARN, "senders", text, "ALTER SYSTEM SET wal_sender_timeout = '60s'")
     if settings.standby_names and not settings.sync_standbys:
         text = (
             f"No synchronous standby is connected (synchronous_standby_names = {settings.standby_names}): commits wait "

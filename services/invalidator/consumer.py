@@ -33,7 +33,9 @@ from services.shared.runtime.logging import get_logger
 
 _READ_WAIT_SECONDS = 0.5  # a silent log is left this often, to look at the bucket
 _BATCH_STEPS = 64  # in flight at once: enough to hide the round trip, few enough to plan anew
-_TAIL_RECORDS = 2_000  # what is followed is described again every minute; the rest of the tail need not be complete
+_TAIL_RECORDS = (
+    2_000  # what is followed is described again every ten seconds; the rest of the tail need not be complete
+)
 
 _log = get_logger(__name__)
 

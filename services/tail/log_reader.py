@@ -21,7 +21,7 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 1.0
 
 _KNOWN_RECORDS = 2_000
 """What is looked at before the end of the log: names of tables, and changes whose evictions are still to come. What is
-followed is described again every minute."""
+followed is described again every ten seconds."""
 
 Show = Callable[[list[Line]], None]
 

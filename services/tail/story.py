@@ -207,7 +207,7 @@ class Story:
         return change_lines(event, self._view.hidden, None if self._view.every_row else SHOWN_ROWS)
 
     def _follow(self, event: RelationSchema) -> list[Line]:
-        """Tell of a relation that is followed, unless that is known: all are described again every minute."""
+        """Tell of a relation that is followed, unless that is known: all are described again every ten seconds."""
         description = (event.columns, event.identity, event.key_columns)
         if self._described.get(event.relation) == description:
             return []

@@ -29,6 +29,15 @@ VALUE_SETTINGS = {
 
 _PROTOCOL_BY_VERSION = ((16, 4), (15, 3), (14, 2))  # major version of the server, protocol of its pgoutput
 
+SENDER_TIMEOUT_SECONDS = 10
+"""After so long without a word from us Postgres frees the slot, so that another instance can go on: one that is frozen
+would keep it for `wal_sender_timeout`, a minute by default. A shorter one of the server's stays."""
+
+_SET_SENDER_TIMEOUT = """
+    SELECT set_config(name, least(nullif(setting::int, 0), {})::text, false)
+    FROM pg_settings WHERE name = 'wal_sender_timeout'
+"""
+
 _SLOT_IN_USE = "55006"
 _SLOT_EXISTS = "42710"
 _NO_MORE_SLOTS = "53400"
@@ -110,6 +119,7 @@ class ReplicationConnection:
 
     async def start(self, slot: str, publication: str) -> None:
         """Start the stream where the slot was confirmed."""
+        await self.query(_SET_SENDER_TIMEOUT.format(SENDER_TIMEOUT_SECONDS * 1000))
         options = ", ".join(f"{name} '{value}'" for name, value in stream_options(self.version, publication).items())
         try:
             self._pgconn.send_query(f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'.encode())

@@ -7,7 +7,7 @@ import pytest
 from services.installation.server_remarks import ServerSettings, server_remarks
 from services.shared.runtime.finding import Level
 
-_USUAL = ServerSettings(0, 60_000, "", 0, "UTF8", 90)
+_USUAL = ServerSettings(0, "", 0, "UTF8", 90)
 
 
 def test_nothing_is_said_where_all_is_as_usual() -> None:
@@ -19,7 +19,6 @@ def test_nothing_is_said_where_all_is_as_usual() -> None:
     [
         (replace(_USUAL, idle_slot_seconds=60), Level.WARN, "idle_replication_slot_timeout"),
         (replace(_USUAL, idle_slot_seconds=3600), Level.OK, "idle_replication_slot_timeout"),
-        (replace(_USUAL, sender_timeout_ms=0), Level.WARN, "wal_sender_timeout is 0"),
         (replace(_USUAL, standby_names="a"), Level.WARN, "No synchronous standby is connected"),
         (replace(_USUAL, encoding="LATIN1"), Level.WARN, "The database's encoding is LATIN1"),
         (replace(_USUAL, free_connections=3), Level.WARN, "3 free connections"),
