@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from services.installation.command import check, setup, teardown
+from services.proxy.explain.command import explain
 from services.proxy.users.command import user_app
 from services.shared.runtime.addresses import split_address
 from services.shared.runtime.command_line import fail, settings_or_fail
@@ -54,6 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("check")(check)
+app.command("explain")(explain)
 app.command("setup")(setup)
 app.command("teardown")(teardown)
 app.add_typer(user_app, name="user")

@@ -1,0 +1,1 @@
+"""`tidegate explain`: may a statement be cached, why not, and what evicts its answer."""

@@ -1,0 +1,146 @@
+"""What there is to say of a statement: the verdict, what it reads, what evicts its answer, what would make it narrower.
+
+Pure. Everything is taken from the analysis that the proxy itself goes by.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.proxy.sql.inputs import relative_time_literal
+from services.proxy.sql.lexer import LexError
+from services.proxy.sql.reasons import ADVICE, Reason
+from services.proxy.sql.snapshot import Catalog, Relation
+from services.proxy.sql.statement import NameSpace
+from services.proxy.sql.tag_rules import LiteralSource, TagRule, ValueSource
+from services.proxy.sql.template import Lexed, lex
+from services.proxy.sql.verdict import analyse, unanalysable
+
+_FULL_IDENTITY = "f"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """How an answer depends on one table, for one place where the statement reads it.
+
+    Attributes:
+        table: Its name with its schema.
+        rows: Which rows of it matter: `customer_id = 7 and status = 'open'`; empty for all.
+        columns: Columns of which an update has to touch one to matter; None: any update does.
+        evicted_by: What evicts the answer, sentence by sentence.
+        narrower: What would make it narrower; empty where nothing would.
+    """
+
+    table: str
+    rows: str
+    columns: tuple[str, ...] | None
+    evicted_by: tuple[str, ...]
+    narrower: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What there is to say.
+
+    Attributes:
+        template: The statement without its literals.
+        cacheable: Whether its answers may be kept.
+        reason: Why not, by name; empty when they may.
+        advice: What that means, and what helps.
+        dependencies: What they depend on.
+    """
+
+    template: str
+    cacheable: bool
+    reason: str
+    advice: str
+    dependencies: tuple[Dependency, ...] = ()
+
+
+def explain(text: str, catalog: Catalog, name_space: NameSpace) -> Explanation:
+    """Explain a statement.
+
+    Args:
+        text: The statement.
+        catalog: The catalog of its database.
+        name_space: How its names are resolved.
+    """
+    try:
+        lexed = lex(text)
+        analysis = analyse(lexed, catalog, name_space)
+    except LexError:
+        lexed, analysis = Lexed.empty(), unanalysable()
+    reason = analysis.reason
+    if not reason and relative_time_literal(lexed):
+        reason = Reason.RELATIVE_TIME_INPUT
+    if reason:
+        return Explanation(lexed.template, False, reason, ADVICE[Reason(reason)])
+    depends = (_dependency(rule, catalog.by_oid, lexed) for rule in analysis.tag_rules)
+    return Explanation(lexed.template, True, "", "", tuple(dict.fromkeys(depends)))
+
+
+def lines(explanation: Explanation) -> Iterator[str]:
+    """Yield the lines for a person."""
+    if not explanation.cacheable:
+        yield f"forwarded: {explanation.reason}"
+        yield f"  {explanation.advice}"
+        return
+    yield "cached"
+    for dependency in explanation.dependencies:
+        yield f"  {dependency.table}" + (f" where {dependency.rows}" if dependency.rows else "")
+        for sentence in dependency.evicted_by:
+            yield f"    evicted by {sentence}"
+        if dependency.narrower:
+            yield f"    narrower: {dependency.narrower}"
+
+
+def _dependency(rule: TagRule, relations: Mapping[int, Relation], lexed: Lexed) -> Dependency:
+    shape = rule.shape
+    relation = relations[shape.relation]
+    table = f"{relation.schema}.{relation.name}"
+    held = {column.name: sources for column, sources in zip(shape.columns, rule.sources, strict=True)}
+    rows = " and ".join(_equality(name, sources, lexed) for name, sources in held.items())
+    full = relation.identity == _FULL_IDENTITY
+    untold = [name for name in held if not full and name not in relation.identity_columns]
+    return Dependency(
+        table,
+        rows,
+        shape.watched,
+        tuple(_evicted_by(rows, untold, shape.watched)),
+        _narrower(table, held, untold, full),
+    )
+
+
+def _evicted_by(rows: str, untold: Sequence[str], watched: tuple[str, ...] | None) -> Iterator[str]:
+    touching = ""
+    if watched is not None:
+        touching = f" that touches {' or '.join(watched)}" if watched else ""
+    if not rows:
+        yield "INSERT, DELETE and TRUNCATE of any row"
+        if watched != ():
+            yield f"any UPDATE{touching}"
+        return
+    yield "INSERT of such a row, TRUNCATE"
+    if untold:
+        yield f"any UPDATE or DELETE: they do not tell the old {' and '.join(untold)}"
+    else:
+        yield "DELETE of such a row"
+        yield f"an UPDATE of such a row, or into one{touching}"
+
+
+def _narrower(table: str, held: Mapping[str, object], untold: Sequence[str], full: bool) -> str:
+    if untold:
+        return f"ALTER TABLE {table} REPLICA IDENTITY FULL (more WAL), so that changes tell the old values"
+    if held or full:
+        return ""
+    return "hold a column equal to a value (=, IN, = ANY), or name columns in place of *, with REPLICA IDENTITY FULL"
+
+
+def _equality(name: str, sources: Sequence[ValueSource], lexed: Lexed) -> str:
+    values = [_value(source, lexed) for source in sources]
+    if len(values) == 1:
+        return f"{name} = ANY ({values[0]})" if sources[0].is_array else f"{name} = {values[0]}"
+    return f"{name} IN ({', '.join(values)})"
+
+
+def _value(source: ValueSource, lexed: Lexed) -> str:
+    return lexed.literals[source.index].text if isinstance(source, LiteralSource) else f"${source.index + 1}"
