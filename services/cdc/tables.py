@@ -2,7 +2,8 @@
 
 Followed are ordinary permanent tables whose old rows Postgres identifies, partitions and children among them. The
 others stay out of the publication, with a named reason: an UPDATE of a published table without a replica identity
-*fails in the application* (H9), and what happens to unlogged and foreign tables does not come at all.
+*fails in the application* (H9), on 18 also of one whose replica identity has a generated column (H12); and what happens
+to unlogged and foreign tables does not come at all.
 
 What happens to a partition, or to a child by INHERITS, comes under its own name (H6, H8), and is told under the names
 of the tables above it too. A partitioned table has no rows of its own and is never in the publication: it is followed
@@ -30,6 +31,7 @@ class LeftOut(StrEnum):
     FOREIGN = "it is a foreign table"
     UNLOGGED = "it is unlogged"
     NO_IDENTITY = "it has no primary key, and no other replica identity"
+    GENERATED_IDENTITY = "its replica identity has a generated column"
     NOT_PUBLISHED = "it is not in the publication, and only its owner can add it"
     REMOVED = "someone removed it from the publication"
     NARROWED = "the publication gives only some of its rows, columns or operations"

@@ -8,6 +8,7 @@ from services.cdc.statements import adding, completing, dropping, quote, taking_
 from services.cdc.tables import LeftOut, Table, parts_of
 from services.shared.runtime.finding import Finding, Level
 
+_FAILING = (LeftOut.NO_IDENTITY, LeftOut.GENERATED_IDENTITY)  # while published, their UPDATE and DELETE fail
 _NAMED_TABLES = 10  # in one line
 _NAMED_STATEMENTS = 3
 _SOME_ENTRY = 0
@@ -15,10 +16,12 @@ _SOME_ENTRY = 0
 _REASONS = {
     LeftOut.FOREIGN: "foreign",
     LeftOut.UNLOGGED: "unlogged",
+    LeftOut.GENERATED_IDENTITY: "a generated column in its replica identity, on Postgres 18",
     LeftOut.NARROWED: "published with a row filter, a column list or only some operations",
 }
 _REMEDIES = {
     LeftOut.UNLOGGED: "ALTER TABLE … SET LOGGED",
+    LeftOut.GENERATED_IDENTITY: "give it a primary key, or a replica identity, without generated columns",
     LeftOut.NARROWED: "tidegate setup publishes them whole",
 }
 _KEYLESS = (
@@ -110,13 +113,15 @@ def table_findings(
     for table in tables:
         if not table.partitioned and (reason := plan.left_out.get(str(table))) is not None:
             left_out[reason].append(table)
+    failing = [table for reason in _FAILING for table in left_out[reason] if table.entry is not None]
+    left_out[LeftOut.GENERATED_IDENTITY] = [t for t in left_out[LeftOut.GENERATED_IDENTITY] if t.entry is None]
     partitioned = _Partitioned(tables, published, to_come)
     by_themselves = {table.oid for table in left_out[LeftOut.CHILDREN]}
     followed, new = ([table for table in found if table.oid not in by_themselves] for found in (plan.join, plan.add))
     keyless = left_out[LeftOut.NO_IDENTITY]
     owned = publication is not None and publication.owned
     return [
-        *_in_danger(name, [table for table in keyless if table.entry is not None], owned=owned),
+        *_in_danger(name, failing, owned=owned),
         *_out_of_place(name, tables, {oid for table in keyless for oid in table.ancestors}),
         *_followed([*followed, *partitioned.followed], [*new, *partitioned.to_come], cdc_runs=cdc_runs),
         *_left_out(left_out, mending or {}),
@@ -165,7 +170,7 @@ def _in_danger(name: str, tables: Sequence[Table], *, owned: bool) -> Iterable[F
 def _out_of_place(name: str, tables: Sequence[Table], above_keyless: set[int]) -> Iterable[Finding]:
     """Say what stands in the publication and should not; above partitions without an identity it does harm (H9)."""
     published = [table for table in tables if table.entry is not None]
-    unfit = [t for t in published if t.unfit not in (None, LeftOut.NO_IDENTITY) or t.partitioned]
+    unfit = [t for t in published if t.unfit not in (None, *_FAILING) or t.partitioned]
     remedy = "tidegate setup takes them out of the publication"
     if failing := [table for table in unfit if table.oid in above_keyless]:
         text = f"UPDATE and DELETE fail on partitions without a replica identity, for {_list(failing)} is published"

@@ -1,14 +1,9 @@
 """Large transactions come while they are in progress: each arrives when it is committed, without what it took back."""
 
-import asyncio
-import itertools
-
-import asyncpg
-
 from schemas.watermark import Watermark
 from services.cdc.transactions import Bounds
+from tests.integration.cdc_following import IN_PIECES, wait_streamed
 from tests.integration.cdc_harness import (
-    DEADLINE_SECONDS,
     DURABLE,
     LogView,
     connected_to,
@@ -22,7 +17,6 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 _TABLES = "CREATE TABLE one (id int PRIMARY KEY, v text); CREATE TABLE two (id int PRIMARY KEY, v text)"
-_SOON = "?options=-c%20logical_decoding_work_mem%3D64kB"  # the least that there is: what is larger is sent in pieces
 _ROWS = 1_500  # of this text, several times as much
 _TEXT = "x" * 200
 
@@ -35,20 +29,10 @@ def _numbers(first: int, count: int = _ROWS) -> list[object]:
     return [str(number) for number in range(first, first + count)]
 
 
-async def _wait_streamed(client: "asyncpg.Connection[asyncpg.Record]", slot: str) -> None:
-    """Wait until Postgres says that it has sent a transaction while it was in progress."""
-    query = "SELECT 1 FROM pg_stat_replication_slots WHERE slot_name = $1 AND stream_txns > 0"
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        for pause in itertools.repeat(0.05):
-            if await client.fetchval(query, slot):
-                return
-            await asyncio.sleep(pause)
-
-
 def test_in_turns_with_savepoints_and_roll_backs(postgres: PostgresServer, database: str, valkey: RedisServer) -> None:
     postgres.execute(_TABLES, database=database)
     url = postgres.url(database)
-    cache = make_cache(postgres, database, valkey, database_url=url + _SOON)
+    cache = make_cache(postgres, database, valkey, database_url=url + IN_PIECES)
 
     async def play() -> None:
         async with running(cache), watching_log(cache) as view, connected_to(url) as a, connected_to(url) as b:
@@ -63,7 +47,7 @@ def test_in_turns_with_savepoints_and_roll_backs(postgres: PostgresServer, datab
             assert view.inserted("one") == []
             await a.execute("COMMIT")
             await until(lambda: len(view.inserted("one")) >= 2 * _ROWS, "the one that was large")
-            await _wait_streamed(b, cache.slot)
+            await wait_streamed(b, cache.slot)
         assert view.inserted("one") == _numbers(0) + _numbers(20_000)
         assert view.inserted("two") == ["90000"]
         _assert_whole(view)
@@ -76,7 +60,7 @@ def test_a_transaction_past_every_bound_is_a_few_records_and_what_follows_it_is_
 ) -> None:
     postgres.execute(_TABLES, database=database)
     url = postgres.url(database)
-    cache = make_cache(postgres, database, valkey, database_url=url + _SOON)
+    cache = make_cache(postgres, database, valkey, database_url=url + IN_PIECES)
 
     async def play() -> None:
         async with running(cache), watching_log(cache) as view, connected_to(url) as client:
@@ -99,7 +83,7 @@ def test_what_was_in_progress_when_the_service_stopped_is_sent_again(valkey: Red
     with PostgresServer(**DURABLE) as server:
         server.execute(_TABLES)
         url = server.url()
-        cache = make_cache(server, "postgres", valkey, database_url=url + _SOON)
+        cache = make_cache(server, "postgres", valkey, database_url=url + IN_PIECES)
 
         async def play() -> None:
             async with watching_log(cache) as view, connected_to(url) as client, connected_to(url) as other:

@@ -30,6 +30,8 @@ def _about(table: Table, publication: Publication | None = _OURS, *, cdc_runs: b
         (replace(_KEYLESS, entry=None, identity="nothing"), Level.WARN, "REPLICA IDENTITY DEFAULT"),
         (replace(_KEYLESS, entry=None, identity="index"), Level.WARN, "REPLICA IDENTITY DEFAULT"),
         (replace(_TABLE, entry=None, unfit=LeftOut.UNLOGGED), Level.WARN, "SET LOGGED"),
+        (replace(_TABLE, unfit=LeftOut.GENERATED_IDENTITY), Level.FAIL, "DROP TABLE ONLY"),
+        (replace(_TABLE, entry=None, unfit=LeftOut.GENERATED_IDENTITY), Level.WARN, "without generated columns"),
         (replace(_TABLE, entry=None, unfit=LeftOut.FOREIGN), Level.OK, ""),
         (replace(_TABLE, narrowed=True), Level.FAIL, "tidegate setup"),
         (replace(_TABLE, entry=None, owned=False), Level.WARN, "an administrator"),
