@@ -168,7 +168,7 @@ async def _decide(
         slot=cache.slot,
         log=await writer.identity(),
     )
-    reason = reason_for_new_epoch(end, epoch, slot_is_new=slot_is_new)
+    reason = reason_for_new_epoch(end, epoch, incarnation, slot_is_new=slot_is_new)
     if reason:
         canary = await renew_canary(connections.gate, cache.name)
         log_identity = await writer.begin_epoch(incarnation)

@@ -93,20 +93,28 @@ class Prober:
     ) -> None:
         statement = await connection.prepare(_STATEMENT)
         while True:
-            probe = self._freshness.send()
+            probe, heard_of = self._freshness.send(), self._freshness.watermark
             # A primary that hangs must not keep the answer of its wake-up: the bound has passed long since.
             row = await statement.fetchrow(self._cache, timeout=max(1.0, 10 * self._interval))
             assert row is not None
             lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
-            self._take(probe, lsn, identity, timeline, canary)
+            self._take(probe, lsn, identity, timeline, canary, heard_of)
             backoff.reset()
             await self._wait_for_next()
 
-    def _take(self, probe: Probe, lsn: Lsn, identity: tuple[str, int], timeline: str, canary: str) -> None:
+    def _take(
+        self, probe: Probe, lsn: Lsn, identity: tuple[str, int], timeline: str, canary: str, heard_of: Lsn
+    ) -> None:
+        """Take an answer if it is of the followed history.
+
+        A watermark that was there before the probe was sent came of an insert LSN of then, and is at most one more. So
+        a primary that is now below it has gone back: it runs on an older copy of its data, with the same canary (H36).
+        """
         stream = self._follower.stream
         if stream is None or not self._follower.epoch:
             return  # nothing is followed yet: the answer would prove nothing
-        if (stream.system, stream.database) != identity or not self._follower.matches(timeline, canary):
+        same = (stream.system, stream.database) == identity and self._follower.matches(timeline, canary)
+        if not same or lsn + 1 < heard_of:
             self.mismatches += 1
             self._freshness.drop()
             return
