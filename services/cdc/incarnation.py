@@ -141,7 +141,11 @@ async def _take_slot(cache: CacheSettings, connections: _Connections, server: Se
     )
     try:
         slot_is_new = await prepare_slot(
-            connections.control, connections.replication, cache.slot, anew=anew or publication_is_new
+            connections.control,
+            connections.replication,
+            cache.slot,
+            anew=anew or publication_is_new,
+            failover=cache.failover_slot,
         )
     finally:
         slow.cancel()

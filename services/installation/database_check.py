@@ -14,6 +14,7 @@ from services.cdc.replication.stream import ReplicationConnection
 from services.cdc.requirements import ServerFacts, server_findings
 from services.cdc.setup import check_same_server, read_facts
 from services.installation.ddl_findings import ddl_finding
+from services.installation.failover_findings import failover_findings
 from services.installation.identities import mending_statements, secured_tables
 from services.installation.reaching import reaching
 from services.installation.server_remarks import SETTINGS_QUERY, ServerSettings, server_remarks
@@ -87,6 +88,7 @@ async def _others(
     limits = SlotLimits(facts.slot_cap, cache.slot_limit, cache.slot_patience)
     findings.append(slot_finding(cache.slot, slot, limits))
     findings += await stream_findings(control, cache, slot)
+    findings += await failover_findings(control, slot, wanted=cache.failover_slot)
     findings.append(await proxies_finding(control))
     return findings
 

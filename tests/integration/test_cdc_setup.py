@@ -116,6 +116,7 @@ def test_the_publication_follows_the_catalog(postgres: PostgresServer, database:
     [
         ("DROP TABLE t", "ADD TABLE t"),
         ("SET (publish = 'insert, update')", "SET (publish = 'insert, update, delete, truncate')"),
+        ("SET (publish_via_partition_root = true)", "SET (publish_via_partition_root = false)"),
         ("SET TABLE t WHERE (id > 5)", "SET TABLE t"),
         ("SET TABLE t (id)", "SET TABLE t"),
     ],
@@ -123,7 +124,7 @@ def test_the_publication_follows_the_catalog(postgres: PostgresServer, database:
 def test_a_publication_that_somebody_changed_unfollows(
     newest_postgres: PostgresServer, newest_database: str, valkey: RedisServer, hide: str, show: str
 ) -> None:
-    """H10: what is hidden from us may not be cached; and what was hidden for a while joins anew."""
+    """H6, H10: what is hidden from us may not be cached; and what was hidden for a while joins anew."""
     newest_postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v text)", database=newest_database)
     cache = make_cache(newest_postgres, newest_database, valkey)
 
@@ -256,6 +257,11 @@ def test_without_a_free_slot_it_says_what_to_raise(valkey: RedisServer) -> None:
     with PostgresServer(NEWEST, max_replication_slots=1) as server:
         server.execute("SELECT pg_create_physical_replication_slot('taken')")
         assert "max_replication_slots" in refusal(make_cache(server, "postgres", valkey))
+
+
+def test_without_a_free_wal_sender_it_says_what_to_raise(valkey: RedisServer) -> None:
+    with PostgresServer(NEWEST, max_wal_senders=0) as server:
+        assert "raise max_wal_senders" in refusal(make_cache(server, "postgres", valkey))
 
 
 def test_another_slot_of_our_name_is_left_alone(

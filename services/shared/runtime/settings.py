@@ -140,6 +140,9 @@ class CacheSettings(Section):
         le=30 * 86400.0,
         description="how long the slot may be unused before it is dropped, up to 30d; 0: for ever",
     )
+    failover_slot: bool = Field(
+        True, description="true or false: have standbys keep a copy of the slot (Postgres 17 and newer)"
+    )
     keep: bool = Field(False, description="true or false: leave slot and publication in place at a clean stop")
     listen_unix: str = Field(
         "", description="absolute path of a directory for a unix-domain socket .s.PGSQL.PORT beside the TCP port"
