@@ -332,12 +332,20 @@ class Assembler:
         return assembly.transaction(commit.xid, commit)
 
     def _abort(self, abort: StreamAbort) -> None:
+        """A transaction in progress is rolled back, or a part of it.
+
+        Postgres 18 also tells of parts of transactions of which it has sent nothing: it found them to be rolled back
+        when it was about to (H5). There is nothing to be taken back then.
+        """
+        if self._current is not None:
+            raise PgoutputError("a transaction is rolled back within a piece of one")
+        assembly = self._in_progress.get(abort.xid)
+        if assembly is None:
+            return
         if abort.xid == abort.subxid:
             self._close(abort.xid)
-        elif abort.xid in self._in_progress:
-            self._in_progress[abort.xid].undo(abort.subxid)
         else:
-            raise PgoutputError("a part is rolled back of a transaction that is not in progress")
+            assembly.undo(abort.subxid)
 
     def _close(self, xid: int) -> _Assembly:
         assembly = self._in_progress.pop(xid, None)

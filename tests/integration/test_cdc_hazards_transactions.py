@@ -85,6 +85,32 @@ def test_a_prepared_transaction_is_held_until_it_is_visible(
     follow(server, own_database, valkey, _TABLE, play)
 
 
+def test_a_transaction_that_was_rolled_back_before_anything_of_it_was_sent_disturbs_nobody(
+    server: PostgresServer, own_database: str, valkey: RedisServer
+) -> None:
+    """H5: from 18 on Postgres tells that a part of it was rolled back, although it has told nothing else of it."""
+    server.execute(_TABLE, database=own_database)
+    url = server.url(own_database)
+    cache = make_cache(server, own_database, valkey, database_url=url + IN_PIECES)
+    some = "INSERT INTO t SELECT n, repeat('x', 200) FROM generate_series({0}, {0} + 149) n"
+
+    async def play() -> None:
+        async with watching_log(cache) as view:
+            async with running(cache):
+                await until(lambda: view.followed() == ["t"], "the table to be followed")
+            async with connected_to(url) as gone, connected_to(url) as kept:
+                await gone.execute(f"BEGIN; SAVEPOINT s; {some.format(1000)}")
+                await kept.execute(f"BEGIN; {some.format(2000)}; {some.format(3000)}")
+                await gone.execute("ROLLBACK")
+                await kept.execute("COMMIT; INSERT INTO t VALUES (1)")
+            async with running(cache) as cdc:
+                await until(lambda: view.inserted("t")[-1:] == ["1"], "the changes")
+                assert cdc.statistics.incarnations == 1
+            assert len(view.inserted("t")) == 301
+
+    scene(play)
+
+
 def test_a_slot_that_gives_prepared_transactions_early_is_made_anew(
     server: PostgresServer, own_database: str, valkey: RedisServer
 ) -> None:

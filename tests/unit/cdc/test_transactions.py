@@ -153,8 +153,8 @@ def test_a_relation_that_is_described_again_unchanged_comes_once() -> None:
         [StreamStart(1, True), StreamStop(), StreamStart(1, True)],
         [StreamCommit(1, Lsn(80), Lsn(120), 6)],
         [StreamStart(1, True), StreamCommit(1, Lsn(80), Lsn(120), 6)],
-        [StreamAbort(1, 1)],
-        [StreamAbort(1, 2)],
+        [StreamStart(1, True), StreamAbort(1, 1)],
+        [StreamStart(1, True), StreamAbort(1, 2)],
         [BEGIN, StreamStart(1, True)],
         [StreamStart(1, True), streamed_relation(1, 1), StreamStop(), BEGIN, Insert(1, ("a",))],
     ],
@@ -225,6 +225,13 @@ def test_of_parts_that_were_rolled_back_nothing_is_told() -> None:
     described = [streamed_relation(5, 1), streamed_relation(7, 2)]
     (transaction,) = run([*piece(5, *described, *rows), StreamAbort(5, 7), StreamAbort(5, 99), committed(5, 80)])
     assert told(transaction) == [(1, [("kept",), ("last",)])]
+
+
+@pytest.mark.parametrize("subtransaction", [9, 11])
+def test_a_transaction_of_which_nothing_was_sent_may_be_rolled_back_or_a_part_of_it(subtransaction: int) -> None:
+    rows = piece(5, streamed_relation(5, 1), Insert(1, ("kept",), 5))
+    (transaction,) = run([*rows, StreamAbort(9, subtransaction), committed(5, 80)])
+    assert told(transaction) == [(1, [("kept",)])]
 
 
 def test_a_transaction_that_was_rolled_back_is_gone_with_its_descriptions() -> None:
