@@ -29,10 +29,16 @@ BEGIN
             FROM pg_publication p
             JOIN pg_publication_rel e ON e.prpubid = p.oid
             JOIN pg_class c ON c.oid = e.prrelid
-            WHERE p.pubname LIKE 'tidegate\_%' AND c.relkind = 'r' AND c.relreplident <> 'f' AND NOT EXISTS (
-                SELECT FROM pg_index i
-                WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
-                  AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+            LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+            WHERE p.pubname LIKE 'tidegate\_%' AND c.relkind = 'r' AND (
+                (c.relreplident <> 'f' AND i.indexrelid IS NULL)
+                OR (current_setting('server_version_num')::int >= 180000 AND EXISTS (  -- from then on refused, too
+                    SELECT FROM pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                      AND a.attgenerated::text NOT IN ('', coalesce(to_jsonb(p) ->> 'pubgencols', ''))
+                      AND (c.relreplident = 'f' OR a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+                ))
             )
         LOOP
             BEGIN

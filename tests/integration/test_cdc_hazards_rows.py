@@ -200,24 +200,22 @@ def test_what_was_applied_for_another_server_is_followed_too(
     """H42: a change that carries an origin is a change. Whatever time of commit the origin claims, it is told."""
     origin = f"elsewhere_{database}"
     sql = "CREATE TABLE t (id int PRIMARY KEY, v text)"
-    as_origin = f"SELECT pg_replication_origin_session_setup('{origin}')"
     claimed = ("'0/1', '1999-12-31'", "'0/2', 'infinity'", "'FFFFFFFF/FFFFFFFF', '4714-11-24 00:00:00+00 BC'")
-    statements = [
-        f"{as_origin}; SELECT pg_replication_origin_xact_setup({claim}); "
-        f"INSERT INTO t SELECT n, repeat('x', 200) FROM generate_series({1000 * number}, {1000 * number + 700}) n; "
-        "UPDATE t SET v = 'short'; DELETE FROM t"
-        for number, claim in enumerate(claimed)
-    ]
-    postgres.execute(f"SELECT pg_replication_origin_create('{origin}')", database=database)
-    try:
 
-        async def play(_view: LogView, _cdc: RunningCdc) -> None:
-            for statement in statements:
-                postgres.execute(statement, database=database)
+    async def play(_view: LogView, _cdc: RunningCdc) -> None:
+        with postgres.connect(database) as connection:
+            connection.execute("SELECT pg_replication_origin_session_setup(%s)", [origin])
+            for number, claim in enumerate(claimed):
+                rows = f"SELECT n, repeat('x', 200) FROM generate_series({1000 * number}, {1000 * number + 700}) n"
+                connection.execute(
+                    f"SELECT pg_replication_origin_xact_setup({claim}); INSERT INTO t {rows};"
+                    "UPDATE t SET v = 'short'; DELETE FROM t".encode()
+                )
+            connection.execute("SELECT pg_replication_origin_session_reset()")
+            connection.execute("SELECT pg_replication_origin_drop(%s)", [origin])
 
-        view = follow(postgres, database, valkey, sql, play, parameters)
-    finally:
-        postgres.execute(f"SELECT pg_replication_origin_drop('{origin}')", database=database)
+    postgres.execute("SELECT pg_replication_origin_create(%s)", [origin], database=database)
+    view = follow(postgres, database, valkey, sql, play, parameters)
     rows = row_changes(view, "t")
     assert [row.op for row in rows].count("delete") == [row.op for row in rows].count("update") == len(rows) / 3
     assert len(rows) == 3 * 3 * 701

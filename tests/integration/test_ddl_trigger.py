@@ -67,6 +67,27 @@ def test_a_table_that_loses_its_identity_can_be_updated_in_the_same_transaction(
     scene(play)
 
 
+@pytest.mark.parametrize("kind", ["STORED", "VIRTUAL"])
+def test_so_can_a_table_whose_identity_gets_a_generated_column(
+    newest_postgres: PostgresServer, newest_database: str, valkey: RedisServer, kind: str
+) -> None:
+    """H12, H44: from 18 on Postgres would refuse that, too."""
+    newest_postgres.execute(_TABLES, database=newest_database)
+    cache = make_cache(newest_postgres, newest_database, valkey, catalog_poll=_NEVER)
+    url = newest_postgres.url(newest_database)
+
+    async def play() -> None:
+        async with running(cache), watching_log(cache) as view, connected_to(url) as connection:
+            await until(lambda: len(view.followed()) == 3, "the tables to be followed")
+            await connection.execute(
+                f"BEGIN; ALTER TABLE kept REPLICA IDENTITY FULL, ADD twice int GENERATED ALWAYS AS (id * 2) {kind};"
+                "UPDATE kept SET v = NULL; DELETE FROM kept; COMMIT"
+            )
+            await until(lambda: view.followed() == ["by_index", "typed"], "the table to be followed no longer")
+
+    scene(play)
+
+
 def test_a_table_that_is_without_a_key_within_a_transaction_is_followed_again(
     postgres: PostgresServer, database: str, valkey: RedisServer
 ) -> None:
