@@ -1,4 +1,4 @@
-"""Transactions that end oddly, messages that anybody writes, and a standby that nobody is: H3, H33, H42, H43, H56."""
+"""Transactions that end oddly, messages that anybody writes, and a standby that nobody is: H3, H5, H33, H43, H56."""
 
 import json
 from collections.abc import Iterator
@@ -107,36 +107,6 @@ def test_a_transaction_that_was_rolled_back_before_anything_of_it_was_sent_distu
                 await until(lambda: view.inserted("t")[-1:] == ["1"], "the changes")
                 assert cdc.statistics.incarnations == 1
             assert len(view.inserted("t")) == 301
-
-    scene(play)
-
-
-def test_a_slot_that_gives_prepared_transactions_early_is_made_anew(
-    server: PostgresServer, own_database: str, valkey: RedisServer
-) -> None:
-    """H42: somebody made one of our name with `two_phase`; we would not understand its stream, again and again."""
-    server.execute(_TABLE, database=own_database)
-    cache = make_cache(server, own_database, valkey)
-
-    async def play() -> None:
-        async with watching_log(cache) as view:
-            async with running(cache):
-                await until(lambda: view.followed() == ["t"], "the table to be followed")
-            idle = f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{cache.slot}' AND NOT active"
-            await until(lambda: bool(server.execute(idle)), "the slot to be free")
-            server.execute(
-                f"SELECT pg_drop_replication_slot('{cache.slot}');"
-                f"SELECT pg_create_logical_replication_slot('{cache.slot}', 'pgoutput', false, true)",
-                database=own_database,
-            )
-            async with running(cache):
-                server.execute("BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'p'", database=own_database)
-                server.execute("INSERT INTO t VALUES (2)", database=own_database)
-                server.execute("COMMIT PREPARED 'p'", database=own_database)
-                await until(lambda: view.inserted("t") == ["2", "1"], "the changes")
-            two_phase = f"SELECT two_phase FROM pg_replication_slots WHERE slot_name = '{cache.slot}'"
-            assert server.execute(two_phase) == [(False,)]
-        assert view.beginnings() == ["epoch", "epoch"]
 
     scene(play)
 

@@ -6,7 +6,7 @@ elsewhere it is temporary, gone with the connection, and each connection starts 
 
 From 17 on Postgres can keep a copy of a slot that asks for it (`failover`) on its standbys, so that it is there already
 after a promotion. The stream epoch ends then all the same, with the timeline (H40): what is won is that no slot has to
-be made on a new primary that is busy. One that gives prepared transactions early (`two_phase`) is useless to us (H42).
+be made on a new primary that is busy.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _FIND = """
     SELECT s.plugin, s.database = current_database(), s.temporary, s.active_pid, s.wal_status = 'lost',
            s.confirmed_flush_lsn::text, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint,
            coalesce(a.application_name || ' from ' || coalesce(host(a.client_addr), 'the same machine'), ''),
-           s.two_phase, coalesce((to_jsonb(s) ->> 'failover')::bool, false)
+           coalesce((to_jsonb(s) ->> 'failover')::bool, false)
     FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = $1
 """
 _WAL_LIMIT = "SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"  # megabytes; -1: none
@@ -43,7 +43,6 @@ class SlotState:
         confirmed: What lies below is never sent; None before the first use.
         kept_bytes: How much WAL the server keeps for it, and would not need to without it.
         reader: What uses it, and from where, as far as our role may know.
-        two_phase: Whether it gives prepared transactions when they are prepared.
         failover: Whether standbys keep a copy.
     """
 
@@ -54,7 +53,6 @@ class SlotState:
     confirmed: Lsn | None
     kept_bytes: int
     reader: str
-    two_phase: bool = False
     failover: bool = False
 
 
@@ -63,7 +61,7 @@ async def find_slot(control: ControlConnection, name: str) -> SlotState | None:
     rows = await control.fetch(_FIND, name)
     if not rows:
         return None
-    plugin, same_database, temporary, active_pid, lost, confirmed, kept_bytes, reader, two_phase, failover = rows[0]
+    plugin, same_database, temporary, active_pid, lost, confirmed, kept_bytes, reader, failover = rows[0]
     return SlotState(
         ours=plugin == PLUGIN and bool(same_database),
         temporary=temporary,
@@ -72,7 +70,6 @@ async def find_slot(control: ControlConnection, name: str) -> SlotState | None:
         confirmed=parse_lsn(confirmed) if confirmed else None,
         kept_bytes=kept_bytes,
         reader=reader,
-        two_phase=two_phase,
         failover=failover,
     )
 
@@ -120,7 +117,7 @@ async def prepare_slot(
             )
         if slot.active_pid is not None:
             raise SlotBusyError(f"replication slot {name} is in use by process {slot.active_pid} of Postgres")
-        if durable and not slot.lost and not anew and not slot.temporary and not slot.two_phase:
+        if durable and not slot.lost and not anew and not slot.temporary:
             if slot.failover != failover:
                 await replication.query(f'ALTER_REPLICATION_SLOT "{name}" (FAILOVER {str(failover).lower()})')
             return False
