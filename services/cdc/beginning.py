@@ -6,7 +6,8 @@ readers notice the gap themselves. But then there may be commits that nobody see
 so the birth barrier stands before the first watermark (consistency contract, section 4.2).
 
 What identifies a history also stands in every copy of the data directory of a server that was stopped. Put back later,
-it shows by its LSNs alone: they lie below what the log has heard of (H36).
+it shows by its LSNs, which lie below what the log has heard of; or, once more has been written than was lost, by the
+incarnation that is noted in it: the log has heard of a later one (H36).
 """
 
 from collections.abc import Sequence
@@ -29,11 +30,13 @@ class LogEnd:
     Attributes:
         epoch: Stream epoch of the newest record of every partition; None if there is none, or they differ.
         settled: The c of the last watermark of that epoch, the least over the partitions; 0 where one is missing.
+        incarnation: The latest incarnation that wrote one of them.
         newest: The largest LSN that the newest records speak of: the primary's WAL has been at least there.
     """
 
     epoch: StreamEpoch | None
     settled: Lsn
+    incarnation: Lsn = NO_LSN
     newest: Lsn = NO_LSN
 
 
@@ -44,7 +47,7 @@ def read_log_end(tails: Sequence[Sequence[bytes]]) -> LogEnd:
         tails: The newest records of each partition, oldest first.
     """
     nothing = LogEnd(None, NO_LSN)
-    epochs, settled, heard_of = set(), [], [NO_LSN]
+    epochs, settled, incarnations, heard_of = set(), [], [NO_LSN], [NO_LSN]
     for tail in tails:
         try:
             events = [decode(record) for record in tail]
@@ -56,19 +59,22 @@ def read_log_end(tails: Sequence[Sequence[bytes]]) -> LogEnd:
         epochs.add(epoch)
         watermarks = [event for event in events if isinstance(event, Watermark) and event.epoch == epoch]
         settled.append(parse_lsn(watermarks[-1].settled) if watermarks else NO_LSN)
-        heard_of += [parse_lsn(events[-1].incarnation), *(parse_lsn(mark.watermark) for mark in watermarks[-1:])]
+        incarnations.append(parse_lsn(events[-1].incarnation))
+        heard_of += [parse_lsn(mark.watermark) for mark in watermarks[-1:]]
     if len(epochs) != 1:
         return nothing
-    return LogEnd(StreamEpoch.parse(epochs.pop()), min(settled), max(heard_of))
+    latest = max(incarnations)
+    return LogEnd(StreamEpoch.parse(epochs.pop()), min(settled), latest, max(latest, *heard_of))
 
 
-def reason_for_new_epoch(end: LogEnd, now: StreamEpoch, incarnation: Lsn, *, slot_is_new: bool) -> str:
+def reason_for_new_epoch(end: LogEnd, now: StreamEpoch, incarnation: Lsn, *, noted: Lsn, slot_is_new: bool) -> str:
     """Say why the history cannot go on; empty if it can.
 
     Args:
         end: What the event log says.
         now: What is found now; its canary is empty where the table is.
         incarnation: LSN of the record that was written just now.
+        noted: The incarnation that last wrote to the log, as the database has it.
         slot_is_new: Whether the slot was created just now.
     """
     if end.epoch is None:
@@ -82,6 +88,9 @@ def reason_for_new_epoch(end: LogEnd, now: StreamEpoch, incarnation: Lsn, *, slo
         (now.slot != before.slot, "the replication slot has another name"),
         (now.log != before.log, "the event log was made anew"),
         (slot_is_new, "the replication slot is new"),
-        (incarnation <= end.newest, "the primary's WAL has gone back: it runs on an older copy of its data"),
+        (
+            noted < end.incarnation or incarnation <= end.newest,
+            "the primary's WAL has gone back: it runs on an older copy of its data",
+        ),
     )
     return next((reason for applies, reason in reasons if applies), "")

@@ -2,7 +2,8 @@
 
 Both tables are unlogged, so that crash recovery and a promotion empty them: after a crash, commits that were read but
 not yet flushed may never have existed (H35). The canary is a random row for each cache; everybody may read it, because
-the proxies look at it on their clients' connections. An empty or another canary ends the stream epoch.
+the proxies look at it on their clients' connections. An empty or another canary ends the stream epoch. Beside it stands
+the incarnation that last wrote to the log: in an older copy of the data directory an earlier one (H36).
 
 The other table remembers across restarts which relations the event log calls followed, so that the next incarnation can
 say which of them no longer are.
@@ -14,25 +15,30 @@ from collections.abc import Iterable
 from services.cdc.control import ControlConnection
 from services.cdc.ddl_trigger import remove_ddl_trigger
 from services.cdc.following import Followed
+from services.shared.lsn import NO_LSN, Lsn, format_lsn, parse_lsn
 
 _SCHEMA_EXISTS = "SELECT to_regnamespace('tidegate') IS NOT NULL"
 _TABLES_EXIST = """
-    SELECT count(*) = 2 FROM pg_class c
+    SELECT count(*) = 10 FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE c.relnamespace = to_regnamespace('tidegate') AND c.relname IN ('canary', 'followed')
-"""  # not by to_regclass, which asks for a right on the schema
+"""  # with all their columns; not by to_regclass, which asks for a right on the schema
 _CREATE_SCHEMA = """
     CREATE SCHEMA IF NOT EXISTS tidegate;
     GRANT USAGE ON SCHEMA tidegate TO PUBLIC;"""
 _CREATE_TABLES = """
-    CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.canary (cache text PRIMARY KEY, canary text NOT NULL);
+    CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.canary (
+        cache text PRIMARY KEY, canary text NOT NULL, incarnation text NOT NULL DEFAULT '0/0');
     CREATE UNLOGGED TABLE IF NOT EXISTS tidegate.followed (
         cache text, relation oid, publication_entry oid NOT NULL, fingerprint text NOT NULL,
         schema_name text NOT NULL, table_name text NOT NULL, let_go boolean NOT NULL DEFAULT false,
         PRIMARY KEY (cache, relation));
     GRANT SELECT ON tidegate.canary TO PUBLIC;
 """
+_DROP_TABLES = "DROP TABLE IF EXISTS tidegate.canary, tidegate.followed;"  # another version's: their loss is an epoch
 _WRITE_CANARY = """
-    INSERT INTO tidegate.canary VALUES ($1, $2) ON CONFLICT (cache) DO UPDATE SET canary = excluded.canary
+    INSERT INTO tidegate.canary (cache, canary) VALUES ($1, $2)
+    ON CONFLICT (cache) DO UPDATE SET canary = excluded.canary
 """
 _REMEMBER = """
     INSERT INTO tidegate.followed (cache, relation, publication_entry, fingerprint, schema_name, table_name)
@@ -55,13 +61,24 @@ async def prepare_canary(control: ControlConnection) -> None:
     if not schema_exists:
         await control.execute(_CREATE_SCHEMA + _CREATE_TABLES)
     elif not tables_exist:
-        await control.execute(_CREATE_TABLES)
+        await control.execute(_DROP_TABLES + _CREATE_TABLES)
 
 
 async def read_canary(control: ControlConnection, cache: str) -> str:
     """Return the canary; empty if there is none."""
     rows = await control.fetch("SELECT canary FROM tidegate.canary WHERE cache = $1", cache)
     return str(rows[0][0]) if rows else ""
+
+
+async def read_incarnation(control: ControlConnection, cache: str) -> Lsn:
+    """Return the incarnation that last wrote to the log; zero if there was none."""
+    rows = await control.fetch("SELECT incarnation FROM tidegate.canary WHERE cache = $1", cache)
+    return parse_lsn(rows[0][0]) if rows else NO_LSN
+
+
+async def note_incarnation(control: ControlConnection, cache: str, incarnation: Lsn) -> None:
+    """Note the incarnation that is about to write to the log, *before* it does."""
+    await control.fetch("UPDATE tidegate.canary SET incarnation = $2 WHERE cache = $1", cache, format_lsn(incarnation))
 
 
 async def renew_canary(control: ControlConnection, cache: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from services.cdc.appender import Appender
 from services.cdc.beginning import TAIL_RECORDS, LogEnd, read_log_end, reason_for_new_epoch
-from services.cdc.canary import read_canary, renew_canary
+from services.cdc.canary import note_incarnation, read_canary, read_incarnation, renew_canary
 from services.cdc.cancellation import cancel_until_done, raise_if_cancelled
 from services.cdc.control import ControlConnection, Server
 from services.cdc.ddl_trigger import prepare_ddl_trigger
@@ -172,11 +172,13 @@ async def _decide(
         slot=cache.slot,
         log=await writer.identity(),
     )
-    reason = reason_for_new_epoch(end, epoch, incarnation, slot_is_new=slot_is_new)
+    noted = await read_incarnation(connections.gate, cache.name)
+    reason = reason_for_new_epoch(end, epoch, incarnation, noted=noted, slot_is_new=slot_is_new)
     if reason:
         canary = await renew_canary(connections.gate, cache.name)
         log_identity = await writer.begin_epoch(incarnation)
         epoch = StreamEpoch(server.system, server.database, server.timeline, canary, cache.slot, log_identity)
+    await note_incarnation(connections.gate, cache.name, incarnation)
     return _Start(incarnation, slot.confirmed, epoch, reason, bool(reason) or slot.confirmed > end.settled)
 
 

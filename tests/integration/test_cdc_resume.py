@@ -236,6 +236,7 @@ async def released(client: "asyncpg.Connection", cache: CacheSettings) -> None:
     [
         ("UPDATE tidegate.canary SET canary = 'another'", "canary"),
         ("TRUNCATE tidegate.canary", "canary"),
+        ("UPDATE tidegate.canary SET incarnation = '0/1'", "older copy"),
         ("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots", "slot"),
         ("DROP PUBLICATION {publication}", "slot"),
     ],
