@@ -18,7 +18,7 @@ from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.names import no_names
 from services.proxy.session.planning import Plan
 from services.proxy.session.state import SharedStates
-from services.proxy.session.templates import Templates
+from services.proxy.session.templates import Promise, Templates
 from services.proxy.slot_watch import Limits, SlotWatch
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.tag_rules import key_shape
@@ -68,7 +68,7 @@ class CachedDatabase:
         self.draining = False
         self.states = SharedStates()
         self.names = no_names()
-        self.templates = Templates()
+        self.templates = Templates(Promise(settings.consistency, settings.max_staleness))
         self.freshness = Freshness(settings.max_staleness)
         self.flights = Flights()
         self.l1 = L1(settings.l1_bytes, (START,) * settings.partitions)

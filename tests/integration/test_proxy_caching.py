@@ -54,6 +54,7 @@ _FORMS: dict[str, list[list[FrontendMessage]]] = {
     "a subquery": _simple("SELECT name FROM people WHERE id = (SELECT person FROM orders WHERE id = 7)"),
     "a common table expression": _simple("WITH top AS (SELECT * FROM people WHERE age > 60) SELECT count(*) FROM top"),
     "expressions": _extended("SELECT upper(name) || $2, age * 2.5 FROM people WHERE id = $1", [b"9", b"!"], [0, 1]),
+    "a comment of its own": _simple("SELECT name FROM people WHERE id = 11 /*tidegate_consistency='bounded'*/"),
     "a comment": _simple("/* from the app */ SELECT name FROM people WHERE id = 11 -- one"),
     "a long answer": _simple("SELECT * FROM people ORDER BY id"),
 }
@@ -103,6 +104,7 @@ def test_hits_and_forwarded_turns_in_one_pipeline_come_in_order(cached: ProxiedP
         ("system_column", "SELECT ctid FROM people WHERE id = 1"),
         ("system_catalog", "SELECT relname FROM pg_class WHERE oid = 1259"),
         ("no_relation", "SELECT 1"),
+        ("skipped", "SELECT name FROM people WHERE id = 1 /* route='%2F', tidegate_skip='1' */"),
         ("not_a_select", "SHOW server_version"),
         ("multiple_statements", "SELECT name FROM people WHERE id = 1; SELECT name FROM people WHERE id = 1"),
         ("relative_time_input", "SELECT count(*) FROM orders WHERE placed < 'now'"),

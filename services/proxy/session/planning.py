@@ -16,12 +16,14 @@ from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import Prepared
 from services.proxy.session.requests import Request, bound_before, executed_texts
 from services.proxy.session.state import SessionState
-from services.proxy.session.templates import Template, Templates
+from services.proxy.session.templates import Promise, Template, Templates
 from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
+from services.proxy.sql.directives import NO_DIRECTIVES, Directives
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.reasons import Reason as StatementReason
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.frontend import FrontendMessage
+from services.shared.runtime.settings import Consistency
 
 # Statements after which a statement name may mean something that no Parse message told. (What is only removed, by
 # DEALLOCATE or DISCARD, does nothing when it is used.)
@@ -194,7 +196,7 @@ def _plan_step(request: Request, message_count: int, setting: Setting, phase: Ph
     block = None if _has_parameters(request) else _held_step(template, setting, phase)
     if block is not None:
         return Step(request, message_count, block=block), "", NO_EFFECT
-    plan = _plan_read(request, template, _effect(template, request.text), setting.state)
+    plan = _plan_read(request, template, _effect(template, request.text), setting)
     if not plan.refusal and phase is Phase.FAILED:
         return None, Reason.IN_TRANSACTION, plan.effect
     return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
@@ -263,7 +265,8 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     return TurnPlan(refusal=refusal, effect=effect, runs_nothing=not texts)
 
 
-def _plan_read(request: Request, template: Template | None, effect: Effect, state: SessionState | None) -> Plan:
+def _plan_read(request: Request, template: Template | None, effect: Effect, setting: Setting) -> Plan:
+    state = setting.state
     if template is None:
         return Plan(Reason.NOT_ANALYSED, effect)
     if not template.analysis.cacheable:
@@ -274,8 +277,28 @@ def _plan_read(request: Request, template: Template | None, effect: Effect, stat
         return Plan(state.refusal, effect)
     if _speaks_of_now(request, template):
         return Plan("relative_time_input", effect)
+    refusal = _unmet(template.directives, state, setting.templates.promise)
+    if refusal:
+        return Plan(refusal, effect)
     key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key)
     return Plan("", effect, request, template, key)
+
+
+def _unmet(asked: Directives, state: SessionState, promise: Promise) -> str:
+    """Return why the cache does not promise what a statement asks for; empty if it does: a stricter level is enough."""
+    if asked is NO_DIRECTIVES:
+        return ""
+    if asked.unknown:
+        return Reason.UNKNOWN_DIRECTIVE
+    if asked.skip or asked.consistency is Consistency.OFF:
+        return Reason.SKIPPED
+    if asked.strong:
+        return Reason.STRONG
+    level = state.consistency or promise.consistency
+    if asked.consistency is Consistency.SESSION and level is not Consistency.SESSION:
+        return Reason.OTHER_LEVEL
+    tighter = asked.max_staleness is not None and asked.max_staleness < promise.max_staleness
+    return Reason.TIGHTER_BOUND if tighter else ""
 
 
 def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameSpace) -> bool:

@@ -7,10 +7,12 @@ mean something else in it.
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from services.proxy.sql.directives import MARK, NO_DIRECTIVES, Directives, read_directives
 from services.proxy.sql.lexer import LexError
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
+from services.shared.runtime.settings import Consistency
 
 _TEXTS_BYTES = 64 * 1024 * 1024  # of remembered texts with their literals, by estimate
 _TEXT_OVERHEAD_BYTES = 700  # a Template with its Lexed, key and dictionary cell
@@ -39,16 +41,30 @@ class Template:
     lexed: Lexed
     analysis: Analysis
     l2: L2Yield
+    directives: Directives = NO_DIRECTIVES
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """How fresh a cache's answers are: its level, and its bound in seconds."""
+
+    consistency: Consistency
+    max_staleness: float
+
+
+USUAL = Promise(Consistency.SESSION, 1.0)
 
 
 class Templates:
     """Analyses of one cache in one worker.
 
     Attributes:
+        promise: What the cache promises without being asked for something else.
         number: Of the catalog that the analyses are of, counted from 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, promise: Promise = USUAL) -> None:
+        self.promise = promise
         self.number = 0
         self._catalog: Catalog | None = None
         self._texts_bytes = 0
@@ -99,7 +115,8 @@ class Templates:
                 self._by_template.popitem(last=False)
         else:
             self._by_template.move_to_end(identity)
-        return Template(lexed, known.analysis, known.l2)
+        directives = read_directives(text.decode()) if MARK in text else NO_DIRECTIVES
+        return Template(lexed, known.analysis, known.l2, directives)
 
 
 def _cost(text: bytes, template: Template) -> int:

@@ -9,6 +9,7 @@ Postgres folds only ASCII letters of unquoted identifiers under UTF-8, and takes
 """
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 
 
@@ -112,6 +113,25 @@ def without_comments(text: str) -> str:
             continue
         kept.append(part.group(1) + " ")
         place = _after_comment(text, part.start(COMMENT))
+
+
+def comments(text: str) -> Iterator[str]:
+    """Give the comments of a text, in order; those inside a continued literal are a part of that.
+
+    Raises:
+        LexError: The text cannot be cut, or a comment does not end.
+    """
+    place = 0
+    while True:
+        part = STATEMENT_PART.match(text, place)
+        if part is None:
+            raise LexError(f"unexpected text at character {place}")
+        if part.lastindex == END:
+            return
+        place = part.end()
+        if part.lastindex == COMMENT:
+            place = _after_comment(text, part.start(COMMENT))
+            yield text[part.start(COMMENT) : place]
 
 
 def _after_comment(text: str, start: int) -> int:

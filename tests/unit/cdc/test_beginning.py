@@ -34,7 +34,9 @@ def end_of(*tails: list[Event]) -> LogEnd:
 
 
 def test_the_end_of_the_log_is_its_epoch_and_its_last_settled_lsn() -> None:
-    assert end_of([start(), watermark("0/80"), watermark("0/100"), resume()]) == LogEnd(EPOCH, Lsn(0x100), Lsn(8), Lsn(0x100))
+    assert end_of([start(), watermark("0/80"), watermark("0/100"), resume()]) == LogEnd(
+        EPOCH, Lsn(0x100), Lsn(8), Lsn(0x100)
+    )
 
 
 def test_over_several_partitions_the_least_is_settled() -> None:

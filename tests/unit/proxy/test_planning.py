@@ -22,8 +22,9 @@ from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Prepared
 from services.proxy.session.requests import read_requests
 from services.proxy.session.state import SessionState
-from services.proxy.session.templates import Templates
+from services.proxy.session.templates import Promise, Templates
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
+from services.shared.runtime.settings import Consistency
 from tests.unit.sql.small_catalog import ORDERS, USERS, small_catalog
 
 STATE = SessionState(("pg_catalog", "public"), "00000001", "c0ffee", b"state", "")
@@ -325,3 +326,29 @@ def test_effects_add_up() -> None:
     assert one.union(two) == Effect(frozenset({1, 2}), session=True, schema=True, names=True)
     assert one.union(ANY_EFFECT) == ANY_EFFECT
     assert NO_EFFECT.union(one) == one
+
+
+@pytest.mark.parametrize(
+    ("comment", "promise", "refusal"),
+    [
+        ("traceparent='00-5bd6'", Promise(Consistency.SESSION, 1.0), ""),
+        ("tidegate_skip='1'", Promise(Consistency.SESSION, 1.0), "skipped"),
+        ("tidegate_consistency='off'", Promise(Consistency.SESSION, 1.0), "skipped"),
+        ("tidegate_consistency='strong'", Promise(Consistency.SESSION, 1.0), "strong"),
+        ("tidegate_consistency='bounded'", Promise(Consistency.SESSION, 1.0), ""),
+        ("tidegate_consistency='session'", Promise(Consistency.SESSION, 1.0), ""),
+        ("tidegate_consistency='session'", Promise(Consistency.BOUNDED, 1.0), "other_level"),
+        ("tidegate_max_staleness='1s'", Promise(Consistency.SESSION, 1.0), ""),
+        ("tidegate_max_staleness='900ms'", Promise(Consistency.SESSION, 1.0), "tighter_bound"),
+        ("tidegate_max_stale='1s'", Promise(Consistency.SESSION, 1.0), "unknown_directive"),
+    ],
+)
+def test_a_comment_is_met_where_the_cache_promises_as_much(comment: str, promise: Promise, refusal: str) -> None:
+    templates = Templates(promise)
+    templates.use(small_catalog())
+    assert planned(templates, Query(READ + f" /* {comment} */".encode())).refusal == refusal
+
+
+def test_a_comment_changes_no_key(templates: Templates) -> None:
+    commented = planned(templates, Query(READ + b" /* traceparent='00-1', tidegate_consistency='bounded' */"))
+    assert commented.key == planned(templates, Query(READ)).key != b""
