@@ -8,11 +8,12 @@ settings, locks. Afterwards both databases must hold the same.
 from dataclasses import dataclass
 
 from services.shared.pgwire.frontend import CopyFail, Query, Sync
+from tests.servers.settling import HITS
 from tests.wire.connection import PlayingConnection
 from tests.wire.notation import show_message
 from tests.wire.stream import Step, Stream
 from tests.wire.transcript import Transcript, difference, transcribe
-from tests.wire.world import HITS, World
+from tests.wire.world import World
 
 _MISSES = "tidegate_proxy_misses_total"
 _PATIENCE = 10.0  # seconds; an answer that is later on the direct side is an error of the model of what is due

@@ -8,25 +8,19 @@ within a bound, and a stream must not see that.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.client import HTTPConnection
-from time import CLOCK_BOOTTIME, clock_gettime
 from typing import Any
-from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 
 from tests.integration.proxied_postgres import DURABLE
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_programs import NEWEST
 from tests.servers.processes import wait_until
+from tests.servers.settling import Settling
 from tests.servers.stack import RunningStack, running_stack
 from tests.wire.content import CHANGEABLE, DIGEST, OBJECTS, ROLES, ROWS
 
 _DIRECT, _CACHED, _TEMPLATE = "direct", "cached", "model"
-_SETTLE_SECONDS = 20.0
-HITS = ("tidegate_proxy_hits_total", "tidegate_proxy_hits_l2_total", "tidegate_proxy_hits_joined_total")
-_AGE = "tidegate_proxy_freshness_age_seconds"
 _CATALOG_PARTS = ("relations", "columns", "functions")
 
 Content = dict[str, str | None]
@@ -47,16 +41,15 @@ class World:
         self.cached_url = stack.database_url
         self._direct = psycopg.connect(server.url(_DIRECT), autocommit=True)
         self._cached = psycopg.connect(server.url(_CACHED), autocommit=True)
-        self._keeper = psycopg.connect(stack.database_url, autocommit=True, prepare_threshold=None)
-        self._metrics = HTTPConnection("127.0.0.1", self._find_metrics(), timeout=5)
+        self._settling = Settling(stack)
         self._first = self._content(self._direct)
         self.begin_anew()
 
     def close(self) -> None:
         """Close them."""
-        for connection in (self._direct, self._cached, self._keeper):
+        for connection in (self._direct, self._cached):
             connection.close()
-        self._metrics.close()
+        self._settling.close()
 
     def begin_anew(self) -> None:
         """Bring both databases back to their first content, and wait until nothing of before is cached."""
@@ -82,36 +75,12 @@ class World:
         )
 
     def settle(self) -> None:
-        """Wait until everything that was written before is evicted: a proof of freshness that is younger than now."""
-        begun = clock_gettime(CLOCK_BOOTTIME)
-        self._keeper.execute("UPDATE barrier SET n = n + 1 WHERE id = 1")  # has the proxy ask for a proof at once
-
-        def proven() -> bool:
-            now = clock_gettime(CLOCK_BOOTTIME)
-            ages = [age for name, age in self.metrics() if name == _AGE]
-            return bool(ages) and ages[0] < now - begun
-
-        wait_until(proven, "the cache to catch up", _SETTLE_SECONDS)
+        """Wait until everything that was written before is evicted."""
+        self._settling.settle()
 
     def settle_wholly(self) -> None:
-        """Wait as `settle` does, and until the catalog has been read again behind whatever may have changed it.
-
-        Readings are numbered for all sessions alike, so one that let the keeper read from the cache again, behind a
-        statement that may do anything, does so for every session.
-        """
-        self.settle()
-        self._keeper.execute("DO $$ BEGIN END $$")
-
-        hits = self.count(*HITS)
-
-        def served() -> bool:
-            nonlocal hits
-            before = hits
-            self._keeper.execute("SELECT n FROM barrier WHERE id = 1")
-            hits = self.count(*HITS)
-            return hits > before
-
-        wait_until(served, "a hit behind a change of the catalog", _SETTLE_SECONDS)
+        """Wait as `settle` does, and until the catalog has been read again behind whatever may have changed it."""
+        self._settling.settle_wholly()
 
     def wait_gone(self, pids: Sequence[int]) -> None:
         """Wait until these backends have ended, and with them whatever they held."""
@@ -120,13 +89,7 @@ class World:
 
     def count(self, *names: str) -> int:
         """Return the sum of some of the proxy's counters."""
-        return int(sum(value for name, value in self.metrics() if name in names))
-
-    def metrics(self) -> list[tuple[str, float]]:
-        """Return the names and values of the proxy's metrics."""
-        self._metrics.request("GET", "/metrics")
-        lines = self._metrics.getresponse().read().decode().splitlines()
-        return [(line.partition("{")[0], float(line.rpartition(" ")[2])) for line in lines if not line.startswith("#")]
+        return self._settling.count(*names)
 
     def log(self) -> str:
         """What the stack has logged."""
@@ -134,13 +97,6 @@ class World:
 
     def _content(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> Content:
         return dict(connection.execute(DIGEST).fetchall())
-
-    def _find_metrics(self) -> int:
-        """Return the port of the proxy's own metrics: the stack's, which merges those of all, takes much longer."""
-        own = psutil.Process(self._stack.processes["proxy-0"]).net_connections(kind="tcp")
-        proxy_port = urlsplit(self._stack.database_url).port
-        (port,) = {one.laddr.port for one in own if one.status == psutil.CONN_LISTEN} - {proxy_port}
-        return int(port)
 
 
 @contextmanager
