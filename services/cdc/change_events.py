@@ -78,13 +78,21 @@ class ChangeEvents:
         by_relation: dict[int, list[RelationChanges]] = {}
         for changes in transaction.changes:
             by_relation.setdefault(changes.relation.oid, []).append(changes)
+        above: dict[int, list[Body]] = {
+            ancestor.oid: [] for oid in by_relation for ancestor in self.ancestors.get(oid, ())
+        }
         for oid, groups in by_relation.items():
             bodies = list(self._relation(groups, common))
-            yield from bodies
+            if oid in above:  # a parent by INHERITS, with rows of its own
+                above[oid] += bodies
+            else:
+                yield from bodies
             for ancestor in self.ancestors.get(oid, ()):
                 named = {"schema_name": ancestor.schema, "table": ancestor.name, "relation": ancestor.oid}
-                for body in bodies:
-                    yield Body(body.model, ancestor.oid, body.fields | named)
+                above[ancestor.oid] += [Body(body.model, ancestor.oid, body.fields | named) for body in bodies]
+        for bodies in above.values():
+            _number_parts(bodies)
+            yield from bodies
 
     def _relation(self, groups: Sequence[RelationChanges], common: Fields) -> Iterator[Body]:
         """Yield what one transaction did to one relation, which may have changed its columns meanwhile."""
@@ -124,6 +132,13 @@ def transaction_fields(transaction: Transaction, xid: int) -> Fields:
         "end_lsn": format_lsn(transaction.end_lsn),
         "commit_time": commit_time(transaction.commit_time_us),
     }
+
+
+def _number_parts(bodies: Sequence[Body]) -> None:
+    """Number the parts of what a transaction did to a table, which come from several tables below it."""
+    parts = [body.fields for body in bodies if body.model is Changes]
+    for part, fields in enumerate(parts):
+        fields["part"], fields["last"] = part, part == len(parts) - 1
 
 
 def split_rows(rows: list[RowChange], column_count: int) -> list[list[RowChange]] | None:

@@ -93,6 +93,18 @@ async def test_what_happens_to_a_partition_is_told_under_the_names_above_it_too(
 
 
 @asynchronous
+async def test_what_happens_to_several_tables_has_parts_above_them_that_count_on() -> None:
+    log = RecordingLog()
+    publisher, _, _ = make(log)
+    above = Table(8, "public", "whole", None, "default", (("c0", 25),), (), True, 9, False)
+    publisher.tell_ancestors({3: (above,), 4: (above,)})
+    changes = (RelationChanges(relation(oid), None, (Insert(oid, ("a",)),)) for oid in (3, 8, 4))
+    publisher.publish(transaction(*changes), 700)
+    told = [(event.relation, event.part, event.last) for event in log.events() if isinstance(event, Changes)]
+    assert told == [(3, 0, True), (4, 0, True), (8, 0, False), (8, 1, False), (8, 2, True)]
+
+
+@asynchronous
 async def test_a_column_that_is_hidden_above_is_hidden_in_the_partition() -> None:
     log = RecordingLog()
     appender = Appender(log, ProgressLedger(Lsn(80)), lambda: None)
