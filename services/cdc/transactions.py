@@ -335,7 +335,7 @@ class Assembler:
         """A transaction in progress is rolled back, or a part of it.
 
         Postgres 18 also tells of parts of transactions of which it has sent nothing: it found them to be rolled back
-        when it was about to (H5). There is nothing to be taken back then.
+        when it was about to (H5; its bug 19616). There is nothing to be taken back then.
         """
         if self._current is not None:
             raise PgoutputError("a transaction is rolled back within a piece of one")
