@@ -4,6 +4,7 @@
 #   make conformance ARGS=asyncpg       other people's test suites, directly and through the proxy
 #   make chaos                          every fault, and every broken cache; writes benchmarks/CHAOS.md
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
+#   make changes ARGS='--histories 200' made histories of changes: what was evicted against what changed
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ SERVERS := .cache/servers-ready
 SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: check test full demo bench chaos conformance streams clean format install servers
+.PHONY: check test full demo bench chaos changes conformance streams clean format install servers
 .DEFAULT_GOAL := check
 
 install: $(INSTALLED)
@@ -56,6 +57,9 @@ conformance: $(SERVERS)
 
 streams: $(SERVERS)
 	@$(BIN)/python -m tests.wire $(ARGS)
+
+changes: $(SERVERS)
+	@$(BIN)/python -m tests.changes $(ARGS)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m demo $(ARGS)

@@ -53,7 +53,7 @@ class Settling:
         statement that may do anything, does so for every session.
         """
         self.settle()
-        self._keeper.execute("DO $$ BEGIN END $$")
+        self.ask_catalog()
 
         hits = self.count(*HITS)
 
@@ -65,6 +65,10 @@ class Settling:
             return hits > before
 
         wait_until(served, "a hit behind a change of the catalog", _SETTLE_SECONDS)
+
+    def ask_catalog(self) -> None:
+        """Have the proxy read the catalog at once: a statement that may do anything does so."""
+        self._keeper.execute("DO $$ BEGIN END $$")
 
     def count(self, *names: str) -> int:
         """Return the sum of some of the proxy's counters."""
