@@ -48,6 +48,7 @@ test: $(SERVERS)
 full: check $(SERVERS)
 	$(PYTEST) tests
 	$(BIN)/python -m tests.wire --streams 1000
+	$(BIN)/python -m tests.changes --histories 30
 
 chaos: $(SERVERS)
 	CHAOS_REPORT=1 $(PYTEST) tests/chaos/test_faults.py tests/chaos/test_bites.py

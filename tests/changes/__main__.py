@@ -10,12 +10,14 @@ import argparse
 import secrets
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.changes.grammar import DEFAULT_STEPS
 from tests.changes.notation import read_history
 from tests.changes.running import Tally, Violation, judge, judge_made
 from tests.changes.stage import Stage, staged
+from tests.servers.kafka import KafkaServer
 from tests.servers.postgres_programs import VERSIONS
 
 _TELL_SECONDS = 30.0  # between two lines of progress
@@ -29,7 +31,11 @@ def main() -> int:
         _say(f"seed {arguments.seed}, {arguments.histories} histories on each of Postgres {arguments.versions}")
     for version in arguments.versions.split(","):
         tally = Tally()
-        with staged(version) as stage:
+        with ExitStack() as servers:
+            event_log = "redis"
+            if arguments.kafka:
+                event_log = f"kafka://{servers.enter_context(KafkaServer()).bootstrap}"
+            stage = servers.enter_context(staged(version, event_log=event_log))
             play = _play_files if arguments.files else _play
             violations += play(stage, arguments, tally)
         _say(f"Postgres {version}: {tally}")
@@ -77,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--most", type=int, default=1, metavar="N", help="stop after so many violations (default 1)")
     parser.add_argument("--shrink-seconds", type=float, default=120.0, help="how long to make one shorter")
     parser.add_argument("--versions", default=",".join(VERSIONS), help=f"of Postgres (default {','.join(VERSIONS)})")
+    parser.add_argument("--kafka", action="store_true", help="with the event log in Kafka instead of Redis")
     return parser.parse_args()
 
 

@@ -53,10 +53,10 @@ class Stage:
         content: Reads the truth.
     """
 
-    def __init__(self, server: PostgresServer, stack: RunningStack, log: LogView) -> None:
+    def __init__(self, server: PostgresServer, stack: RunningStack, telling: Telling) -> None:
         """Open the connections that stay."""
         self.version = int(server.version)
-        self.telling = Telling(log)
+        self.telling = telling
         self._server, self._stack = server, stack
         self._direct_url, self._proxied_url = server.url(), stack.database_url
         self._settling = Settling(stack)
@@ -194,17 +194,23 @@ def _followable(content: Content) -> Iterator[int]:
 
 
 @contextmanager
-def staged(version: str, environ: Mapping[str, str] | None = None) -> Iterator[Stage]:
+def staged(version: str, environ: Mapping[str, str] | None = None, event_log: str = "redis") -> Iterator[Stage]:
     """Start a server of some version and the stack in front of it.
 
     Args:
-        version: Postgres's major version.
+        version: Postgres's major version. With every other one the event log has several partitions.
         environ: Further environment variables of the stack.
+        event_log: As in the settings.
     """
+    partitions = 1 + int(version) % 2 * 2
+    log_environ = {"TIDEGATE_PARTITIONS": str(partitions), "TIDEGATE_EVENT_LOG": event_log}
     with PostgresServer(version, **_SERVER) as server:
         server.execute(BARRIER + "CREATE ROLE reader LOGIN")
-        with running_stack(server.url(), environ={**_ENVIRONMENT, **(environ or {})}) as stack, _read_log(stack) as log:
-            stage = Stage(server, stack, log)
+        with (
+            running_stack(server.url(), environ={**_ENVIRONMENT, **log_environ, **(environ or {})}) as stack,
+            _read_log(stack, event_log, partitions) as log,
+        ):
+            stage = Stage(server, stack, Telling(log, partitions))
             try:
                 yield stage
             finally:
@@ -212,10 +218,17 @@ def staged(version: str, environ: Mapping[str, str] | None = None) -> Iterator[S
 
 
 @contextmanager
-def _read_log(stack: RunningStack) -> Iterator[LogView]:
+def _read_log(stack: RunningStack, event_log: str, partitions: int) -> Iterator[LogView]:
     """Read the event log in a thread, from its beginning."""
-    settings = {"name": "default", "database_url": stack.upstream_url, "redis_url": stack.redis_url}
-    cache = CacheSettings.model_validate(settings)
+    cache = CacheSettings.model_validate(
+        {
+            "name": "default",
+            "database_url": stack.upstream_url,
+            "redis_url": stack.redis_url,
+            "event_log": event_log,
+            "partitions": partitions,
+        }
+    )
     loop, ready, views = asyncio.new_event_loop(), threading.Event(), list[LogView]()
     stop = asyncio.Event()
 

@@ -19,19 +19,19 @@ _OF_TRANSACTIONS = frozenset({"truncate", "bulk"})
 class Telling:
     """Follows a log that grows, each event once."""
 
-    def __init__(self, log: LogView) -> None:
+    def __init__(self, log: LogView, partition_count: int) -> None:
         """Begin at the log's beginning."""
         self._log = log
         self._place = 0
         self._followed: dict[int, int] = {}
-        self._watermark = 0
+        self._watermarks = dict.fromkeys(range(partition_count), 0)
         self._told: list[tuple[int, Told]] = []
 
     @property
     def watermark(self) -> int:
         """What was visible below this LSN is in the log."""
         self._catch_up()
-        return self._watermark
+        return min(self._watermarks.values())
 
     @property
     def followed(self) -> Mapping[int, int]:
@@ -51,11 +51,11 @@ class Telling:
 
     def _catch_up(self) -> None:
         while self._place < len(self._log.events):
-            event = self._log.events[self._place]
+            event, partition = self._log.events[self._place], self._log.partitions[self._place]
             self._place += 1
-            self._take(event)
+            self._take(event, partition)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event, partition: int) -> None:
         match event:
             case Changes():
                 self._told.append((parse_lsn(event.commit_lsn), event))
@@ -65,9 +65,9 @@ class Telling:
                 self._followed.pop(event.relation, None)
             case RelationSchema():
                 self._followed[event.relation] = event.publication_entry
-            case EpochStart():
+            case EpochStart() if partition == 0:
                 self._followed.clear()
             case Watermark():
-                self._watermark = max(self._watermark, parse_lsn(event.watermark))
+                self._watermarks[partition] = max(self._watermarks[partition], parse_lsn(event.watermark))
             case _:
                 pass

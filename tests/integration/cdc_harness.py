@@ -63,8 +63,14 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 @dataclass
 class LogView:
-    """Everything that the event log holds, in the order of each partition."""
+    """Everything that the event log holds, in the order of each partition.
 
+    Attributes:
+        partitions: In which partition each event was.
+        events: The events.
+    """
+
+    partitions: list[int] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     def of(self, kind: type[E]) -> list[E]:
@@ -125,6 +131,7 @@ async def _read(cache: CacheSettings, view: LogView) -> None:
         while True:
             for record in await reader.read(places, 0.05):
                 places[record.partition] = record.next_place
+                view.partitions.append(record.partition)
                 view.events.append(decode(record.value))
     finally:
         await reader.close()

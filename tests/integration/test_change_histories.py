@@ -14,7 +14,7 @@ from tests.changes.running import CORPUS, Tally, judge, judge_made
 from tests.changes.stage import Stage, staged
 from tests.servers.postgres_programs import NEWEST, OLDEST
 
-_SEED, _HISTORIES = "tidegate", 4  # ten seconds a version
+_SEED, _HISTORIES = "tidegate", 3  # ten seconds a version
 _SHRINK_SECONDS = 60.0
 _LEAST_HIT_SHARE = 0.25  # it is about a half; a run in which nothing comes from the cache proves nothing
 _LEAST_SUCCESS_SHARE = 0.6  # of the statements; it is about nine of ten

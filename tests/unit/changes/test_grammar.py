@@ -11,8 +11,8 @@ from tests.changes.running import CORPUS
 
 _WORDS = (
     "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH", "TRUNCATE", "DO", "BEGIN", "COMMIT", "ROLLBACK",
-    "SAVEPOINT",    "RELEASE", "PREPARE", "SET", "ALTER", "CREATE", "DROP", "GRANT", "REVOKE", "CLUSTER", "VACUUM", "REINDEX",
-    "COMMENT",
+    "SAVEPOINT", "RELEASE", "PREPARE", "SET", "ALTER", "CREATE", "DROP", "GRANT", "REVOKE", "CLUSTER", "VACUUM",
+    "REINDEX", "COMMENT",
 )  # fmt: skip
 
 
