@@ -2,6 +2,7 @@
 #   make PYTHON=/path/to/python3.11 …   another interpreter for the virtual environment
 #   make demo ARGS=--exit               arguments of the demo
 #   make conformance ARGS=asyncpg       other people's test suites, directly and through the proxy
+#   make test PARALLEL=                 one test after the other
 #   make chaos                          every fault, and every broken cache; writes benchmarks/CHAOS.md
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 #   make changes ARGS='--histories 200' made histories of changes: what was evicted against what changed
@@ -13,6 +14,7 @@ INSTALLED := $(VENV)/.installed
 SERVERS := .cache/servers-ready
 SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: check test full demo bench chaos changes conformance streams clean format install servers
 .DEFAULT_GOAL := check
@@ -43,7 +45,7 @@ check: $(INSTALLED)
 	$(PYTEST) -q tests/unit
 
 test: $(SERVERS)
-	$(PYTEST) tests/unit tests/property tests/fuzz tests/integration tests/drivers tests/chaos/test_short.py
+	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/fuzz tests/integration tests/drivers tests/chaos/test_short.py
 
 full: check $(SERVERS)
 	$(PYTEST) tests
