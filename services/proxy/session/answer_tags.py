@@ -17,6 +17,7 @@ MOST_TAGS = 256
 """Of one occurrence of a relation; an answer that would have more depends on the relation."""
 
 _TEXT_FORMAT = 0
+_NO_TYPES = (0, 705)  # not declared, or as unknown: Postgres finds it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]]
     columns: list[list[bytes]] = []
     for alternatives in rule.sources:
         values: list[bytes] = []
+        if not _are_of_known_types(alternatives, request):
+            return None
         for source in alternatives:
             found = _values(source, lexed, request)
             if found is None:
@@ -77,6 +80,16 @@ def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]]
             values += found
         columns.append(list(dict.fromkeys(values)))
     return columns if prod(map(len, columns)) <= MOST_TAGS else None
+
+
+def _are_of_known_types(alternatives: tuple[ValueSource, ...], request: Request) -> bool:
+    """Whether no parameter's type follows from that of another one beside it: `k IN ($1, $2)`, only one declared."""
+    declared = {
+        source.index < len(request.parameter_types) and request.parameter_types[source.index] not in _NO_TYPES
+        for source in alternatives
+        if isinstance(source, ParameterSource)
+    }
+    return len(declared) < 2
 
 
 def _tags(shape: Shape, columns: list[list[bytes]]) -> list[str]:

@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator
 from struct import Struct, error
 
-_ELEMENT = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\\s]+(?:[ \t]+[^",{}\\\s]+)*))\s*([,}])', re.DOTALL)
+_SPACE = " \t\n\r\v\f"  # what Postgres skips around elements: a no-break space belongs to one
+_ELEMENT = re.compile(
+    r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\\s]+(?:[ \t]+[^",{}\\\s]+)*))\s*([,}])', re.DOTALL | re.ASCII
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _HEAD, _DIMENSION, _LENGTH = Struct(">iiI"), Struct(">ii"), Struct(">i")
 _NULL_LENGTH = -1
@@ -16,10 +19,10 @@ def array_elements(text: str) -> list[str | None] | None:
     Args:
         text: What the input function of an array type would be given.
     """
-    body = text.strip()
+    body = text.strip(_SPACE)
     if not body.startswith("{") or not body.endswith("}"):
         return None
-    if body[1:-1].strip() == "":
+    if body[1:-1].strip(_SPACE) == "":
         return []
     elements: list[str | None] = []
     place = 1

@@ -6,7 +6,11 @@ change the answer through that occurrence, whatever else the database holds. Suc
 * of its own block, each conjunct of WHERE: what comes out of the joins and does not satisfy it is dropped;
 * the conjuncts of ON, where a row that does not satisfy them leaves no trace: of an inner join for what it joins; of
   an outer join for its *optional* side only, since rows of the other side come out in any case;
-* of the blocks around a sub-query, what comes out of their joins: for other rows nobody looks at the sub-query.
+* of the blocks around a sub-query, what comes out of their joins: for other rows nobody looks at the sub-query. (But a
+  block that aggregates without grouping gives a row even where nothing comes out, and asks for it.)
+
+A condition of ON sees what it joins, and beyond that only the blocks around: a name that is found in neither means
+nothing here, although another item of the same FROM may have it.
 
 Conditions above GROUP BY, DISTINCT, window functions and set operations are not looked at, nor those of a block on what
 a derived table gives. Where several relations stand beside each other, separated by commas, each item is a tree of
@@ -21,8 +25,13 @@ from sqlglot import exp
 from services.proxy.sql.conditions import conjuncts
 
 _KEPT_WHOLE = ("INNER", "CROSS")
-_CORRELATED = ("where", "expressions", "having", "group", "order", "distinct")
+_PER_ROW = ("where", "group")
 """Parts of a block whose sub-queries are looked at for what comes out of its joins, and for nothing else."""
+
+_PER_RESULT = ("expressions", "having", "order", "distinct")
+"""Parts whose sub-queries are looked at for each row of the result."""
+
+_CALLS_NOTHING = (exp.And, exp.Or, exp.Case, exp.Cast, exp.Coalesce, exp.Exists, exp.If)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A conjunct, and the sources whose rows have to satisfy it (indexes into the block's)."""
+    """A conjunct that rows have to satisfy.
+
+    Attributes:
+        conjunct: The conjunct.
+        sources: Whose rows (indexes into the block's sources).
+        visible: To which sources its names may lead.
+    """
 
     conjunct: exp.Expr
     sources: frozenset[int]
+    visible: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -48,7 +64,7 @@ class Block:
     Attributes:
         sources: The items of FROM, in order.
         demands: What has to hold for which of them.
-        output: Conjuncts that hold for everything that comes out of the joins and of WHERE.
+        output: What holds for everything that comes out of the joins and of WHERE.
         parent: The block around it, to which names may lead.
         is_asked_by_parent: Whether it matters only for what comes out of the parent's joins.
         merged: Names of USING, which belong to several items at once.
@@ -57,23 +73,23 @@ class Block:
 
     sources: list[Source] = field(default_factory=list)
     demands: list[Demand] = field(default_factory=list)
-    output: list[exp.Expr] = field(default_factory=list)
+    output: list[Demand] = field(default_factory=list)
     parent: "Block | None" = None
     is_asked_by_parent: bool = False
     merged: set[str] = field(default_factory=set)
     is_plain: bool = True
 
-    def demanded_of(self, source: int) -> Iterator[tuple[exp.Expr, "Block"]]:
-        """Give the conjuncts that rows of a source have to satisfy, and the block where their names are looked up."""
+    def demanded_of(self, source: int) -> Iterator[tuple[Demand, "Block"]]:
+        """Give what rows of a source have to satisfy, and the block where its names are looked up."""
         for demand in self.demands:
             if source in demand.sources:
-                yield demand.conjunct, self
+                yield demand, self
         yield from self._around()
 
-    def _around(self) -> Iterator[tuple[exp.Expr, "Block"]]:
+    def _around(self) -> Iterator[tuple[Demand, "Block"]]:
         if self.parent is not None and self.is_asked_by_parent:
-            for conjunct in self.parent.output:
-                yield conjunct, self.parent
+            for demand in self.parent.output:
+                yield demand, self.parent
             yield from self.parent._around()
 
 
@@ -90,7 +106,7 @@ def read_blocks(tree: exp.Expr, occurrences: Mapping[int, int]) -> list[Block]:
         above, part = _enclosing(select)
         if above is not None:
             block.parent = blocks.get(id(above))
-            block.is_asked_by_parent = part in _CORRELATED
+            block.is_asked_by_parent = part in _PER_ROW or (part in _PER_RESULT and _gives_nothing_for_nothing(above))
         blocks[id(select)] = block
     return list(blocks.values())
 
@@ -98,27 +114,53 @@ def read_blocks(tree: exp.Expr, occurrences: Mapping[int, int]) -> list[Block]:
 def _enclosing(select: exp.Expr) -> tuple[exp.Select | None, str]:
     """Return the SELECT around a block, and in which of its parts the block stands; "" where names lead no further."""
     node: exp.Expr = select
-    is_lateral = False
     while (parent := node.parent) is not None:
         if isinstance(parent, exp.With):
             return None, ""
-        if isinstance(parent, exp.Lateral):
-            is_lateral = True
         if isinstance(parent, exp.Select):
             part = node.arg_key or ""
-            if part in ("from_", "joins"):
-                inside_on = isinstance(node, exp.Join) and not _is_under(select, node.this)
-                return (parent, "") if is_lateral or inside_on else (None, "")
-            return parent, part
+            # What stands in FROM sees some of its items at most, of which nothing is demanded for its sake.
+            return (None, "") if part in ("from_", "joins") else (parent, part)
         node = parent
     return None, ""
 
 
-def _is_under(node: exp.Expr, ancestor: exp.Expr) -> bool:
-    found: exp.Expr | None = node
-    while found is not None and found is not ancestor:
+def _gives_nothing_for_nothing(select: exp.Select) -> bool:
+    """Whether it gives no row where no row comes out of its joins: it groups by columns, or does not aggregate.
+
+    It does not if it calls nothing, or gives a column of its own outside of calls: Postgres would want that grouped.
+    """
+    group = select.args.get("group")
+    if group is not None:
+        plain = not any(group.args.get(kind) for kind in ("rollup", "cube", "grouping_sets"))
+        return plain and any(isinstance(part, exp.Column | exp.Literal) for part in group.expressions)
+    if select.args.get("having") is not None:
+        return False
+    parts = [part for part in (*select.expressions, select.args.get("order"), select.args.get("distinct")) if part]
+    if any(isinstance(part, exp.Star) for part in parts):
+        return True
+    inside = {item.alias_or_name for part in parts for item in part.find_all(exp.Table, exp.Subquery)}
+    own = {item.alias_or_name for item in _items(select)} - inside
+    if any(
+        column.table in own and not _calls(column, select) for part in parts for column in part.find_all(exp.Column)
+    ):
+        return True
+    return all(isinstance(call, _CALLS_NOTHING) for part in parts for call in part.find_all(exp.Func))
+
+
+def _items(select: exp.Select) -> list[exp.Expr]:
+    from_ = select.args.get("from_")
+    return [] if from_ is None else [from_.this, *(join.this for join in select.args.get("joins") or ())]
+
+
+def _calls(node: exp.Expr, above: exp.Expr) -> bool:
+    """Whether a node stands inside a call."""
+    found = node.parent
+    while found is not None and found is not above:
+        if isinstance(found, exp.Func) and not isinstance(found, _CALLS_NOTHING):
+            return True
         found = found.parent
-    return found is ancestor
+    return False
 
 
 def _read_block(select: exp.Select, occurrences: Mapping[int, int]) -> Block:
@@ -128,9 +170,11 @@ def _read_block(select: exp.Select, occurrences: Mapping[int, int]) -> Block:
         _Joins(block, occurrences).read(from_.this, select.args.get("joins") or [])
     everything = frozenset(range(len(block.sources)))
     where = select.args.get("where")
-    for conjunct in conjuncts(where.this) if where is not None else ():
-        block.demands.append(Demand(conjunct, everything))
-        block.output.append(conjunct)
+    found = (
+        [Demand(conjunct, everything, everything) for conjunct in conjuncts(where.this)] if where is not None else []
+    )
+    block.demands += found
+    block.output += found
     if not block.is_plain:
         block.demands, block.output = [], []
     return block
@@ -138,10 +182,11 @@ def _read_block(select: exp.Select, occurrences: Mapping[int, int]) -> Block:
 
 @dataclass(slots=True)
 class _On:
-    """Conjuncts of an inner join, and for which sources they hold so far."""
+    """Conjuncts of an inner join, for which sources they hold so far, and which they see."""
 
     conjuncts: list[exp.Expr]
     sources: set[int]
+    visible: frozenset[int]
     holds_for_later: bool = True
 
 
@@ -168,16 +213,14 @@ class _Joins:
         everything = set(range(len(self._block.sources)))
         for on in self._done:
             sources = everything if on.holds_for_later else on.sources
-            self._demand(on.conjuncts, sources)
+            demands = _demands(on.conjuncts, sources, on.visible)
+            self._block.demands += demands
             if on.holds_for_later:
-                self._block.output += on.conjuncts
+                self._block.output += demands
 
     def _end_item(self) -> None:
         self._done += self._inner
         self._inner, self._item = [], set()
-
-    def _demand(self, of: Iterable[exp.Expr], sources: Iterable[int]) -> None:
-        self._block.demands += [Demand(conjunct, frozenset(sources)) for conjunct in of]
 
     def _add(self, item: exp.Expr) -> int:
         index = len(self._block.sources)
@@ -213,12 +256,17 @@ class _Joins:
             for earlier in self._inner:
                 if earlier.holds_for_later:
                     earlier.sources.add(right)
+        visible = frozenset(left | {right})
         if side == "":
-            self._inner.append(_On(parts, left | {right}))
+            self._inner.append(_On(parts, left | {right}, visible))
         elif side == "LEFT":
-            self._demand(parts, {right})
+            self._block.demands += _demands(parts, {right}, visible)
         elif side == "RIGHT":
-            self._demand(parts, left)
+            self._block.demands += _demands(parts, left, visible)
+
+
+def _demands(of: Iterable[exp.Expr], sources: Iterable[int], visible: frozenset[int]) -> list[Demand]:
+    return [Demand(conjunct, frozenset(sources), visible) for conjunct in of]
 
 
 def _is_comma(join: exp.Join) -> bool:

@@ -2,9 +2,10 @@
 
 They are found twice. The tree says where a condition stands, and so for which rows it must hold; the tokens say what it
 is, since there precedence cannot be mistaken: the words before and after it bind weaker than `=`. A condition counts
-only where both say the same.
+only where both say the same, wherever it stands in the statement: `k = $1::numeric(3)` is not `k = $1`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
@@ -72,21 +73,29 @@ class Condition:
         return Claim(self.column, tuple(value.ref for value in self.values), self.other)
 
 
+def agreed_conditions(tree: exp.Expr, tokens: Sequence[Token]) -> dict[Claim, Condition]:
+    """Return the conditions of which tree and tokens say the same everywhere."""
+    written: dict[Claim, list[Condition]] = {}
+    for condition in written_conditions(tokens):
+        written.setdefault(condition.claim, []).append(condition)
+    claims = Counter(claim_of(node) for node in tree.find_all(exp.EQ, exp.In))
+    return {
+        claim: found[0]
+        for claim, found in written.items()
+        if claims[claim] <= len(found) and all(condition == found[0] for condition in found)
+    }
+
+
 # -- the tokens
 
 
-def written_conditions(tokens: Sequence[Token]) -> dict[Claim, Condition]:
-    """Return every condition that stands between words which bind weaker."""
-    found: dict[Claim, Condition] = {}
+def written_conditions(tokens: Sequence[Token]) -> Iterator[Condition]:
+    """Give every condition that stands between words which bind weaker."""
     for index, token in enumerate(tokens):
         if token.kind is TokenKind.OPERATOR and token.text == "=":
-            conditions = _at_equals(tokens, index)
+            yield from _at_equals(tokens, index)
         elif token.is_word("in"):
-            conditions = _at_in(tokens, index)
-        else:
-            continue
-        found.update((condition.claim, condition) for condition in conditions)
-    return found
+            yield from _at_in(tokens, index)
 
 
 def _at_equals(tokens: Sequence[Token], sign: int) -> Iterator[Condition]:

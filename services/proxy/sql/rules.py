@@ -102,12 +102,17 @@ def allowed_tree(statement: Statement) -> Reason | None:
             return Reason.TABLE_FUNCTION
         if isinstance(node, exp.Unnest):
             return Reason.TABLE_FUNCTION
-        if not is_allowed(node):
+        if not is_allowed(node) or (isinstance(node, exp.Join) and not _is_join_of_postgres(node)):
             return Reason.UNSUPPORTED_SYNTAX
     query = tree
     while isinstance(query, exp.Subquery):
         query = query.this
     return None if isinstance(query, QUERIES) else Reason.NOT_A_SELECT
+
+
+def _is_join_of_postgres(join: exp.Join) -> bool:
+    """Whether it is no join of other databases: in `FROM a semi JOIN b`, `semi` is the name by which a goes."""
+    return join.method in ("", "NATURAL") and join.kind in ("", "INNER", "CROSS", "OUTER")
 
 
 def both_readers_agree(statement: Statement) -> Reason | None:

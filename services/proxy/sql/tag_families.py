@@ -10,6 +10,7 @@ from services.proxy.sql.snapshot import Column
 from services.shared.keyspace.canonical import TypeOid
 
 _NUMBERS = (TypeOid.INT8, TypeOid.INT2, TypeOid.INT4, TypeOid.NUMERIC)
+_WHOLE_NUMBERS = (TypeOid.INT8, TypeOid.INT2, TypeOid.INT4)
 _TEXTS = (TypeOid.TEXT, TypeOid.VARCHAR)
 ARRAYS: dict[int, int] = {
     TypeOid.BOOL: 1000,
@@ -55,6 +56,12 @@ class Family:
     members: tuple[int, ...]
     number_kinds: tuple[str, ...]
     name: str
+
+    def kept_by_cast(self, type_oid: int) -> tuple[int, ...]:
+        """Return the members whose values a cast to one of them leaves as they are: to a whole number it rounds."""
+        if type_oid in _WHOLE_NUMBERS:
+            return tuple(member for member in self.members if member in _WHOLE_NUMBERS)
+        return self.members
 
     def array_of(self, type_oid: int) -> int:
         """Return the OID of a member's array type; 0 if it is not known."""

@@ -10,15 +10,17 @@ another, an update does not tell the old values of columns outside the identity 
 with such a column: where one inside the identity is held equal, those alone make up the shape.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from services.proxy.sql.blocks import Block, read_blocks
-from services.proxy.sql.conditions import Condition, Name, WrittenValue, claim_of, written_conditions
+from services.proxy.sql.blocks import Block, Demand, read_blocks
+from services.proxy.sql.conditions import Condition, Name, WrittenValue, agreed_conditions, claim_of
 from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
 from services.proxy.sql.tag_families import READABLE, TYPE_OIDS, Family, family_of
+from services.proxy.sql.tokens import TokenKind
 from services.proxy.sql.views import tables_of_view
 from services.proxy.sql.watched_columns import watched_columns
 from services.shared.relation import Shape, ShapeColumn
@@ -106,11 +108,12 @@ def key_shape(relation: Relation) -> Shape | None:
 class _TagRules:
     def __init__(self, statement: Statement) -> None:
         self._statement = statement
-        self._written = written_conditions(statement.tokens)
         tree = statement.tree
         nodes = {id(found.node): number for number, found in enumerate(statement.occurrences)}
+        self._written = agreed_conditions(tree, statement.tokens) if tree is not None else {}
         self._blocks = read_blocks(tree, nodes) if tree is not None else []
         self._watched = watched_columns(statement)
+        self._of_unsure_type = self._parameters_of_unsure_type()
 
     def rules(self) -> tuple[TagRule, ...]:
         placed = {
@@ -153,14 +156,13 @@ class _TagRules:
     ) -> dict[str, tuple[ValueSource, ...]]:
         """Return the columns of an occurrence that are held equal to values, and where those come from."""
         same, given = _Same(), []
-        for conjunct, where in block.demanded_of(index):
-            claim = claim_of(conjunct)
-            condition = self._written.get(claim) if claim is not None else None
-            ref = self._resolve(condition.column, where) if condition is not None else None
+        for demand, where in block.demanded_of(index):
+            condition = self._condition(demand)
+            ref = self._resolve(condition.column, where, demand.visible) if condition is not None else None
             if condition is None or ref is None:
                 continue
             if condition.other:
-                other = self._resolve(condition.other, where)
+                other = self._resolve(condition.other, where, demand.visible)
                 if other is not None and self._compare_as_values(ref, other):
                     same.join(ref, other)
             else:
@@ -173,6 +175,32 @@ class _TagRules:
                 if mine.occurrence == occurrence and (known is None or len(sources) < len(known)):
                     held[mine.name] = sources
         return held
+
+    def _condition(self, demand: Demand) -> Condition | None:
+        claim = claim_of(demand.conjunct)
+        return self._written.get(claim) if claim is not None else None
+
+    def _parameters_of_unsure_type(self) -> frozenset[int]:
+        """Return the parameters that a client has to declare, since their other uses may decide what they are.
+
+        `n = $1` makes the parameter of the column's type only where nothing before it makes it something else.
+        """
+        used = Counter(token.number - 1 for token in self._statement.tokens if token.kind is TokenKind.PARAMETER)
+        sure: Counter[int] = Counter()
+        types: dict[int, set[str]] = {}
+        for block in self._blocks:
+            for demand in block.demands:
+                condition = self._condition(demand)
+                for value in condition.values if condition is not None else ():
+                    ref = self._resolve(condition.column, block, demand.visible) if condition is not None else None
+                    column = self._column(ref) if ref is not None else None
+                    if value.ref.kind == "parameter" and (value.cast or column is not None):
+                        sure[value.ref.number] += 1
+                        name = value.cast or (column.type_name if column is not None else "")
+                        types.setdefault(value.ref.number, set()).add(f"{name} {value.is_array}")
+        return frozenset(
+            number for number, uses in used.items() if uses > 1 and (sure[number] < uses or len(types[number]) > 1)
+        )
 
     def _column(self, ref: _Ref) -> Column | None:
         relation = self._statement.relations[ref.occurrence]
@@ -190,31 +218,40 @@ class _TagRules:
         family = self._family(ref)
         if family is None:
             return ()
-        sources = [_source(family, value) for value in condition.values]
+        # The type of one among several follows from all of them.
+        alike = len(condition.values) == 1 or all(
+            value.ref.kind == "parameter" and not value.cast for value in condition.values
+        )
+        sources = [
+            _source(family, value, may_be_undeclared=alike and value.ref.number not in self._of_unsure_type)
+            for value in condition.values
+        ]
         known = tuple(source for source in sources if source is not None)
         return known if len(known) == len(sources) else ()
 
-    def _resolve(self, name: Name, block: Block) -> _Ref | None:
-        """Return the column that a name means in a block."""
+    def _resolve(self, name: Name, block: Block, visible: frozenset[int]) -> _Ref | None:
+        """Return the column that a name means where only some items of a block are seen, and all of those around."""
         found: Block | None = block
+        sources = [source for index, source in enumerate(block.sources) if index in visible]
         while found is not None:
             if not found.is_plain:
                 return None
             *qualifiers, column = name
             if qualifiers:
-                means = [source for source in found.sources if source.alias == qualifiers[-1]]
+                means = [source for source in sources if source.alias == qualifiers[-1]]
                 if means:
                     return self._ref(means[0].occurrence, column) if len(means) == len(qualifiers) == 1 else None
             else:
                 if column in found.merged:
                     return None
-                refs = [self._ref(source.occurrence, column) for source in found.sources]
+                refs = [self._ref(source.occurrence, column) for source in sources]
                 known = [ref for ref in refs if ref is not None]
                 if known:
                     return known[0] if len(known) == 1 else None
-                if any(source.occurrence is None for source in found.sources):
+                if any(source.occurrence is None for source in sources):
                     return None
             found = found.parent
+            sources = found.sources if found is not None else []
         return None
 
     def _ref(self, occurrence: int | None, name: str) -> _Ref | None:
@@ -258,20 +295,18 @@ def _typed(relation: Relation, names: Iterable[str]) -> list[ShapeColumn]:
     return [ShapeColumn(name, family.type_oid) for name, family in typed if family is not None]
 
 
-def _source(family: Family, value: WrittenValue) -> ValueSource | None:
+def _source(family: Family, value: WrittenValue, *, may_be_undeclared: bool) -> ValueSource | None:
     """Return where a value comes from, if it is compared as one of the column's family."""
-    type_oid = family.type_oid
+    type_oid, members = family.type_oid, family.members
     if value.cast:
         cast_oid = TYPE_OIDS.get(value.cast)
         if cast_oid is None or cast_oid not in family.members:
             return None
-        type_oid = cast_oid
+        type_oid, members = cast_oid, family.kept_by_cast(cast_oid)
     if value.ref.kind == "parameter":
-        if value.is_array:
-            arrays = tuple(oid for oid in map(family.array_of, family.members) if oid)
-            return ParameterSource(value.ref.number, (_UNDECLARED, *arrays), type_oid, family.members, is_array=True)
-        types = (_UNDECLARED, _UNKNOWN_TYPE, *family.members)
-        return ParameterSource(value.ref.number, types, type_oid, family.members)
+        types = tuple(oid for oid in map(family.array_of, members) if oid) if value.is_array else members
+        undeclared = (_UNDECLARED, _UNKNOWN_TYPE) if may_be_undeclared else ()
+        return ParameterSource(value.ref.number, (*undeclared, *types), type_oid, members, is_array=value.is_array)
     if value.cast and not value.is_array:
         return None
     readable = value.literal_kind in _STRING_KINDS or value.literal_kind in family.number_kinds

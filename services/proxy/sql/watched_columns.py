@@ -27,6 +27,10 @@ def watched_columns(statement: Statement) -> list[frozenset[str] | None]:
                 stars.add("")
         elif isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
             named.setdefault(node.table, set()).add(node.name)
+    known = {found.alias for found in statement.occurrences}
+    for qualifier in named.keys() - known:  # of a sub-query, or a name that sqlglot took for something else
+        named.setdefault("", set()).update(named[qualifier])
+    named.setdefault("", set()).update(_unseen(statement, named))
     return [
         None
         if relation is None or found.renames_columns or stars & {"", found.alias}
@@ -36,8 +40,16 @@ def watched_columns(statement: Statement) -> list[frozenset[str] | None]:
 
 
 def _is_only_asked_for(select: exp.Expr | None) -> bool:
-    """Whether it stands in EXISTS, which looks at no column."""
-    return isinstance(select, exp.Select) and isinstance(select.parent, exp.Exists)
+    """Whether it stands in EXISTS, which looks at no column, unless it counts rows that differ."""
+    return (
+        isinstance(select, exp.Select) and isinstance(select.parent, exp.Exists) and select.args.get("distinct") is None
+    )
+
+
+def _unseen(statement: Statement, named: dict[str, set[str]]) -> set[str]:
+    """Return names of the statement that the tree shows nowhere: words that sqlglot takes for something else."""
+    seen = set().union(*named.values())
+    return {token.text for token in statement.tokens if token.is_name and token.text not in seen}
 
 
 def _of(relation: Relation, names: set[str]) -> frozenset[str] | None:

@@ -77,6 +77,18 @@ def test_a_value_that_is_not_certain_widens_to_the_relation(
     assert bound(POINT + "$1", value, types=types, binary=binary) == (relation_tag(USERS.oid),)
 
 
+def test_a_parameter_takes_its_type_from_its_declared_neighbour() -> None:
+    def tags(*types: int) -> tuple[str, ...]:
+        text = "SELECT name FROM users WHERE id IN ($1, $2)"
+        bind = Bind(b"", b"", (), (b"7", b"8"), ())
+        return answer_tags(
+            *analysed(text), read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
+        ).tags
+
+    assert tags() == tags(23, 23) != (relation_tag(USERS.oid),)
+    assert tags(23) == tags(23, 705) == (relation_tag(USERS.oid),)
+
+
 def test_a_read_of_many_rows_carries_the_relation_and_no_shape() -> None:
     assert simple("SELECT name FROM users") == ((relation_tag(USERS.oid),), ())
     tags, shapes = simple("SELECT u.name, i.sku FROM users u JOIN items i ON i.line = u.id")

@@ -15,6 +15,7 @@ from services.proxy.sql.array_values import array_elements, binary_array
         ('{NULL,null,"null"}', [None, None, "null"]),
         ('{"a b","c,d","e\\"f","g\\\\h",""}', ["a b", "c,d", 'e"f', "g\\h", ""]),
         ("{a b,c}", ["a b", "c"]),
+        ("{\u00a0a}", ["\u00a0a"]),  # a no-break space is a part of the element
         ("{{1},{2}}", None),
         ("[0:1]={1,2}", None),
         ("{1,2", None),

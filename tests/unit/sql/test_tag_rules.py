@@ -243,10 +243,95 @@ def test_joins(join: str, on: str, where: str, users: dict[str, str], orders: di
         ("FROM users u, LATERAL (SELECT * FROM orders o WHERE o.user_id = u.id) l WHERE u.id = 5", {"id": "1"}, {}),
         ("FROM users AS u(a, id) JOIN orders o ON true WHERE u.id = 'x' AND o.id = 1", {}, {"id": "2"}),
         ("FROM users u JOIN (orders o JOIN items i ON true) ON u.id = 5 WHERE o.id = 1", {}, {}),
+        # ON sees what it joins, and what is around: here `name`, `u.id` are those of the outer query.
+        (
+            "FROM full_identity f WHERE EXISTS (SELECT FROM users u, items i JOIN orders o ON o.status = name "
+            "WHERE name = 'x')",
+            {"name": "1"},
+            {},
+        ),
+        (
+            "FROM full_identity u WHERE EXISTS (SELECT FROM items i JOIN orders o ON o.user_id = u.id "
+            "JOIN users u ON true WHERE u.id = 5)",
+            {"id": "1"},
+            {},
+        ),
+        # A sub-query of what comes out of the joins, except where an aggregate gives a row for nothing.
+        (
+            "FROM users u WHERE u.id = 5 ORDER BY (SELECT o.id FROM orders o WHERE o.user_id = u.id)",
+            {"id": "1"},
+            {"user_id": "1"},
+        ),
     ],
 )
 def test_blocks(text: str, users: dict[str, str], orders: dict[str, str]) -> None:
     assert (held(f"SELECT 1 {text}", USERS), held(f"SELECT 1 {text}", ORDERS)) == (users, orders)
+
+
+@pytest.mark.parametrize(
+    "selected",
+    [
+        "u.id, (SELECT count(*) FROM orders o WHERE o.user_id = u.id)",
+        "(SELECT count(*) FROM orders o WHERE o.user_id = u.id)",
+        "*, (SELECT sum(id) FROM orders WHERE user_id = u.id)",
+        "(SELECT sum(id) FROM orders WHERE user_id = 7)",
+    ],
+)
+def test_a_sub_query_of_the_select_list(selected: str) -> None:
+    assert held(f"SELECT {selected} FROM users u WHERE u.id = 5", ORDERS) == {"user_id": "0"}
+
+
+@pytest.mark.parametrize(
+    ("inner", "orders"),
+    [
+        ("SELECT (SELECT 1 FROM orders o WHERE o.user_id = i.line), count(*) FROM users WHERE i.line = 7", {}),
+        ("SELECT (SELECT 1 FROM orders o WHERE o.user_id = i.line) FROM users WHERE i.line = 7 HAVING true", {}),
+        ("SELECT max((SELECT 1 FROM orders o WHERE o.user_id = i.line)) FROM users WHERE i.line = 7", {}),
+        (
+            "SELECT (SELECT 1 FROM orders o WHERE o.user_id = i.line) FROM users WHERE i.line = 7 GROUP BY name, ()",
+            {"user_id": "0"},
+        ),
+        (
+            "SELECT (SELECT 1 FROM orders o WHERE user_id = i.line) FROM users WHERE i.line = 7 GROUP BY ROLLUP (name)",
+            {},
+        ),
+        ("SELECT (SELECT 1 FROM orders o WHERE o.user_id = i.line) FROM users WHERE i.line = 7", {"user_id": "0"}),
+        (
+            "SELECT name, (SELECT 1 FROM orders o WHERE o.user_id = i.line), users.id FROM users WHERE i.line = 7",
+            {"user_id": "0"},
+        ),
+    ],
+)
+def test_an_aggregate_asks_for_nothing_too(inner: str, orders: dict[str, str]) -> None:
+    found = held(f"SELECT 1 FROM items i WHERE EXISTS ({inner})", ORDERS)
+    assert set(found) == set(orders)
+
+
+@pytest.mark.parametrize(
+    ("condition", "types"),
+    [
+        ("price = $1", (0, 705, 20, 21, 23, 1700)),
+        ("price = $1 AND price = $1", (0, 705, 20, 21, 23, 1700)),
+        ("price = $1 AND EXISTS (SELECT FROM full_identity g WHERE g.price = $1)", (0, 705, 20, 21, 23, 1700)),
+        ("price = $1 AND id = $1", (20, 21, 23, 1700)),  # an int4 or a numeric, whichever Postgres meets first
+        ("price = $1 AND id < $1", (20, 21, 23, 1700)),
+        ("price = $1 ORDER BY $1::int", (20, 21, 23, 1700)),
+        ("price = $1::numeric", (0, 705, 20, 21, 23, 1700)),
+        ("price = $1::int", (0, 705, 20, 21, 23)),  # a numeric would be rounded
+        ("price IN ($1, $2)", (0, 705, 20, 21, 23, 1700)),
+        ("price IN ($1, 5)", (20, 21, 23, 1700)),
+        ("price IN ($1, $2::int)", (20, 21, 23, 1700)),
+        ("price = ANY ($1::int[])", (0, 705, 1016, 1005, 1007)),
+    ],
+)
+def test_which_types_a_parameter_may_be_declared_of(condition: str, types: tuple[int, ...]) -> None:
+    rule = rules(FROM_FULL + condition)[0]
+    (source,) = (source for source in rule.sources[-1] if isinstance(source, ParameterSource) and source.index == 0)
+    assert sorted(source.types) == sorted(types)
+
+
+def test_a_condition_counts_only_where_tree_and_tokens_agree_everywhere() -> None:
+    assert held(FROM_FULL + "id = $1::numeric(3,0) AND (price = 1 OR (id = $1))", FULL) == {}
 
 
 def test_each_branch_and_each_occurrence_has_its_own() -> None:
@@ -268,6 +353,7 @@ def test_each_branch_and_each_occurrence_has_its_own() -> None:
         ("SELECT status FROM full_identity ORDER BY price", ("price", "status")),
         ("SELECT twice FROM full_identity", None),
         ("SELECT EXISTS (SELECT * FROM full_identity WHERE user_id = 7)", ("user_id",)),
+        ("SELECT EXISTS (SELECT DISTINCT * FROM full_identity WHERE user_id = 7 OFFSET 1)", None),
         ("SELECT id FROM users", ("id",)),
         ("SELECT name FROM users", None),  # a change does not tell whether it was touched
     ],

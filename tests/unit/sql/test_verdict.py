@@ -177,6 +177,8 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
         ("SELECT (users).name FROM users", Reason.UNSUPPORTED_SYNTAX),
         ("TABLE users", Reason.NOT_A_SELECT),
         ("SELECT * FROM (TABLE users) x", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT semi.name FROM users semi JOIN orders o ON true", Reason.UNSUPPORTED_SYNTAX),  # sqlglot's SEMI JOIN
+        ("SELECT asof.name FROM users asof JOIN orders o ON true", Reason.UNSUPPORTED_SYNTAX),
         ("SELECT N'x' FROM users", Reason.UNSUPPORTED_SYNTAX),
         ("SELECT U&'x' FROM users", Reason.UNSUPPORTED_SYNTAX),
     ],
