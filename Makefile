@@ -6,6 +6,7 @@
 #   make chaos                          every fault, and every broken cache; writes benchmarks/CHAOS.md
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 #   make changes ARGS='--histories 200' made histories of changes: what was evicted against what changed
+#   make soak ARGS='--pairs 5000000'    made queries and transactions: was every answer evicted that changed?
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: check test full demo bench chaos changes conformance streams clean format install servers
+.PHONY: check test full demo bench chaos changes conformance streams soak clean format install servers
 .DEFAULT_GOAL := check
 
 install: $(INSTALLED)
@@ -45,7 +46,8 @@ check: $(INSTALLED)
 	$(PYTEST) -q tests/unit
 
 test: $(SERVERS)
-	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/fuzz tests/integration tests/drivers tests/chaos/test_short.py
+	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/precision tests/fuzz tests/integration tests/drivers \
+		tests/chaos/test_short.py
 
 full: check $(SERVERS)
 	$(PYTEST) tests
@@ -63,6 +65,9 @@ streams: $(SERVERS)
 
 changes: $(SERVERS)
 	@$(BIN)/python -m tests.changes $(ARGS)
+
+soak: $(SERVERS)
+	@$(BIN)/python -m tests.precision --pairs 1000000 $(ARGS)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m demo $(ARGS)

@@ -15,7 +15,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_programs import NEWEST, OLDEST
 from tests.servers.redis import FLAVOURS, Flavour, RedisServer
 
-_RINGS = ("unit", "property", "fuzz", "integration", "drivers", "chaos")
+_RINGS = ("unit", "property", "precision", "fuzz", "integration", "drivers", "chaos")
 _HERE = Path(__file__).parent
 _database_numbers = itertools.count(1)
 
