@@ -56,7 +56,7 @@ CREATE VIEW active_users AS SELECT id, name FROM users WHERE active;
 CREATE VIEW spenders (id, spent) AS
     SELECT u.id, sum(o.total) FROM active_users u LEFT JOIN orders o ON o.user_id = u.id AND o.status <> 'void'
     GROUP BY u.id HAVING count(*) > 0;
-CREATE VIEW recent AS SELECT * FROM orders WHERE placed > now() - interval '1 day';
+CREATE VIEW recent AS SELECT id FROM orders WHERE placed > now() - interval '1 day';
 CREATE VIEW view_of_secured AS SELECT id FROM secured;
 CREATE VIEW "Odd Schema"."A View" AS
     WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3)
@@ -64,7 +64,7 @@ CREATE VIEW "Odd Schema"."A View" AS
     FROM t LEFT JOIN "Odd Schema"."Mixed ""Case""" m ON m."Id" = t.n;
 CREATE VIEW one AS SELECT 1 AS one;
 CREATE VIEW of_catalog AS SELECT relname FROM pg_class;
-CREATE VIEW of_me AS SELECT * FROM users WHERE name = CURRENT_USER;
+CREATE VIEW of_me AS SELECT id FROM users WHERE name = CURRENT_USER;
 CREATE MATERIALIZED VIEW user_count AS SELECT count(*) AS n FROM users;
 CREATE SEQUENCE counter;
 

@@ -18,7 +18,7 @@ from services.standalone.child import Child
 from services.standalone.program import Program, Service
 from services.standalone.supervisor import StartError, Supervisor
 
-_PATIENCE_SECONDS = 15.0
+_PATIENCE_SECONDS = 30.0  # it takes a moment; a machine with other things to do takes longer
 _SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 
 
