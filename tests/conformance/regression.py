@@ -10,14 +10,13 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.normalise import normalised
 from tests.conformance.outcomes import Outcome, Outcomes
 from tests.conformance.postgres_source import scheduled_files
-from tests.conformance.psql_script import repeat_reads
 from tests.conformance.sides import Side
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.processes import ServerDirectory, unprivileged_account, wait_until
@@ -61,13 +60,13 @@ class RegressionSuite:
         name: How it is called on the command line.
         source: The folder with `sql`, `data` and `parallel_schedule`.
         results: Where outputs are kept, for a person to compare.
-        repeated: Each read is said several times, and every table has an identity, so that much of it is cached.
+        rewrite: What is made of each file. Every table has an identity then, so that much of it can be cached.
     """
 
     name: str
     source: Path
     results: Path
-    repeated: bool = False
+    rewrite: Callable[[str], str] | None = None
 
     @property
     def database(self) -> str:
@@ -89,7 +88,7 @@ class RegressionSuite:
         server.execute(f"CREATE DATABASE {_DATABASE} TEMPLATE template0")
         for name, value in _DATABASE_SETTINGS.items():
             server.execute(f"ALTER DATABASE {_DATABASE} SET {name} TO '{value}'")
-        if self.repeated:
+        if self.rewrite is not None:
             server.execute(_IDENTITIES, database=_DATABASE)
 
     def run(self, side: Side, only: Collection[str] | None, label: str) -> Outcomes:
@@ -124,11 +123,11 @@ class RegressionSuite:
         build = ServerDirectory("regress", account)
         for folder in ("sql", "data"):
             shutil.copytree(self.source / folder, build.path / folder)
-        if self.repeated:
+        if self.rewrite is not None:
             for script in (build.path / "sql").glob("*.sql"):
                 # Latin-1 keeps every byte as it is: some scripts are in no valid encoding on purpose.
                 text = script.read_text(encoding="latin-1")
-                script.write_text(repeat_reads(text), encoding="latin-1", newline="")
+                script.write_text(self.rewrite(text), encoding="latin-1", newline="")
         (build.path / "results").mkdir()
         for path in (build.path, *build.path.rglob("*")):
             if account is not None:

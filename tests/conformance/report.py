@@ -77,15 +77,16 @@ def details(verdict: Verdict) -> str:
 
 def document_results(results: str, versions: Sequence[str]) -> None:
     """Put the table of runs into the documentation, with the day and with the versions of what ran."""
-    _put(RESULTS, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {', '.join(versions)}:\n\n{results}")
+    put_between(RESULTS, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {', '.join(versions)}:\n\n{results}")
 
 
 def document_known(known: Sequence[Known]) -> None:
     """Put the known differences into the documentation."""
-    _put(KNOWN, as_list(known))
+    put_between(KNOWN, as_list(known))
 
 
-def _put(marks: tuple[str, str], content: str) -> None:
+def put_between(marks: tuple[str, str], content: str) -> None:
+    """Replace what stands between two marks of the documentation."""
     begin, end = marks
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(end)

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.servers.postgres import PostgresServer
 from tests.servers.stack import RunningStack, running_stack
 
-_SETTINGS: dict[str, str | int] = {
+SETTINGS: dict[str, str | int] = {
     "max_slot_wal_keep_size": "4GB",
     "max_connections": 200,
     "autovacuum": "off",  # when it comes is chance, and it moves rows: what has no ORDER BY would come out otherwise
@@ -79,7 +79,7 @@ def direct_side(version: str, prepare: Prepare, settings: Mapping[str, str | int
         prepare: Makes in it what the suite expects to find.
         settings: Further server settings.
     """
-    with PostgresServer(version, **(_SETTINGS | dict(settings))) as server:
+    with PostgresServer(version, **(SETTINGS | dict(settings))) as server:
         prepare(server)
         yield Side("direct", server, server.port)
 
@@ -94,7 +94,7 @@ def proxied_side(version: str, prepare: Prepare, settings: Mapping[str, str | in
         settings: Further server settings.
         database: The one that is cached; what goes to others is forwarded.
     """
-    with PostgresServer(version, **(_SETTINGS | dict(settings))) as server:
+    with PostgresServer(version, **(SETTINGS | dict(settings))) as server:
         prepare(server)
         with running_stack(server.url(database), environ={"TIDEGATE_TLS": "off"}) as stack:
             port = int(str(conninfo_to_dict(stack.database_url)["port"]))
