@@ -23,7 +23,7 @@ from tests.conformance.runner import Suite, Verdict, judge, say
 from tests.servers.processes import ServerError
 from tests.verdicts.findings import Findings
 from tests.verdicts.report import document as document_verdicts
-from tests.verdicts.report import faults
+from tests.verdicts.report import faults, keep_refused
 from tests.verdicts.report import tables as verdict_tables
 from tests.verdicts.suite import examine_all
 
@@ -68,6 +68,7 @@ def _judge_verdicts(arguments: argparse.Namespace) -> list[str]:
         found.append(one)
     if arguments.document:
         document_verdicts(found, postgres_release(arguments.postgres))
+    keep_refused(found, _RESULTS / _VERDICTS / "refused")
     sys.stdout.write(f"{verdict_tables(found)}\n")
     return faults(found)
 

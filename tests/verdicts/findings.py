@@ -32,7 +32,7 @@ class Findings:
     Attributes:
         name: The corpus.
         total: How many statements Postgres took.
-        refused: Of those that read tables of the database and are not cached, how many for each reason.
+        refused: Those that read tables of the database and are not cached, by the reason.
         cached: How many are.
         viewed: Of those, how many Postgres took as a view, and so said everything of.
         compared: Of those, how many were run twice.
@@ -41,7 +41,7 @@ class Findings:
 
     name: str
     total: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, list[str]] = field(default_factory=dict)
     cached: int = 0
     viewed: int = 0
     compared: int = 0
@@ -50,7 +50,7 @@ class Findings:
     @property
     def reading(self) -> int:
         """How many read tables of the database, as far as their plans show."""
-        return self.cached + self.refused.total()
+        return self.cached + sum(map(len, self.refused.values()))
 
 
 def judge(text: str, catalog: Catalog) -> Analysis:
@@ -82,7 +82,8 @@ def examine(name: str, texts: Iterable[str], catalog: Catalog, connection: Conne
             continue
         findings.total += 1
         if not analysis.cacheable:
-            findings.refused[analysis.reason] += any(oid >= FIRST_USER_OID for oid in plan.relations)
+            if any(oid >= FIRST_USER_OID for oid in plan.relations):
+                findings.refused.setdefault(analysis.reason, []).append(text)
             continue
         findings.cached += 1
         dependencies = oracle.dependencies(text)

@@ -260,6 +260,10 @@ SELECT "shop_product".* FROM "shop_product" WHERE (details ->> 'color' = 'red') 
 SELECT "shop_customer".* FROM "shop_customer" WHERE EXISTS (SELECT 1 FROM "shop_order" WHERE "shop_order"."customer_id" = "shop_customer"."id" AND "shop_order"."status" = 'paid')
 SELECT "shop_order".* FROM "shop_order" WHERE "shop_order"."customer_id" = 1 ORDER BY "shop_order"."placed" DESC, "shop_order"."id" DESC LIMIT 1 /*application:Shop,controller:orders,action:show*/
 SELECT "auth_user".* FROM "auth_user" WHERE LOWER("auth_user"."email") = LOWER('U1@example.com') LIMIT 1
+SELECT "shop_bestseller".* FROM "shop_bestseller" WHERE "shop_bestseller"."sold" > 2 ORDER BY "shop_bestseller"."sold" DESC
+SELECT COUNT(*) FROM "shop_bestseller_review" WHERE "shop_bestseller_review"."sold" IS NULL
+SELECT "auth_user".* FROM "auth_user" INNER JOIN "shop_bestseller_review" ON "shop_bestseller_review"."author_id" = "auth_user"."id"
+SELECT "shop_order".* FROM "shop_order" WHERE (placed > CURRENT_TIMESTAMP - INTERVAL '7 days')
 -- In the manner of Prisma
 SELECT "public"."shop_product"."id", "public"."shop_product"."name", "public"."shop_product"."price" FROM "public"."shop_product" WHERE ("public"."shop_product"."id" = 3 AND 1=1) LIMIT 1 OFFSET 0
 SELECT "public"."shop_product"."id", "public"."shop_product"."name" FROM "public"."shop_product" WHERE 1=1 ORDER BY "public"."shop_product"."id" ASC LIMIT 10 OFFSET 20
@@ -293,6 +297,9 @@ select p1_0.name||' ('||p1_0.sku||')' from shop_product p1_0 where lower(p1_0.na
 select p1_0.id from shop_product p1_0 where p1_0.id=1 for update
 with s1_0 (customer_id,spent) as (select o1_0.customer_id,sum(o1_0.total) from shop_order o1_0 group by o1_0.customer_id) select c1_0.city,s1_0.spent from shop_customer c1_0 join s1_0 on s1_0.customer_id=c1_0.id
 (select p1_0.id,p1_0.name from shop_product p1_0 where p1_0.stock=0) union all (select c1_0.id,c1_0.name from shop_category c1_0)
+select o1_0.id from shop_order o1_0 where o1_0.placed<localtimestamp and cast(o1_0.shipped as date)<current_date
+select u1_0.id from auth_user u1_0 where u1_0.username=current_user
+select r1_0.stars,b1_0.sold from shop_review r1_0 join shop_bestseller b1_0 on b1_0.id=r1_0.product_id
 -- In the manner of Ecto, GORM, TypeORM, Entity Framework and Drizzle
 SELECT s0."id", s0."name", s1."slug" FROM "shop_product" AS s0 INNER JOIN "shop_category" AS s1 ON s1."id" = s0."category_id" WHERE (s0."price" > 11) AND (s1."slug" = 'c1')
 SELECT s0."product_id", s0."stars" FROM "shop_review" AS s0 WHERE (s0."product_id" = ANY('{1,2,3}')) ORDER BY s0."product_id"

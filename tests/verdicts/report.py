@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.conformance.report import put_between
 from tests.verdicts.findings import Findings
@@ -21,14 +22,23 @@ def tables(found: Sequence[Findings]) -> str:
             f"| {one.name} | {one.total:,} | {one.reading:,} | {one.cached:,} ({one.cached / max(one.reading, 1):.0%}) "
             f"| {one.viewed:,} | {one.compared:,} | {len(one.faults):,} |"
         )
-    reasons = [reason for reason, count in sum((one.refused for one in found), Counter[str]()).most_common() if count]
+    counts = [{reason: len(texts) for reason, texts in one.refused.items()} for one in found]
+    reasons = [reason for reason, _ in sum(map(Counter, counts), Counter[str]()).most_common()]
     lines += [
         "",
         "| refused, of those that read tables | " + " | ".join(one.name for one in found) + " |",
         "|---|" + "---|" * len(found),
-        *(f"| `{reason}` | " + " | ".join(f"{one.refused[reason]:,}" for one in found) + " |" for reason in reasons),
+        *(f"| `{reason}` | " + " | ".join(f"{of.get(reason, 0):,}" for of in counts) + " |" for reason in reasons),
     ]
     return "\n".join(lines)
+
+
+def keep_refused(found: Sequence[Findings], place: Path) -> None:
+    """Write what is refused into a file for each reason, for a person to read."""
+    place.mkdir(parents=True, exist_ok=True)
+    for reason in sorted({reason for one in found for reason in one.refused}):
+        texts = [f"-- {one.name}\n{text};\n" for one in found for text in one.refused.get(reason, ())]
+        (place / f"{reason}.sql").write_text("\n".join(texts), encoding="utf-8")
 
 
 def faults(found: Sequence[Findings]) -> list[str]:

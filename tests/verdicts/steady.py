@@ -1,17 +1,29 @@
 """Functions that Postgres calls stable, and on what else than their arguments they depend: on what is in each key.
 
-Those that a cached statement may call by name are `STABLE_IN_SESSION`. The others here stand behind operators, casts
-and the texts of types; the oracle has met each of them in a statement that is cached, and somebody has looked at it.
-What it meets beyond these is a fault until somebody has. `session/state.py` names the settings of the key.
+The oracle has met each of them in a statement that is cached, and somebody has looked at it. What it meets beyond these
+is a fault until somebody has. The list takes nothing from `sql/functions.py`, which it is there to check.
+`session/state.py` names the settings of the key.
 """
 
-from services.proxy.sql.functions import STABLE_IN_SESSION
-
-_BY_TIME_ZONE = frozenset(("date", "timestamp", "timestamptz", "timestamptz_mi_interval", "timestamptz_pl_interval"))
+_BY_TIME_ZONE = frozenset(
+    """
+    date date_part date_trunc extract make_timestamptz timestamp timestamptz timestamptz_mi_interval
+    timestamptz_pl_interval timezone to_char to_date to_timestamp
+    """.split()
+)
 _BY_STYLE = frozenset(("date_out", "interval_out", "timestamp_out", "timestamptz_out"))  # DateStyle, IntervalStyle
-_BY_LOCALE = frozenset(("cash_out",))  # lc_monetary
+_BY_LOCALE = frozenset(("cash_out", "to_number"))  # lc_monetary, lc_numeric; to_char as well
 _BY_CATALOG = frozenset(("enum_out",))  # labels: pg_enum is part of every fingerprint
-# As their elements are, which are looked at as well; those of a record are columns, whose types occur by themselves.
-_BY_ELEMENTS = frozenset(("array_out", "multirange_out", "range_out", "record_out"))
+_BY_ENCODING = frozenset(("convert", "convert_from", "convert_to", "length"))  # of the server, which stays as it is
+_BY_STRING_SETTINGS = frozenset(("quote_literal", "quote_nullable"))
+# As the text of their arguments is, whose types are looked at as well; of a record: the types of its columns, which
+# occur by themselves.
+_BY_ELEMENTS = frozenset(
+    """
+    array_out array_to_json array_to_string concat concat_ws format json_agg json_build_array json_build_object
+    json_object_agg jsonb_agg jsonb_build_array jsonb_build_object jsonb_object_agg multirange_out range_out record_out
+    row_to_json to_json to_jsonb
+    """.split()
+)
 
-STEADY = STABLE_IN_SESSION | _BY_TIME_ZONE | _BY_STYLE | _BY_LOCALE | _BY_CATALOG | _BY_ELEMENTS
+STEADY = _BY_TIME_ZONE | _BY_STYLE | _BY_LOCALE | _BY_CATALOG | _BY_ENCODING | _BY_STRING_SETTINGS | _BY_ELEMENTS
