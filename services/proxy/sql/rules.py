@@ -102,6 +102,8 @@ def allowed_tree(statement: Statement) -> Reason | None:
             return Reason.TABLE_FUNCTION
         if isinstance(node, exp.Unnest):
             return Reason.TABLE_FUNCTION
+        if isinstance(node, exp.Subquery) and node.alias and _is_join(node.this):
+            return Reason.UNSUPPORTED_SYNTAX
         if not is_allowed(node) or (isinstance(node, exp.Join) and not _is_join_of_postgres(node)):
             return Reason.UNSUPPORTED_SYNTAX
     query = tree
@@ -113,6 +115,13 @@ def allowed_tree(statement: Statement) -> Reason | None:
 def _is_join_of_postgres(join: exp.Join) -> bool:
     """Whether it is no join of other databases: in `FROM a semi JOIN b`, `semi` is the name by which a goes."""
     return join.method in ("", "NATURAL") and join.kind in ("", "INNER", "CROSS", "OUTER")
+
+
+def _is_join(inside: exp.Expr) -> bool:
+    """Whether parentheses hold a join and no query: a name given to it hides those of its tables, and their columns."""
+    while isinstance(inside, exp.Subquery) and not inside.alias and not inside.args.get("joins"):
+        inside = inside.this
+    return not isinstance(inside, QUERIES)
 
 
 def both_readers_agree(statement: Statement) -> Reason | None:

@@ -56,6 +56,7 @@ def judge(text: str, catalog: Catalog = CATALOG, name_space: NameSpace = PUBLIC)
          {USERS.oid, 20_114}),
         ("SELECT x.n FROM (SELECT name AS n FROM users) x", {USERS.oid}),
         ("SELECT x.count FROM (SELECT count(*) FROM users) x", {USERS.oid}),
+        ("SELECT 1 FROM ((SELECT id FROM users)) x, ((SELECT 1) UNION (SELECT 2)) y", {USERS.oid}),
         ("SELECT * FROM users JOIN (orders JOIN items ON true) ON true", {USERS.oid, ORDERS.oid, ITEMS.oid}),
         ("SELECT extract(year FROM created), substring(name FROM 1 FOR 2) FROM users", {USERS.oid}),
         ("SELECT name IS DISTINCT FROM 'x', name IS NOT DISTINCT FROM 'y' FROM users", {USERS.oid}),
@@ -181,6 +182,12 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
         ("SELECT asof.name FROM users asof JOIN orders o ON true", Reason.UNSUPPORTED_SYNTAX),
         ("SELECT N'x' FROM users", Reason.UNSUPPORTED_SYNTAX),
         ("SELECT U&'x' FROM users", Reason.UNSUPPORTED_SYNTAX),
+        # The name of a join hides its tables: no column of `x` is known by a name of theirs.
+        ("SELECT b FROM (users CROSS JOIN orders) AS x (a, b)", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT x.name FROM (users CROSS JOIN orders) AS x", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT 1 FROM items JOIN ((users u JOIN orders o ON true)) x ON true", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT 1 FROM ((SELECT 1) s JOIN users ON true) x", Reason.UNSUPPORTED_SYNTAX),
+        ("SELECT 1 FROM (users) x", Reason.UNSUPPORTED_SYNTAX),
     ],
 )
 def test_refusals_have_names(text: str, reason: Reason) -> None:
