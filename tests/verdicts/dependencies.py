@@ -25,11 +25,12 @@ _ENUM = "e"
 _TREES = """
     WITH RECURSIVE views(oid) AS (
         SELECT 'pg_temp.the_view'::regclass::oid
-        UNION SELECT d.refobjid FROM views JOIN pg_rewrite r ON r.ev_class = views.oid
+        UNION SELECT d.refobjid FROM views JOIN pg_rewrite r ON r.ev_class = views.oid AND r.ev_type = '1'
             JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
             JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid AND c.relkind = 'v'
     )
-    SELECT r.oid, r.ev_class, r.ev_action::text FROM views JOIN pg_rewrite r ON r.ev_class = views.oid
+    SELECT r.oid, r.ev_class, r.ev_action::text FROM views
+    JOIN pg_rewrite r ON r.ev_class = views.oid AND r.ev_type = '1'  -- that of SELECT: views may have others for writes
 """
 _DEPENDENCIES = """
     SELECT d.refclassid::regclass::text, d.refobjid::int8, d.refobjsubid, a.attname, t.typtype, k.conrelid::int8,

@@ -22,7 +22,7 @@ _AROUND = re.compile(
 _READ = re.compile(r"(?:\(\s*)*(?:select|with|values|table)\b", re.IGNORECASE)
 
 _SENT = re.compile(r"\\(?:g|crosstabview)")  # psql's ways to end a statement without a semicolon
-_DROP = re.compile(r"drop\s+(?:table|view|schema|materialized|sequence|index)\b", re.IGNORECASE)
+_DROP = re.compile(r"drop\s+(?:table|view|materialized|sequence|index)\b", re.IGNORECASE)
 _TEMPORARY = re.compile(r"(create\s+)(?:local\s+|global\s+)?temp(?:orary)?\s+(?=table\b|view\b)", re.IGNORECASE)
 
 
@@ -37,7 +37,7 @@ def reads_in_script(script: str) -> Iterator[str]:
 
 
 def keep_tables(script: str) -> str:
-    """Return a psql script that drops no tables, views and schemas, and makes permanent tables for temporary ones."""
+    """Return a psql script that drops no tables and views, and makes permanent tables for temporary ones."""
     kept: list[str] = []
     for statement, _ in statements(script):
         body = _without_comments(statement)

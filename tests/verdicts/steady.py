@@ -5,11 +5,17 @@ is a fault until somebody has. The list takes nothing from `sql/functions.py`, w
 `session/state.py` names the settings of the key.
 """
 
+import itertools
+
 _BY_TIME_ZONE = frozenset(
     """
     date date_part date_trunc extract make_timestamptz timestamp timestamptz timestamptz_mi_interval
     timestamptz_pl_interval timezone to_char to_date to_timestamp
     """.split()
+) | frozenset(
+    f"{one}_{comparison}_{other}"
+    for one, other in itertools.permutations(("date", "timestamp", "timestamptz"), 2)
+    for comparison in ("cmp", "eq", "ge", "gt", "le", "lt", "ne")
 )
 _BY_STYLE = frozenset(("date_out", "interval_out", "timestamp_out", "timestamptz_out"))  # DateStyle, IntervalStyle
 _BY_LOCALE = frozenset(("cash_out", "to_number"))  # lc_monetary, lc_numeric; to_char as well
