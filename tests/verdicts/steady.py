@@ -26,9 +26,9 @@ _BY_STRING_SETTINGS = frozenset(("quote_literal", "quote_nullable"))
 # occur by themselves.
 _BY_ELEMENTS = frozenset(
     """
-    array_out array_to_json array_to_string concat concat_ws format json_agg json_build_array json_build_object
-    json_object_agg jsonb_agg jsonb_build_array jsonb_build_object jsonb_object_agg multirange_out range_out record_out
-    row_to_json to_json to_jsonb
+    anytextcat array_out array_to_json array_to_string concat concat_ws format json_agg json_build_array
+    json_build_object json_object_agg jsonb_agg jsonb_build_array jsonb_build_object jsonb_object_agg
+    multirange_out range_out record_out row_to_json textanycat to_json to_jsonb
     """.split()
 )
 
