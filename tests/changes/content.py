@@ -22,16 +22,17 @@ _LOCK_TIMEOUT_MS = 1
 _TABLES = """
     SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relreplident::text,
            entry.oid, coalesce(to_jsonb(entry) ->> 'prqual', to_jsonb(entry) ->> 'prattrs') IS NOT NULL,
-           NOT c.relispartition AND c.relkind <> 'p'
-               AND EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)),
            ARRAY(SELECT (a.attname, a.attnum, a.atttypid, a.atttypmod)::text FROM pg_attribute a
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
                  ORDER BY a.attnum),
            ARRAY(SELECT a.attname::text FROM pg_attribute a
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
                  ORDER BY a.attnum),
-           ARRAY(SELECT a.relid::oid FROM pg_partition_ancestors(c.oid) WITH ORDINALITY a(relid, place)
-                 WHERE a.relid <> c.oid ORDER BY a.place),
+           ARRAY(WITH RECURSIVE above AS (
+                     SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid AND NOT inhdetachpending
+                     UNION SELECT h.inhparent FROM pg_inherits h JOIN above ON h.inhrelid = above.inhparent
+                     WHERE NOT h.inhdetachpending)
+                 SELECT inhparent FROM above ORDER BY 1),
            coalesce((SELECT array_agg(a.attname::text)
                      FROM pg_index i CROSS JOIN unnest(i.indkey::int2[]) key(number)
                      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = key.number
@@ -64,10 +65,9 @@ class TableState:
         identity: `d`, `i`, `f`, `n`.
         entry: OID of its row in our publication; None without one.
         narrowed: Whether that row holds a filter.
-        inherits: Whether it is part of a tree by INHERITS.
         described: Its columns in full: another one if anything about them has changed.
         columns: Their names, without generated ones.
-        ancestors: Partitioned tables above it.
+        ancestors: The tables above it, partitioned ones and parents.
         key: Columns of its replica identity, unless that is FULL.
         readable: Whether the role `reader` may read it.
     """
@@ -80,7 +80,6 @@ class TableState:
     identity: str
     entry: int | None
     narrowed: bool
-    inherits: bool
     described: tuple[str, ...]
     columns: tuple[str, ...]
     ancestors: tuple[int, ...]
@@ -115,6 +114,10 @@ class Content:
     tables: Mapping[int, TableState]
     rows: Mapping[int, tuple[Row, ...]]
     locked: frozenset[int] = field(default_factory=frozenset)
+
+    def below(self, oid: int) -> frozenset[int]:
+        """Return the OIDs of the tables with rows of their own that are below another one."""
+        return frozenset(one for one, table in self.tables.items() if table.kind == "r" and oid in table.ancestors)
 
     def published(self, oid: int) -> bool:
         """Tell whether every change of a table is sent, as it stands."""

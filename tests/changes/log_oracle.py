@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.changes import Changes
+from schemas.changes import Changes, RowChange
 from schemas.relation_event import RelationWide
 from tests.changes.content import Content, TableState
 from tests.changes.replay import NotTold, replay
@@ -62,26 +62,76 @@ def judge_passage(passage: Passage, told: Sequence[Told], precision: Precision) 
     found: list[str] = []
     for oid, table in passage.before.tables.items():
         of_table = [event for event in told if event.relation == oid]
-        if table.kind == "r" and _judged(passage, oid):
-            try:
-                _judge_table(passage, table, of_table, precision)
-            except NotTold as error:
-                found.append(f"{table.named} behind {passage.what}: {error}")
-        found += [f"{table.named} behind {passage.what}: {fault}" for fault in _incomplete(of_table)]
-    return found + _judge_ancestors(passage, told)
+        faults = [*_incomplete(of_table)]
+        try:
+            if _judged(passage, oid):
+                _judge_table(passage, table, _own(passage, told, oid), precision)
+        except NotTold as error:
+            faults.append(str(error))
+        found += [f"{table.named} behind {passage.what}: {fault}" for fault in faults]
+    return found
 
 
 def _judged(passage: Passage, oid: int) -> bool:
+    """Tell whether a table, and all below it, stayed what it was, and was followed all the while."""
     before, after = passage.before, passage.after
+    below = before.below(oid)
+    if oid not in passage.followed or oid not in after.tables or below != after.below(oid):
+        return False
+    parts = below if before.tables[oid].kind == "p" else below | {oid}
+    return all(_stayed(passage, part) for part in parts)
+
+
+def _stayed(passage: Passage, oid: int) -> bool:
+    """Tell it of one table. Of one with others below it the log gives a digest of their entries in place of its own."""
+    before, after = passage.before, passage.after
+    told = passage.followed.get(oid)
+    entry = before.tables[oid].entry
     return (
         before.published(oid)
         and after.published(oid)
-        and passage.followed.get(oid) == before.tables[oid].entry == after.tables[oid].entry
+        and after.tables[oid].entry == entry
+        and (told == entry or (told is not None and bool(before.below(oid))))
         and oid not in after.locked
     )
 
 
+def _own(passage: Passage, told: Sequence[Told], oid: int) -> list[Told]:
+    """Return what was told of a table's own rows: what was told of those below it has to be there too, and is left out.
+
+    Raises:
+        NotTold: Something below was not told, or something was told that happened nowhere.
+    """
+    of_table = [event for event in told if event.relation == oid]
+    below = [event for one in passage.before.below(oid) for event in _own(passage, told, one)]
+    if any(isinstance(event, RelationWide) for event in below) > any(
+        isinstance(event, RelationWide) for event in of_table
+    ):
+        raise NotTold("a change of a whole table below it was not told")
+    rest = Counter(row.model_dump_json() for event in below if isinstance(event, Changes) for row in event.rows)
+    own = [_without(event, rest) if isinstance(event, Changes) else event for event in of_table]
+    if rest.total():
+        raise NotTold(f"{rest.total()} row changes below it were not told")
+    if passage.before.tables[oid].kind == "p" and any(isinstance(event, Changes) and event.rows for event in own):
+        raise NotTold("a row changed that is in no table below it")
+    return own
+
+
+def _without(event: Changes, rest: "Counter[str]") -> Changes:
+    """Leave out the rows that are among others, each of which counts once."""
+    rows: list[RowChange] = []
+    for row in event.rows:
+        text = row.model_dump_json()
+        if rest[text]:
+            rest[text] -= 1
+        else:
+            rows.append(row)
+    return event.model_copy(update={"rows": rows})
+
+
 def _judge_table(passage: Passage, table: TableState, told: Sequence[Told], precision: Precision) -> None:
+    if table.kind != "r":
+        return
     before, after = passage.before.rows[table.oid], passage.after.rows[table.oid]
     now = passage.after.tables[table.oid]
     difference = (Counter(before) - Counter(after)).total() + (Counter(after) - Counter(before)).total()
@@ -116,31 +166,3 @@ def _incomplete(told: Sequence[Told]) -> Iterator[str]:
         numbers = [event.part for event in events]
         if numbers != [*range(len(numbers))] or [event.last for event in events].count(True) != 1:
             yield f"transaction {xid} came in parts {numbers}"
-
-
-def _judge_ancestors(passage: Passage, told: Sequence[Told]) -> list[str]:
-    """What is told of partitions must be told of the tables above them, of which they are partitions all along."""
-    found: list[str] = []
-    for oid, root in passage.before.tables.items():
-        if root.kind != "p" or oid not in passage.followed or oid not in passage.after.tables:
-            continue
-        parts = _partitions(passage.before, oid)
-        if parts != _partitions(passage.after, oid) or not all(_judged(passage, part) for part in parts):
-            continue
-        below = [event for event in told if event.relation in parts]
-        above = [event for event in told if event.relation == oid]
-        if any(isinstance(event, RelationWide) for event in below) != any(
-            isinstance(event, RelationWide) for event in above
-        ):
-            found.append(f"{root.named} behind {passage.what}: a change of a whole partition was not told above it")
-        if _rows_told(below) != _rows_told(above):
-            found.append(f"{root.named} behind {passage.what}: not every row change was told above a partition")
-    return found
-
-
-def _partitions(content: Content, root: int) -> frozenset[int]:
-    return frozenset(oid for oid, table in content.tables.items() if root in table.ancestors and table.kind == "r")
-
-
-def _rows_told(told: Sequence[Told]) -> "Counter[str]":
-    return Counter(row.model_dump_json() for event in told if isinstance(event, Changes) for row in event.rows)

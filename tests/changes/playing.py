@@ -79,7 +79,7 @@ class _Player:
         self._passages: list[Passage] = []
         self._doing: dict[str, list[str]] = {}  # statements of each open transaction: of a connection, or prepared
         self._published: set[int] = set()  # OIDs of tables that have been in the publication
-        self._defined = True
+        self._defined = self._unseen = True
         stage.begin_anew()
         self._writers = stage.writers()
         self._readers = stage.readers()
@@ -109,9 +109,10 @@ class _Player:
         """Do one step, and judge what came of it if something may have."""
         connection = self._writers[step.on]
         self._defined |= step.sql.startswith(_DEFINITIONS)
+        self._unseen |= "CONCURRENTLY" in step.sql  # it commits in two steps, and event triggers see the second one
         error = self._execute(connection, step)
         what = self._note(step, connection)
-        if what and (error is None or "CONCURRENTLY" in step.sql):  # that one commits in two steps
+        if what and (error is None or self._unseen):
             if step.on == 0:
                 self._ask_at_once(step)
             self._look(what)
@@ -172,11 +173,11 @@ class _Player:
         self._reads.add(self._content.tables.values())
         self._traffic.reads = [*self._reads]
         try:
-            self._stage.settle(defined=self._defined)
+            self._stage.settle(defined=self._defined, unseen=self._unseen)
         except ServerError as error:
             self.playing.violations.append(f"behind {what}: {error}")
             return
-        defined, self._defined = self._defined, self._defined and bool(self._doing)
+        defined, self._defined, self._unseen = self._defined, self._defined and bool(self._doing), False
         with self._traffic.paused():
             hits = self._stage.hits()
             self._compare(self._reads, *self._readers, what)

@@ -53,10 +53,11 @@ class Stage:
         content: Reads the truth.
     """
 
-    def __init__(self, server: PostgresServer, stack: RunningStack, telling: Telling) -> None:
-        """Open the connections that stay."""
+    def __init__(self, server: PostgresServer, stack: RunningStack, telling: Telling, *, triggers: bool) -> None:
+        """Open the connections that stay; `triggers`: there are event triggers."""
         self.version = int(server.version)
         self.telling = telling
+        self._triggers = triggers
         self._server, self._stack = server, stack
         self._direct_url, self._proxied_url = server.url(), stack.database_url
         self._settling = Settling(stack)
@@ -100,10 +101,16 @@ class Stage:
 
     # -- waiting
 
-    def settle(self, *, defined: bool) -> None:
-        """Wait until everything that was written before is evicted; `defined`: also what was defined is known."""
+    def settle(self, *, defined: bool, unseen: bool) -> None:
+        """Wait until everything that was written before is evicted.
+
+        Args:
+            defined: Also until what was defined is known. With event triggers that is so as soon as row changes are
+                (ADR 11); without them once the proxy has looked at the catalog.
+            unseen: What was defined is not seen by event triggers.
+        """
         self._settling.settle()
-        if defined:
+        if unseen or (defined and not self._triggers):
             self._wait_catalog_read()
 
     def _wait_catalog_read(self) -> None:
@@ -143,8 +150,7 @@ class Stage:
                 content.tables[oid].named
                 for oid in _followable(content)
                 if not (content.tables[oid].entry is None and oid in published_before)
-                if known.get(oid) is None
-                or (content.tables[oid].kind == "r" and known[oid] != content.tables[oid].entry)
+                if oid not in known or not (content.below(oid) or known[oid] == content.tables[oid].entry)
             ]
             return not missing
 
@@ -188,7 +194,7 @@ class Stage:
 def _followable(content: Content) -> Iterator[int]:
     """Yield the OIDs of tables that have to be followed sooner or later."""
     for oid, table in content.tables.items():
-        fit = table.kind == "r" and table.identified and table.persistence == "p" and not table.inherits
+        fit = table.kind == "r" and table.identified and table.persistence == "p"
         if fit and content.complete and not table.narrowed:
             yield oid
 
@@ -198,19 +204,25 @@ def staged(version: str, environ: Mapping[str, str] | None = None, event_log: st
     """Start a server of some version and the stack in front of it.
 
     Args:
-        version: Postgres's major version. With every other one the event log has several partitions.
+        version: Postgres's major version. With every other one the event log has several partitions, and with some
+            there are no event triggers.
         environ: Further environment variables of the stack.
         event_log: As in the settings.
     """
     partitions = 1 + int(version) % 2 * 2
-    log_environ = {"TIDEGATE_PARTITIONS": str(partitions), "TIDEGATE_EVENT_LOG": event_log}
+    triggers = int(version) % 3 != 2  # not on 14 and 17
+    own_environ = {
+        "TIDEGATE_PARTITIONS": str(partitions),
+        "TIDEGATE_EVENT_LOG": event_log,
+        "TIDEGATE_DDL_TRIGGER": str(triggers).lower(),
+    }
     with PostgresServer(version, **_SERVER) as server:
         server.execute(BARRIER + "CREATE ROLE reader LOGIN")
         with (
-            running_stack(server.url(), environ={**_ENVIRONMENT, **log_environ, **(environ or {})}) as stack,
+            running_stack(server.url(), environ={**_ENVIRONMENT, **own_environ, **(environ or {})}) as stack,
             _read_log(stack, event_log, partitions) as log,
         ):
-            stage = Stage(server, stack, Telling(log, partitions))
+            stage = Stage(server, stack, Telling(log, partitions), triggers=triggers)
             try:
                 yield stage
             finally:
