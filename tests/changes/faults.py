@@ -138,8 +138,8 @@ def _no_joining_barrier() -> None:
 def _entry_does_not_count() -> None:
     """Tables are said to be followed as they were when they first were."""
 
-    def plan(original: Any, tables: Any, publication: Any, followed: Any, removed: Any) -> Any:
-        found = original(tables, publication, followed, removed)
+    def plan(original: Any, *arguments: Any) -> Any:
+        found = original(*arguments)
         found.unfollow.clear()
         return found
 
@@ -176,6 +176,10 @@ def _no_catalog_poll() -> None:
     _put("services.proxy.catalog_watch.catalog_stamp", stamp)
 
 
+def _definitions_raise_no_doubt() -> None:
+    _put("services.proxy.catalog_watch.CatalogWatch.doubt", lambda _: None)
+
+
 def _own_writes_are_not_waited_for() -> None:
     _put("services.proxy.session.own_writes.OwnWrites.covered", lambda *_: True)
 
@@ -206,6 +210,9 @@ FAULTS = {
     "wide-is-nothing": Fault("a change of a whole table evicts", _wide_is_nothing),
     "lists-stay": Fault("a row change evicts lists and counts", _lists_stay),
     "no-catalog-poll": Fault("the proxy sees what was defined elsewhere", _no_catalog_poll),
+    "definitions-raise-no-doubt": Fault(
+        "what event triggers tell is known as soon as rows are", _definitions_raise_no_doubt
+    ),
     "own-writes-are-not-waited-for": Fault("a session sees what it wrote at once", _own_writes_are_not_waited_for),
     "trees-do-not-count": Fault("a partition that comes or goes changes the table above it", _trees_do_not_count),
 }
