@@ -104,7 +104,7 @@ def _lose_bulk() -> None:
     def changes(original: Any, assembly: Any) -> Any:
         return tuple(one for one in original(assembly) if one.wide != "bulk")
 
-    _around("services.cdc.transactions._Assembly.changes", changes)
+    _around("services.cdc.transactions._Assembly._changes", changes)
 
 
 def _stale_columns() -> None:

@@ -23,6 +23,9 @@ BEGINNING = (
 
 _ROWS = 12  # of a table at the beginning
 _ID_TYPES = ("int", "int", "int", "bigint", "numeric", "float8")
+_LONG_VALUE = (  # of every other row: stored outside of it, even if it is compressed
+    "CASE WHEN i % 2 = 0 THEN (SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 150) j) END"
+)
 _ORDINARY = [name for name in TYPES if not name.startswith("s1.")]
 
 
@@ -92,7 +95,9 @@ def found(chance: Chance) -> Foundation:
 
 def _fill(foundation: Foundation, table: Table) -> None:
     values = ["i", *(["i * 7 % 20"] if table.has_part else []), "'row ' || i % 3", "i % 3"]
-    names = ", ".join((*table.fixed, "v", "n"))
+    long = [one.name for one in table.columns if one.type == LONG_TYPE]
+    values += [_LONG_VALUE] * len(long)
+    names = ", ".join((*table.fixed, "v", "n", *long))
     start = 500 * (table.kind is Kind.CHILD)  # children's rows show in their parents
     foundation.setup.append(
         f"INSERT INTO {table.named} ({names}) SELECT {', '.join(values)}"
