@@ -250,8 +250,11 @@ class _Maker:
             return (cte.alias if alias == cte.alias else f"{cte.alias} {alias}"), Item(alias, cte.columns)
         table = self.chance.pick(self.world.tables)
         name = self._name(table)
-        alias = self._alias(name, taken)
-        outputs = [Output(column.sql, column.kind) for column in table.columns]
+        columns = table.columns
+        if self.chance.one_in(10):
+            name, columns = f"{table.name}_view", tuple(table.column(column) for column in table.view)
+        alias = self._alias(name.removeprefix("ONLY "), taken)
+        outputs = [Output(column.sql, column.kind) for column in columns]
         if alias != name and self.chance.one_in(20):
             outputs = [Output("a", outputs[0].kind), *outputs[1:]]
             return f"{name} AS {alias} (a)", Item(alias, outputs)
@@ -260,6 +263,8 @@ class _Maker:
     def _name(self, table: Table) -> str:
         if table.partitions and self.chance.one_in(4):
             return self.chance.pick(table.partitions)[0]
+        if table.child and self.chance.one_in(4):
+            return self.chance.pick((table.child, f"ONLY {table.name}"))
         return table.name
 
     def _alias(self, name: str, taken: set[str]) -> str:

@@ -3,7 +3,7 @@
 Pure. Their columns share a few names, so that names have to be looked up as Postgres does.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tests.precision.values import INT4, KEY_KINDS, KINDS, TEXT, Kind, quoted
@@ -42,6 +42,8 @@ class Table:
     Attributes:
         key: Names of the primary key's columns; empty when there is none.
         partitions: Names of those, with the values of the key's first column that they take.
+        view: Columns that its view gives.
+        child: Name of a table that inherits from it; empty when there is none.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Table:
     identity: Identity
     key: tuple[str, ...]
     partitions: tuple[tuple[str, str], ...] = ()
+    child: str = ""
+    view: tuple[str, ...] = ()
     setup: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -79,7 +83,15 @@ def make_world(chance: Chance) -> World:
         setup += [
             f"{insert(chance, table, 1, null_one_in=12)} ON CONFLICT DO NOTHING" for _ in range(chance.between(*_ROWS))
         ]
+    for table in tables:
+        setup.append(_view(chance, table))
     return World(tuple(tables), tuple(setup))
+
+
+def _view(chance: Chance, table: Table) -> str:
+    columns = ", ".join(table.column(name).sql for name in table.view)
+    where = f" WHERE {chance.pick(table.columns).sql} IS NOT NULL" if chance.one_in(2) else ""
+    return f"CREATE VIEW {table.name}_view AS SELECT {columns} FROM {table.name}{where}"
 
 
 def value_of(chance: Chance, column: Column, null_one_in: int = 5) -> str:
@@ -92,10 +104,11 @@ def value_of(chance: Chance, column: Column, null_one_in: int = 5) -> str:
 def insert(chance: Chance, table: Table, rows: int, null_one_in: int = 5) -> str:
     """Return an INSERT of some rows."""
     names = ", ".join(column.sql for column in table.written)
+    into = table.child if table.child and chance.one_in(3) else table.name
     made = ", ".join(
         "(" + ", ".join(value_of(chance, column, null_one_in) for column in table.written) + ")" for _ in range(rows)
     )
-    return f"INSERT INTO {table.name} ({names}) VALUES {made}"
+    return f"INSERT INTO {into} ({names}) VALUES {made}"
 
 
 def _table(chance: Chance, name: str) -> Table:
@@ -119,8 +132,11 @@ def _table(chance: Chance, name: str) -> Table:
         columns = [*others, *keys] if not others[-1].generated else columns
     key = () if keyless else tuple(column.name for column in keys)
     partitions = ((f"{name}_low", "0, 1"), (f"{name}_high", "2, 3, -1")) if partitioned else ()
-    table = Table(name, tuple(columns), identity, key, partitions)
-    return Table(name, tuple(columns), identity, key, partitions, tuple(_ddl(chance, table)))
+    child = f"{name}_child" if not partitioned and chance.one_in(6) else ""
+    table = Table(name, tuple(columns), identity, key, partitions, child)
+    view = tuple({chance.pick(columns).name: 1 for _ in range(3)})
+    table = replace(table, view=view)
+    return replace(table, setup=tuple(_ddl(chance, table)))
 
 
 def _generated(chance: Chance, others: list[Column]) -> Column:
@@ -139,7 +155,11 @@ def _ddl(chance: Chance, table: Table) -> list[str]:
     made += [
         f"CREATE TABLE {name} PARTITION OF {table.name} FOR VALUES IN ({values})" for name, values in table.partitions
     ]
-    for name in [partition for partition, _ in table.partitions] or [table.name]:
+    if table.child:
+        own_key = f"PRIMARY KEY ({', '.join(table.key)})" if table.key else ""
+        made.append(f"CREATE TABLE {table.child} ({own_key}) INHERITS ({table.name})")
+    names = [partition for partition, _ in table.partitions] or [table.name]
+    for name in [*names, table.child] if table.child else names:
         if table.identity == "index":
             columns = ", ".join(["u", *(("id",) if chance.one_in(3) else ())])
             made.append(f"CREATE UNIQUE INDEX {name}_u ON {name} ({columns})")

@@ -65,6 +65,8 @@ def _rare(chance: Chance, world: World, table: Table) -> str:
 def _target(chance: Chance, table: Table) -> str:
     if table.partitions and chance.one_in(3):
         return chance.pick(table.partitions)[0]
+    if table.child and chance.one_in(3):
+        return table.child
     return table.name
 
 

@@ -146,6 +146,15 @@ def _unselected_group(trap: _Trap) -> str:
     return f"SELECT count(*) FROM {x} GROUP BY {trap.number('x')}"
 
 
+def _named_cte(trap: _Trap) -> str:
+    """A CTE of the name of the table that it reads."""
+    x, y = trap.table("x"), trap.table("y")
+    name = x.removesuffix(" x")
+    where = trap.maybe(f" WHERE {trap.number('x')} = {trap.value()}")
+    inner = f"SELECT {trap.number('x')} AS a FROM {x}{where}"
+    return f"WITH {name} AS ({inner}) SELECT count(*) FROM {name} x JOIN {y} ON x.a = {trap.number('y')}"
+
+
 def _distinct_exists(trap: _Trap) -> str:
     table, column = trap.with_column(lambda column: column.kind.is_number, lambda table: not table.key)
     distinct = trap.chance.pick(("DISTINCT ", "DISTINCT ", ""))
@@ -205,6 +214,7 @@ def _twice(trap: _Trap) -> str:
 
 
 _TRAPS: tuple[Callable[[_Trap], str], ...] = (
-    _two, _two, _three, _three, _hidden_name, _hidden_name, _not_in, _over_nothing, _correlated, _ordered,
-    _unselected_group, _distinct_exists, _distinct_exists, _long, _long, _array, _cast, _twice,
+    _two, _two, _three, _three, _hidden_name, _hidden_name, _not_in, _not_in, _over_nothing, _correlated, _ordered,
+    _unselected_group, _named_cte, _distinct_exists, _distinct_exists, _distinct_exists, _long, _long, _array, _cast,
+    _twice,
 )  # fmt: skip
