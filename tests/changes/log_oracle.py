@@ -6,7 +6,7 @@ that was altered meanwhile is judged loosely: what happened to it comes under se
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from schemas.changes import Changes, RowChange
 from schemas.relation_event import RelationWide
@@ -42,13 +42,16 @@ class Passage:
         before: The first look.
         after: The second one.
         followed: Publication entries of the tables that the log had called followed at the first look, by OID.
+        once_below: OIDs of the tables that have been below another one, by that one's. What happens to them may still
+            be told of it: the log says so later that they have left (ADR 10).
         what: What was done.
     """
 
     before: Content
     after: Content
     followed: Mapping[int, int]
-    what: str = field(default="")
+    once_below: Mapping[int, frozenset[int]]
+    what: str
 
 
 def judge_passage(passage: Passage, told: Sequence[Told], precision: Precision) -> list[str]:
@@ -112,6 +115,14 @@ def _own(passage: Passage, told: Sequence[Told], oid: int) -> list[Told]:
     own = [_without(event, rest) if isinstance(event, Changes) else event for event in of_table]
     if rest.total():
         raise NotTold(f"{rest.total()} row changes below it were not told")
+    left = passage.once_below.get(oid, frozenset()) - passage.before.below(oid)
+    of_left = Counter(
+        row.model_dump_json()
+        for event in told
+        if isinstance(event, Changes) and event.relation in left
+        for row in event.rows
+    )
+    own = [_without(event, of_left) if isinstance(event, Changes) else event for event in own]
     if passage.before.tables[oid].kind == "p" and any(isinstance(event, Changes) and event.rows for event in own):
         raise NotTold("a row changed that is in no table below it")
     return own

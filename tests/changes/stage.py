@@ -22,11 +22,9 @@ from tests.servers.processes import ServerError, wait_until
 from tests.servers.settling import BARRIER, HITS, Settling
 from tests.servers.stack import RunningStack, running_stack
 
-CATALOG_POLL = "100ms"
 _SERVER = DURABLE | {"logical_decoding_work_mem": "64kB"}  # so that transactions are streamed in progress
 _ENVIRONMENT = {
     "TIDEGATE_WORKERS": "1",
-    "TIDEGATE_CATALOG_POLL": CATALOG_POLL,
     "TIDEGATE_HASHED_COLUMNS": "s1.t1.v,s1.t2.id,s1.t3.v",
 }
 _STEP_LOCK_TIMEOUT_MS, _READ_LOCK_TIMEOUT_MS = 150, 5
@@ -215,6 +213,8 @@ def staged(version: str, environ: Mapping[str, str] | None = None, event_log: st
         "TIDEGATE_PARTITIONS": str(partitions),
         "TIDEGATE_EVENT_LOG": event_log,
         "TIDEGATE_DDL_TRIGGER": str(triggers).lower(),
+        # Where there are triggers it is they that have to tell in time, and no look that happens to come.
+        "TIDEGATE_CATALOG_POLL": "2s" if triggers else "100ms",
     }
     with PostgresServer(version, **_SERVER) as server:
         server.execute(BARRIER + "CREATE ROLE reader LOGIN")
