@@ -309,8 +309,12 @@ def test_the_channel_is_found_again_when_redis_was_away(proxied: ProxiedPostgres
     wait_until(lambda: proxied.stack.processes["redis"] != pid, "another Redis", 30)
     with _redis(proxied) as client:
         wait_until(lambda: _subscribers(client) == 2, "both workers to listen", 30)
-    with proxied.connect() as connection:
-        proxied.wait_cached(lambda: connection.execute(_read(_WARM_ROW)))
+
+    def read_anew() -> None:
+        with proxied.connect() as connection:
+            connection.execute(_read(_WARM_ROW))
+
+    proxied.wait_all_cached(read_anew, 8)  # both workers follow again, and have read the catalog again
     follower = _Follower(proxied, cleanup, _simple)
 
     _cancel(on_other_worker(proxied, follower.worker, cleanup), follower.client)

@@ -189,6 +189,8 @@ from pathlib import Path
 from services.standalone.program import Program, Service
 from services.standalone.supervisor import Supervisor
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
+
 async def ready():
     return True
 
