@@ -38,7 +38,7 @@ def replay(columns: Sequence[str], before: Sequence[Row], after: Sequence[Row], 
     for event in told:
         for change in event.rows:
             _carry_out(rows, change, event.key_columns)
-    here = Counter(tuple(row[name] for name in columns) for row in rows)
+    here = Counter(tuple(row.get(name) for name in columns) for row in rows)
     there: Counter[tuple[object, ...]] = Counter(map(tuple, after))
     # A long value that an insert or update carries only as its hash stands for whatever has that hash.
     _resolve_hashes(here, there)
@@ -62,7 +62,7 @@ def _carry_out(rows: list[dict[str, object]], change: RowChange, key_columns: Se
         rows.remove(row)
         return
     assert change.new is not None
-    new: dict[str, object] = {**{name: row[name] for name in change.unchanged_toast}, **change.new}
+    new: dict[str, object] = {**{name: row.get(name) for name in change.unchanged_toast}, **change.new}
     silent = [
         name
         for name, value in new.items()

@@ -52,7 +52,7 @@ class Writer:
     def id(self) -> int:
         """Choose an id that a row may have."""
         if self.chance.one_in(6):
-            return self.chance.between(1, _OLD_IDS)
+            return self.chance.pick((1, 2, self.chance.between(1, _OLD_IDS)))  # what reads look up first of all
         own = self.chance.between(0, _OLD_IDS // CONNECTIONS - 1) * CONNECTIONS + self.on + 1
         return own + (500 if self.chance.one_in(8) else 0)
 
