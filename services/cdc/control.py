@@ -28,7 +28,7 @@ SESSION_SETTINGS = {
     "default_transaction_isolation": "read committed",  # each statement has a snapshot of its own
     "default_transaction_read_only": "off",
     "search_path": "pg_catalog",
-    "lock_timeout": "2s",  # ALTER PUBLICATION waits behind VACUUM; whoever waits behind it should not wait for long
+    "lock_timeout": "500ms",  # whoever waits behind us should not wait for long; shorter than deadlock_timeout
     "statement_timeout": "0",
     "client_encoding": "utf8",
     "jit": "off",

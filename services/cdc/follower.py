@@ -40,6 +40,9 @@ ANNOUNCE_SECONDS = 10.0
 RETRY_SECONDS = 60.0
 """How long to leave a table alone that Postgres refused to add or to drop: it writes an error to its log every time."""
 
+RETRY_SOON_SECONDS = 2.0
+"""The same where somebody was only in the way: had the table locked, say."""
+
 _NAMED_TABLES = 20  # in one line of the log
 
 _log = get_logger(__name__)
@@ -80,7 +83,7 @@ class Follower:
         self._tables: dict[int, Table] = {}  # the followed ones, as described last
         self._joining: dict[int, _Joining] = {}
         self._removed: frozenset[int] = frozenset()
-        self._retry_at: dict[str, float] = {}  # tables that Postgres has refused to add or drop
+        self._retry_at: dict[int, float] = {}  # tables that Postgres has refused to add or drop
         self._left_out: dict[str, str] = {}
         self._announced_at = time.monotonic()
 
@@ -147,17 +150,18 @@ class Follower:
         let_go = await recall_let_go(self._control, self._cache.name)
         plan = plan_following(tables, publication, self._followed, self._removed, let_go)
         refused = await add_tables(self._control, name, self._due(plan.add))
-        refused |= await drop_tables(self._control, name, self._due(plan.drop))
-        for table, reason in refused.items():
-            _log.warning("publication cannot be changed", table=table, error=reason, retry_seconds=RETRY_SECONDS)
-            self._retry_at[table] = time.monotonic() + RETRY_SECONDS
+        refused += await drop_tables(self._control, name, self._due(plan.drop))
+        for one in refused:
+            wait = RETRY_SOON_SECONDS if one.may_soon_succeed else RETRY_SECONDS
+            _log.warning("publication cannot be changed", table=str(one.table), error=one.error, retry_seconds=wait)
+            self._retry_at[one.table.oid] = time.monotonic() + wait
         self._report(plan)
         return replace(plan, add=self._due(plan.add))
 
     def _due(self, tables: Iterable[Table]) -> list[Table]:
         """Leave out the tables that Postgres has refused lately."""
         now = time.monotonic()
-        return [table for table in tables if self._retry_at.get(str(table), now) <= now]
+        return [table for table in tables if self._retry_at.get(table.oid, now) <= now]
 
     async def _unfollow(self, plan: FollowingPlan) -> None:
         """Say what is no longer followed, and forget it once the log knows."""

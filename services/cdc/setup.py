@@ -10,6 +10,7 @@ from services.cdc.control import SERVER_QUERY, ControlConnection, Server
 from services.cdc.errors import ConnectionLostError, SetupError
 from services.cdc.following import Publication, plan_following
 from services.cdc.publication import (
+    Refused,
     add_tables,
     complete_publication,
     create_publication,
@@ -94,7 +95,7 @@ async def prepare_database(control: ControlConnection, publication: str) -> bool
     return True
 
 
-async def publish_tables(control: ControlConnection, name: str) -> dict[str, str]:
+async def publish_tables(control: ControlConnection, name: str) -> list[Refused]:
     """Have the publication hold every table that can be followed, whole, and no other, as far as our role may.
 
     The CDC service does the same table by table while it runs, but never undoes what somebody has narrowed or removed
@@ -105,7 +106,7 @@ async def publish_tables(control: ControlConnection, name: str) -> dict[str, str
     """
     publication = await find_publication(control, name) or Publication(owned=True, complete=True)
     if publication.sweeping or not publication.owned:
-        return {}
+        return []
     if not publication.complete:
         await complete_publication(control, name)
     tables = await read_tables(control, name)
@@ -114,7 +115,7 @@ async def publish_tables(control: ControlConnection, name: str) -> dict[str, str
     narrowed = [table for table in narrowed if not table.partitioned]
     above = [table for table in tables if table.partitioned and table.entry is not None]
     refused = await drop_tables(control, name, [*plan.drop, *above, *narrowed])
-    return refused | await add_tables(control, name, [*plan.add, *narrowed])
+    return refused + await add_tables(control, name, [*plan.add, *narrowed])
 
 
 async def check_same_server(server: Server, replication: ReplicationConnection) -> None:

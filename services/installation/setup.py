@@ -84,7 +84,7 @@ async def set_up(cache: CacheSettings, *, rehearse: bool) -> SetupReport:
         await prepare_database(control, cache.publication)
         trouble = await prepare_ddl_trigger(control, wanted=cache.ddl_trigger)
         refused = await publish_tables(control, cache.publication)
-        after = [_refusal(table, reason) for table, reason in refused.items()]
+        after = [_refusal(str(table), str(error)) for table, error in refused]
         if trouble:
             after.append(Finding(Level.WARN, "DDL", f"Postgres did not let our role make an event trigger ({trouble})"))
         after += await _left(control, cache, facts.role, rehearse=rehearse)

@@ -149,6 +149,21 @@ def test_a_publication_that_somebody_changed_unfollows(
     scene(play)
 
 
+def test_a_table_that_was_locked_is_followed_soon_after(
+    postgres: PostgresServer, database: str, valkey: RedisServer
+) -> None:
+    cache = make_cache(postgres, database, valkey)
+
+    async def play() -> None:
+        async with running(cache), watching_log(cache) as view, connected_to(postgres.url(database)) as holder:
+            await holder.execute("BEGIN; CREATE TABLE locked (id int PRIMARY KEY); COMMIT; BEGIN; LOCK TABLE locked")
+            await asyncio.sleep(1.0)  # longer than our role waits for a lock
+            await holder.execute("COMMIT")
+            await until(lambda: view.followed() == ["locked"], "the table to be followed")
+
+    scene(play)
+
+
 def test_a_table_is_not_followed_before_those_who_were_writing_to_it_have_ended(
     postgres: PostgresServer, database: str, valkey: RedisServer
 ) -> None:
