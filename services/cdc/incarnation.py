@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from services.cdc.appender import Appender
 from services.cdc.beginning import TAIL_RECORDS, LogEnd, read_log_end, reason_for_new_epoch
 from services.cdc.canary import note_incarnation, read_canary, read_incarnation, renew_canary
-from services.cdc.cancellation import cancel_until_done, raise_if_cancelled
 from services.cdc.control import ControlConnection, Server
 from services.cdc.ddl_trigger import prepare_ddl_trigger
 from services.cdc.follower import Follower
@@ -31,6 +30,7 @@ from services.shared.epoch import StreamEpoch
 from services.shared.eventlog.factory import open_writer
 from services.shared.eventlog.log import EventLogWriter, LogGap
 from services.shared.lsn import Lsn, format_lsn
+from services.shared.runtime.cancellation import cancel_until_done, raise_if_cancelled
 from services.shared.runtime.logging import get_logger
 from services.shared.runtime.settings import CacheSettings
 

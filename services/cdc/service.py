@@ -7,7 +7,6 @@ for ever and quietly: a database that is restarted, an event log that is away, a
 import asyncio
 import time
 
-from services.cdc.cancellation import raise_if_cancelled
 from services.cdc.control import ControlConnection
 from services.cdc.errors import ControlError, SetupError
 from services.cdc.gate import SnapshotError
@@ -19,6 +18,7 @@ from services.cdc.statistics import CdcStatistics
 from services.cdc.unreadable import UNREADABLE, UnreadableStream
 from services.shared.eventlog.log import LogError, LogUnsuitable
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.logging import cache_context, get_logger
 from services.shared.runtime.settings import CacheSettings

@@ -19,7 +19,6 @@ from services.invalidator.origin import Tail, TailRecord, begin_at_record, begin
 from services.invalidator.reasons import EpochReason, NothingToFollowError, OtherOwnerError
 from services.invalidator.records import RecordReader
 from services.invalidator.statistics import InvalidatorStatistics
-from services.invalidator.stopping import leave_if_cancelled
 from services.shared.epoch import StreamEpoch
 from services.shared.eventlog.chain import Chain, Link, LinkKind, Verdict
 from services.shared.eventlog.log import EventLogReader, LogGap, LogRecord
@@ -29,6 +28,7 @@ from services.shared.keyspace.scripts import Bucket, BucketState, EpochBegin
 from services.shared.keyspace.steps import Milestone
 from services.shared.lsn import NO_LSN, Lsn
 from services.shared.position import START, Position
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.logging import get_logger
 
 _READ_WAIT_SECONDS = 0.5  # a silent log is left this often, to look at the bucket
@@ -106,7 +106,7 @@ class Consumer:
         """
         await self._adopt()
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             if self._wanted is not None:
                 reason, self._wanted = self._wanted, None
                 await self._begin_unless_others_did(reason, "asked for")

@@ -8,11 +8,11 @@ import asyncio
 from collections import OrderedDict, deque
 
 from services.invalidator.statistics import InvalidatorStatistics
-from services.invalidator.stopping import leave_if_cancelled
 from services.shared.eventlog.log import LogRecord
 from services.shared.keyspace.dead_letter import KEPT_LETTERS, DeadLetter, dead_letter
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.scripts import BucketUnavailable
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.logging import get_logger
 
 _WAITING_LETTERS = 100  # a log full of what cannot be read is told by its first records as well as by all
@@ -45,7 +45,7 @@ class DeadLetterBox:
     async def run(self) -> None:
         """Write letters until cancelled. Cancel-safe: yes; what is under way is written or lost."""
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             if not self._waiting:
                 self._filled.clear()
                 await self._filled.wait()

@@ -11,7 +11,7 @@ from services.invalidator.evictor import Evictor
 from services.invalidator.reasons import InvalidatorError, MemoryPolicyError, NothingToFollowError, OtherOwnerError
 from services.invalidator.records import RecordReader
 from services.invalidator.statistics import InvalidatorStatistics
-from services.invalidator.stopping import leave_if_cancelled, until_one_fails
+from services.invalidator.stopping import until_one_fails
 from services.invalidator.upkeep import Upkeep, check_memory_policy
 from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogError, LogUnsuitable
@@ -19,6 +19,7 @@ from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
 from services.shared.redis_client import Part, client_name, connect
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.logging import cache_context, get_logger
 from services.shared.runtime.settings import CacheSettings
@@ -69,7 +70,7 @@ async def _run_for_ever(cache: CacheSettings, client: "redis.asyncio.Redis", rec
     statistics = records.statistics
     backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
     while True:
-        leave_if_cancelled()
+        raise_if_cancelled()
         began_at = time.monotonic()
         try:
             await _follow(cache, client, records)

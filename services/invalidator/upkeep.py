@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from services.invalidator.consumer import Consumer
 from services.invalidator.reasons import EpochReason, MemoryPolicyError
 from services.invalidator.statistics import InvalidatorStatistics
-from services.invalidator.stopping import leave_if_cancelled
 from services.shared.keyspace.outcome import Outcome
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
+from services.shared.runtime.cancellation import raise_if_cancelled
 
 SWEEP_SECONDS = 1.0
 """Between two steps of the sweep, each of which looks at some 500 keys of the whole Redis: next to no load."""
@@ -70,7 +70,7 @@ class Upkeep:
         """
         rotate_at = policy_at = time.monotonic()
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             now = time.monotonic()
             if now >= rotate_at:
                 rotate_at = now + ROTATE_SECONDS

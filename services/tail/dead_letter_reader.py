@@ -6,8 +6,8 @@ from services.shared.keyspace.dead_letters import BEGINNING, DeadLetters
 from services.shared.keyspace.runner import BucketUnavailable
 from services.shared.redis_client import connect
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.settings import CacheSettings
-from services.tail.leaving import leave_if_cancelled
 from services.tail.line import Line
 from services.tail.story import Story
 
@@ -41,7 +41,7 @@ class DeadLetterFollower:
         backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         try:
             while True:
-                leave_if_cancelled()
+                raise_if_cancelled()
                 try:
                     await self._read(letters)
                     backoff.reset()

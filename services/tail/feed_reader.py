@@ -15,8 +15,8 @@ from services.shared.position import START, Position
 from services.shared.redis_client import connect
 from services.shared.relation import Shape
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.settings import CacheSettings
-from services.tail.leaving import leave_if_cancelled
 from services.tail.line import Line
 from services.tail.story import Story
 from services.tail.troubles import Troubles
@@ -57,7 +57,7 @@ class FeedFollower:
         backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         try:
             while True:
-                leave_if_cancelled()
+                raise_if_cancelled()
                 try:
                     await self._follow(client, backoff)
                 except BucketUnavailable as error:
@@ -71,7 +71,7 @@ class FeedFollower:
     async def _follow(self, client: "redis.asyncio.Redis", backoff: Backoff) -> None:
         feed = Feed(client, self._cache.name, self._cache.partitions)
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             registry = await self._look(client)
             if not registry.state.bucket_epoch:
                 self._troubles.tell("no invalidator has begun in this Redis; evictions show once one has")
@@ -86,7 +86,7 @@ class FeedFollower:
     async def _read(self, client: "redis.asyncio.Redis", feed: Feed) -> None:
         """Read until the bucket is to be looked at."""
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             async with asyncio.timeout(READ_SECONDS + REDIS_SECONDS):
                 items = await feed.read(self._positions, READ_SECONDS)
             if not items:

@@ -8,9 +8,9 @@ from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogGap, LogRecord, LogUnavailable, LogUnsuitable
 from services.shared.keyspace.dead_letter import dead_letter
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.refusal import Refusal
 from services.shared.runtime.settings import CacheSettings
-from services.tail.leaving import leave_if_cancelled
 from services.tail.line import Line
 from services.tail.story import Story
 from services.tail.troubles import Troubles
@@ -48,7 +48,7 @@ class LogFollower:
         """
         backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             reader = open_reader(self._cache)
             try:
                 await reader.open()
@@ -82,7 +82,7 @@ class LogFollower:
         self._from_beginning = True  # should it be opened again, it is another one
         self.ready.set()
         while True:
-            leave_if_cancelled()
+            raise_if_cancelled()
             try:
                 records = await reader.read(places, READ_SECONDS)
             except LogUnavailable as error:

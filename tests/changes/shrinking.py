@@ -1,10 +1,10 @@
 """Makes a history that shows a violation shorter, as long as the shorter one shows one too."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
+from tests import shrinking
 from tests.changes.history import History
 
 T = TypeVar("T")
@@ -18,16 +18,7 @@ def smallest(history: History, violates: Callable[[History], bool], seconds: flo
         violates: Plays a history.
         seconds: How long to go on at most.
     """
-    until = time.monotonic() + seconds
-    while True:
-        for candidate in _shorter(history):
-            if time.monotonic() > until:
-                return history
-            if violates(candidate):
-                history = candidate
-                break
-        else:
-            return history
+    return shrinking.smallest(history, _shorter, violates, seconds)
 
 
 def _shorter(history: History) -> Iterator[History]:

@@ -16,11 +16,11 @@ from schemas.relation_event import RelationWide
 from schemas.relation_schema import RelationSchema
 from schemas.resume import Resume
 from schemas.watermark import Watermark
-from services.cdc.cancellation import cancel_until_done
 from services.cdc.service import run_cdc
 from services.cdc.statistics import CdcStatistics
 from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogUnavailable
+from services.shared.runtime.cancellation import cancel_until_done
 from services.shared.runtime.settings import CacheSettings
 from services.shared.runtime.telemetry import Telemetry
 from tests.servers.postgres import PostgresServer

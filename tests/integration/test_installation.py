@@ -14,7 +14,6 @@ import psycopg
 import pytest
 import redis
 
-from services.cdc.cancellation import cancel_until_done
 from services.cdc.control import ControlConnection
 from services.cdc.ddl_trigger import DROPPING
 from services.installation import check as check_module
@@ -32,6 +31,7 @@ from services.shared.keyspace.dead_letter import dead_letter
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.keys import Keys
 from services.shared.redis_client import connect
+from services.shared.runtime.cancellation import cancel_until_done
 from services.shared.runtime.finding import Finding, Level, failed
 from services.shared.runtime.lifecycle import Refusal
 from services.shared.runtime.settings import CacheSettings

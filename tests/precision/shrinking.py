@@ -1,17 +1,15 @@
 """Makes a case that shows a violation smaller, as long as the smaller one shows one too."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 import sqlglot
 from sqlglot import exp
 
+from tests import shrinking
 from tests.precision.case import Case, Query
-
-T = TypeVar("T")
+from tests.shrinking import without_runs
 
 
 def smallest(case: Case, is_violation: Callable[[Case], bool], seconds: float) -> Case:
@@ -22,36 +20,17 @@ def smallest(case: Case, is_violation: Callable[[Case], bool], seconds: float) -
         is_violation: Plays a case.
         seconds: How long to go on at most.
     """
-    until = time.monotonic() + seconds
-    while True:
-        for candidate in _smaller(case):
-            if time.monotonic() > until:
-                return case
-            if is_violation(candidate):
-                case = candidate
-                break
-        else:
-            return case
+    return shrinking.smallest(case, _smaller, is_violation, seconds)
 
 
 def _smaller(case: Case) -> Iterator[Case]:
     """Give what to try, the greatest steps first."""
-    for transaction in _without_runs(case.transaction):
+    for transaction in without_runs(case.transaction):
         yield replace(case, transaction=transaction)
-    for setup in _without_runs(case.setup):
+    for setup in without_runs(case.setup):
         yield replace(case, setup=setup)
     for text in _simpler_queries(case.query.text):
         yield replace(case, query=Query(text, case.query.parameters))
-
-
-def _without_runs(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
-    """Leave out half of the items, then a quarter, and so on; never all of them."""
-    size = len(items) // 2
-    while size:
-        for at in range(0, len(items), size):
-            if len(items) > size:
-                yield (*items[:at], *items[at + size :])
-        size //= 2
 
 
 def _simpler_queries(text: str) -> Iterator[str]:

@@ -1,13 +1,11 @@
 """Makes a stream that shows a difference smaller, as long as the smaller one shows one too."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
 
+from tests import shrinking
+from tests.shrinking import without_runs
 from tests.wire.stream import Step, Stream
-
-T = TypeVar("T")
 
 
 def smallest(stream: Stream, differs: Callable[[Stream], bool], seconds: float) -> Stream:
@@ -18,22 +16,13 @@ def smallest(stream: Stream, differs: Callable[[Stream], bool], seconds: float) 
         differs: Plays a stream.
         seconds: How long to go on at most.
     """
-    until = time.monotonic() + seconds
-    while True:
-        for candidate in _smaller(stream):
-            if time.monotonic() > until:
-                return stream
-            if differs(candidate):
-                stream = candidate
-                break
-        else:
-            return stream
+    return shrinking.smallest(stream, _smaller, differs, seconds)
 
 
 def _smaller(stream: Stream) -> Iterator[Stream]:
     """Give what to try, the greatest steps first."""
     steps = stream.steps
-    for shorter in _without_runs(steps):
+    for shorter in without_runs(steps):
         yield replace(stream, steps=shorter)
     if stream.startup:
         yield replace(stream, startup=())
@@ -43,7 +32,7 @@ def _smaller(stream: Stream) -> Iterator[Stream]:
 
 
 def _simpler(step: Step) -> Iterator[Step]:
-    for messages in _without_runs(step.messages):
+    for messages in without_runs(step.messages):
         yield replace(step, messages=messages)
     if step.cuts:
         yield replace(step, cuts=())
@@ -51,13 +40,3 @@ def _simpler(step: Step) -> Iterator[Step]:
         yield replace(step, ahead=False)
     if step.settled:
         yield replace(step, settled=False)
-
-
-def _without_runs(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
-    """Leave out half of the items, then a quarter, and so on; never all of them."""
-    size = len(items) // 2
-    while size:
-        for at in range(0, len(items), size):
-            if len(items) > size:
-                yield (*items[:at], *items[at + size :])
-        size //= 2

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.cdc.cancellation import cancel_until_done, raise_if_cancelled
+from services.shared.runtime.cancellation import cancel_until_done, raise_if_cancelled
 
 
 def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
