@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from services.standalone.child import Child
 from services.standalone.program import Program, Service
 from services.standalone.supervisor import StartError, Supervisor
+from tests.servers.processes import wait_until
 
 _PATIENCE_SECONDS = 30.0  # it takes a moment; a machine with other things to do takes longer
 _SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
@@ -36,6 +38,10 @@ def _program(code: str, **changes: Any) -> Program:
 
 def _service(name: str, code: str = _SLEEPER, is_ready: Callable[[], Awaitable[bool]] = _yes) -> Service:
     return Service(name, lambda: _program(code), is_ready)
+
+
+def _stopped(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -111,7 +117,7 @@ def test_a_child_that_stopped_or_does_not_listen_is_ended_all_the_same() -> None
         stubborn = await Child.start(_program(deaf, stop_seconds=0.2), lines.append)
         await _until(lambda: lines == ["up", "up"])
         os.kill(frozen.pid, signal.SIGSTOP)
-        await _until(lambda: psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED)
+        await _until(lambda: _stopped(frozen.pid))
 
         assert await frozen.stop() == -signal.SIGTERM
         assert await stubborn.stop() == -signal.SIGKILL
@@ -222,6 +228,7 @@ def test_no_child_outlives_a_killed_supervisor_not_even_a_stopped_one() -> None:
         children = [int(word) for word in next(line for line in said if line.startswith("pids")).split()[1:]]
         for frozen in children[:2]:  # one that will be killed, and one that will be asked
             os.kill(frozen, signal.SIGSTOP)
+            wait_until(partial(_stopped, frozen), "the child to be stopped")  # the kernel wakes who stands already
         parent.kill()
 
     deadline = time.monotonic() + _PATIENCE_SECONDS
