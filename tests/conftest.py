@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.servers.kafka import kafka_server  # noqa: F401 - a fixture of the session, for every ring
@@ -22,6 +23,8 @@ _database_numbers = itertools.count(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare one marker per ring; a test carries the one of its folder. SIGTERM ends a run as Ctrl-C does."""
+    hypothesis.settings.register_profile("untimed", deadline=None)  # timing belongs into benchmarks/
+    hypothesis.settings.load_profile("untimed")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and their directories are cleaned up
     for ring in _RINGS:
         config.addinivalue_line("markers", f"{ring}: lives in tests/{ring}")

@@ -1,9 +1,9 @@
 """What a row change evicts: from events and registered shapes to tags. Pure.
 
 A row version can only alter an answer if it satisfies what the answer's statement demands of that relation, which a tag
-states as equalities. So a change evicts the tags of the row before and of the row after; the relation's own tag
-always; and wherever a value is unknown, or has no canonical form, the tag of the whole shape. What cannot be known
-widens, never narrows.
+states as equalities, or as a block of values. So a change evicts the tags of the row before and of the row after; the
+relation's own tag always; and wherever a value is unknown, or has no canonical form, the tag of the whole shape. What
+cannot be known widens, never narrows.
 
 A shape may watch columns: an update that left all of them alone cannot alter its answers. What the event calls changed
 is every column that may have.
@@ -12,17 +12,22 @@ What is known of the row before follows from the replica identity. DEFAULT and I
 they changed (else they are those of the row after); FULL gives all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.changes import Changes, RowChange
 from schemas.fields import HashedValue, Row
 from services.shared.keyspace.canonical import canonical_hashed, canonical_text
+from services.shared.keyspace.intervals import blocks_of
+from services.shared.keyspace.order_keys import key_of_row_value
 from services.shared.keyspace.tags import shape_tag
 from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
 
 MAX_TAGS_PER_RECORD = 2_000
 """More in one record evict the relation as a whole: the script holds Redis up for about a microsecond a tag."""
+
+MAX_TAGS_PER_SHAPE = 1_000
+"""More of one shape evict all of its answers: a range has up to 32 tags for each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +47,26 @@ def plan_changes(event: Changes, shapes: Sequence[Shape]) -> Plan:
     """
     tags = {relation_tag(event.relation): None}
     key_columns = frozenset(event.key_columns)
-    matched = [_Matched(shape, key_columns) for shape in shapes]
-    for row in event.rows:
-        images = row_images(row, key_columns)
-        for shape in matched:
-            if row.op == "update" and shape.ignores(row):
-                continue
-            # Without an old row its key is that of the new one, and gives the same tag.
-            for image in images[-1:] if shape.by_key and row.old is None else images:
-                tag = _tag(shape.shape, image)
-                if tag is not None:
-                    tags[tag] = None
+    rows = [(row, row_images(row, key_columns)) for row in event.rows]
+    for shape in shapes:
+        tags.update(_shape_tags(_Matched(shape, key_columns), rows))
         if len(tags) > MAX_TAGS_PER_RECORD:
             return plan_wide(event.relation)
     return Plan(tuple(tags))
+
+
+def _shape_tags(matched: "_Matched", rows: Sequence[tuple[RowChange, tuple[Row, ...]]]) -> dict[str, None]:
+    """Return the tags that the versions of changed rows carry in a shape, or its own where they are many."""
+    tags: dict[str, None] = {}
+    for row, images in rows:
+        if row.op == "update" and matched.ignores(row):
+            continue
+        # Without an old row its key is that of the new one, and gives the same tag.
+        for image in images[-1:] if matched.by_key and row.old is None else images:
+            tags.update(dict.fromkeys(_tags(matched.shape, image)))
+        if len(tags) > MAX_TAGS_PER_SHAPE:
+            return {shape_tag(matched.shape): None}
+    return tags
 
 
 class _Matched:
@@ -70,7 +81,7 @@ class _Matched:
 
     def __init__(self, shape: Shape, key_columns: frozenset[str]) -> None:
         self.shape = shape
-        self.by_key = all(column.name in key_columns for column in shape.columns)
+        self.by_key = all(column.name in key_columns for column in shape.named)
         self._watched = None if shape.watched is None else frozenset(shape.watched)
 
     def ignores(self, row: RowChange) -> bool:
@@ -108,28 +119,26 @@ def _before(row: RowChange, after: Row, key_columns: frozenset[str]) -> Row:
     return {name: value for name, value in after.items() if name in key_columns}
 
 
-def _tag(shape: Shape, image: Mapping[str, str | HashedValue | None]) -> str | None:
-    """Return the tag that a row version carries in a shape; None if it satisfies no equality (a value is NULL)."""
-    if not shape.columns:
-        return shape_tag(shape)
-    values: list[bytes] = []
-    unknown = False
-    for column in shape.columns:
-        if column.name not in image:
-            unknown = True
-            continue
-        value = image[column.name]
-        if value is None:
-            return None
-        form = _form(column, value)
-        if form is None:
-            unknown = True
-        else:
-            values.append(form)
-    return shape_tag(shape) if unknown else value_tag(shape, values)
+def _tags(shape: Shape, image: Row) -> tuple[str, ...]:
+    """Return the tags that a row version carries in a shape; none if it satisfies no condition (a value is NULL)."""
+    if any(image.get(column.name, "") is None for column in shape.named):
+        return ()
+    if shape.ranged is not None:
+        key = _key(shape.ranged, image)
+        return (shape_tag(shape),) if key is None else tuple(value_tag(shape, (block,)) for block in blocks_of(key))
+    forms = [_form(column, image) for column in shape.columns]
+    known = [form for form in forms if form is not None]
+    return (value_tag(shape, known) if known and len(known) == len(forms) else shape_tag(shape),)
 
 
-def _form(column: ShapeColumn, value: str | HashedValue) -> bytes | None:
+def _form(column: ShapeColumn, image: Row) -> bytes | None:
+    """Return the canonical form of a column's value; None if the value is unknown, or has none."""
+    value = image.get(column.name)
     if isinstance(value, HashedValue):
         return canonical_hashed(column.type_oid, value.length, value.sha256)
-    return canonical_text(column.type_oid, value)
+    return None if value is None else canonical_text(column.type_oid, value)
+
+
+def _key(column: ShapeColumn, image: Row) -> int | None:
+    value = image.get(column.name)
+    return key_of_row_value(column.type_oid, value) if isinstance(value, str) else None

@@ -1,8 +1,8 @@
 """Shapes and tags: what an answer depends on, and what a row change may alter.
 
-A *shape* is a relation and the columns that a template holds equal to values; without columns it is the whole relation.
-A *tag* is a shape with values. The proxy computes the tags of an answer, the invalidator those of a row change; both
-must come to the same text, so the code stands here once.
+A *shape* is a relation and the columns that a template holds equal to values, or one that it holds in a range; without
+columns it is the whole relation. A *tag* is a shape with values, or with a block of values. The proxy computes the tags
+of an answer, the invalidator those of a row change; both must come to the same text, so the code stands here once.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _ENTRY_BYTES = 4  # an OID's place in catalogs and records
 _TAG_DIGEST_BYTES = 12  # 96 bits: a false merge only over-evicts, and will not happen
@@ -27,36 +27,36 @@ class ShapeColumn(NamedTuple):
     type_oid: int
 
 
-@lru_cache(maxsize=10_000)
-def _shape_id(relation: int, columns: tuple[ShapeColumn, ...], watched: tuple[str, ...] | None) -> str:
-    """Shapes are few and their ids are wanted for every tag."""
-    parts = [relation, columns] if watched is None else [relation, columns, watched]
-    return json.dumps(parts, separators=(",", ":"), ensure_ascii=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A relation and the columns that a template holds equal to values; none: all rows.
+    """A relation and the columns that a template holds equal to values, or within a range; none: all rows.
 
     Attributes:
         relation: The relation's OID.
-        columns: Those columns.
-        watched: Columns of which an update has to touch one to matter, those above among them; None: any update does.
+        columns: The columns that are equal to values.
+        watched: Columns of which an update has to touch one to matter, those here among them; None: any update does.
+        ranged: The column that is within a range, if none is equal to values.
     """
 
     relation: int
     columns: tuple[ShapeColumn, ...] = ()
     watched: tuple[str, ...] | None = None
+    ranged: ShapeColumn | None = None
+
+    @property
+    def named(self) -> tuple[ShapeColumn, ...]:
+        """The columns of which a row's values decide whether it matters."""
+        return self.columns if self.ranged is None else (*self.columns, self.ranged)
 
     @property
     def is_whole_relation(self) -> bool:
         """Whether every change of the relation matters."""
-        return not self.columns and self.watched is None
+        return not self.named and self.watched is None
 
     @property
     def id(self) -> str:
         """The shape as compact JSON: its name in Redis, and enough to match row changes with."""
-        return _shape_id(self.relation, self.columns, self.watched)
+        return _shape_id(self)
 
     @classmethod
     def parse(cls, shape_id: str | bytes) -> "Shape":
@@ -65,9 +65,28 @@ class Shape:
         Raises:
             ValueError: The text is not a shape's id.
         """
-        relation, columns, *watched = json.loads(shape_id)
-        named = tuple(ShapeColumn(str(name), int(type_oid)) for name, type_oid in columns)
-        return cls(int(relation), named, tuple(map(str, watched[0])) if watched else None)
+        parts: list[Any] = [*json.loads(shape_id), None, None]
+        relation, columns, watched, ranged = parts[:4]
+        return cls(
+            int(relation),
+            tuple(map(_column, columns)),
+            None if watched is None else tuple(map(str, watched)),
+            None if ranged is None else _column(ranged),
+        )
+
+
+@lru_cache(maxsize=10_000)
+def _shape_id(shape: Shape) -> str:
+    """Shapes are few and their ids are wanted for every tag."""
+    parts: list[object] = [shape.relation, shape.columns, shape.watched, shape.ranged]
+    while parts[-1] is None:
+        del parts[-1]
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=True)
+
+
+def _column(parsed: Sequence[object]) -> ShapeColumn:
+    name, type_oid = parsed
+    return ShapeColumn(str(name), int(str(type_oid)))
 
 
 def relation_tag(relation: int) -> str:
@@ -76,7 +95,12 @@ def relation_tag(relation: int) -> str:
 
 
 def value_tag(shape: Shape, canonical_values: Sequence[bytes]) -> str:
-    """Return the tag of a shape with values, which must be in canonical form (see `keyspace.canonical`)."""
+    """Return the tag of a shape with values.
+
+    Args:
+        shape: The shape.
+        canonical_values: Of its columns, in their order (see `keyspace.canonical`), or a block of the range.
+    """
     digest = blake2b(shape.id.encode(), digest_size=_TAG_DIGEST_BYTES)
     for value in canonical_values:
         digest.update(len(value).to_bytes(4, "big"))

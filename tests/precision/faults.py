@@ -22,10 +22,20 @@ from schemas.fields import Row
 from services.cdc.change_events import ChangeEvents
 from services.invalidator import planner
 from services.proxy.session import answer_tags
-from services.proxy.sql import array_values, blocks, conditions, occurrences, tag_families, tag_rules, watched_columns
+from services.proxy.sql import (
+    array_values,
+    blocks,
+    claims,
+    occurrences,
+    tag_families,
+    tag_rules,
+    value_sources,
+    watched_columns,
+    written_conditions,
+)
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
-from services.shared.keyspace import canonical
+from services.shared.keyspace import canonical, intervals, order_keys
 from tests.precision.running import first_violation
 from tests.precision.stage import Stage, open_stage
 from tests.precision.tally import Tally
@@ -54,7 +64,7 @@ def _on_is_demanded_of(side: str, of: Callable[[set[int], int], set[int]]) -> Fa
         if on is not None and node.side.upper() == side:
             right = max(reader._item)
             visible = frozenset(left | {right})
-            reader._block.demands += blocks._demands(conditions.conjuncts(on), of(left, right), visible)
+            reader._block.demands += blocks._demands(claims.conjuncts(on), of(left, right), visible)
 
     return lambda: _patch(blocks._Joins, "_join", join)
 
@@ -107,10 +117,10 @@ def _not_in_is_an_equality() -> Any:
                 block.demands.append(blocks.Demand(equality, everything, everything))
         return found
 
-    def condition(rules: Any, demand: blocks.Demand) -> conditions.Condition | None:
+    def condition(rules: Any, demand: blocks.Demand) -> written_conditions.Condition | None:
         if demand.conjunct.meta.get("made_up"):
-            left, right = (conditions.name_of(side) for side in (demand.conjunct.this, demand.conjunct.expression))
-            return conditions.Condition(left, (), right) if left and right else None
+            left, right = (claims.name_of(side) for side in (demand.conjunct.this, demand.conjunct.expression))
+            return written_conditions.Condition(left, (), right) if left and right else None
         return condition_of(rules, demand)
 
     return _both(_patch(tag_rules, "read_blocks", read), _patch(tag_rules._TagRules, "_condition", condition))
@@ -129,8 +139,8 @@ def _alternatives_are_conjuncts() -> Any:
     return _both(
         _patch(blocks, "conjuncts", conjuncts),
         _both(
-            _patch(conditions, "_BEFORE", conditions._BEFORE | {"or"}),
-            _patch(conditions, "_AFTER", conditions._AFTER | {"or"}),
+            _patch(written_conditions, "_BEFORE", written_conditions._BEFORE | {"or"}),
+            _patch(written_conditions, "_AFTER", written_conditions._AFTER | {"or"}),
         ),
     )
 
@@ -269,6 +279,28 @@ def _char_is_text() -> Any:
     )
 
 
+# -- ranges
+
+
+def _ranges_lack_their_ends() -> Any:
+    return _patch(answer_tags, "cover", lambda low, high: intervals.cover(low + 1, high - 1))
+
+
+def _rows_are_in_small_blocks_only() -> Any:
+    return _patch(planner, "blocks_of", lambda key: intervals.blocks_of(key)[:1])
+
+
+def _time_zones_do_not_matter() -> Any:
+    return _patch(order_keys, "_LARGEST_OFFSET_SECONDS", 0.0)
+
+
+def _lower_bounds_are_upper_ones() -> Any:
+    limit = value_sources.Bounds.with_limit
+    return _patch(
+        value_sources.Bounds, "with_limit", lambda bounds, source, is_low: limit(bounds, source, is_low=not is_low)
+    )
+
+
 @contextlib.contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -302,6 +334,10 @@ FAULTS: dict[str, Fault] = {
     "types of parameters": _undeclared_is_of_the_columns_type,
     "collations": _collations_do_not_matter,
     "char(n)": _char_is_text,
+    "ranges: their ends": _ranges_lack_their_ends,
+    "ranges: large blocks": _rows_are_in_small_blocks_only,
+    "ranges: time zones": _time_zones_do_not_matter,
+    "ranges: which end": _lower_bounds_are_upper_ones,
 }
 
 

@@ -171,7 +171,7 @@ class _Maker:
             return "count(*)"
         name, kind = found
         filter_ = f" FILTER (WHERE {self.writer.condition(scope, 0)})" if self.chance.one_in(4) else ""
-        if self.chance.one_in(3) and kind.orders and kind.family in ("numbers", "date", "texts"):
+        if self.chance.one_in(3) and kind.orders and kind.family in ("numbers", "moments", "texts"):
             return f"length(max({name}::text)){filter_}"
         return f"count({self.chance.pick(('', 'DISTINCT '))}{name}){filter_}"
 

@@ -107,7 +107,7 @@ class Writer:
     def condition(self, scope: Scope, depth: int) -> str:
         """Write a condition."""
         makers: list[tuple[int, Callable[[Scope, int], str]]] = [
-            (14, self._equal), (8, self._same), (3, self._in), (3, self._any), (2, self._compare), (1, self._null),
+            (14, self._equal), (8, self._same), (3, self._in), (3, self._any), (6, self._compare), (1, self._null),
             (1, self._odd),
         ]  # fmt: skip
         if depth > 0:
@@ -207,5 +207,5 @@ class Writer:
 
 
 _IN = "IN ({})"
-_DULL = ("bool", "ints", "text arrays", "json", "timestamp")
+_DULL = ("bool", "ints", "text arrays", "json")
 _INT = Kind("int4", "int4", "numbers", ("1", "2"))

@@ -32,6 +32,7 @@ SCHEMA = "played"
 PUBLICATION = "tidegate_precision"
 _SLOT = "precision"
 _STATEMENT_MS = 1_000  # what takes longer is not worth waiting for
+_SESSION_ZONE = "Asia/Kathmandu"  # of the statements; row changes come in the zone of the change stream
 _ENVELOPE = {"cache": "test", "epoch": "1/1/1/1/1/1", "incarnation": "0/1", "k": 0}
 
 # In this collation, A and a are equal, where the server knows such.
@@ -81,6 +82,7 @@ class Stage:
         }
         for name, value in settings.items():
             self._connection.execute(f"SET {name} = '{value}'")
+        self._connection.execute(f"SET TimeZone = '{_SESSION_ZONE}'")
         (icu,) = self._connection.execute("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'").fetchall() or (
             None,
         )
@@ -171,9 +173,11 @@ class Stage:
     def decode(self, scene: Scene) -> None:
         """Read what the transactions since the last call said, into `scene.events`."""
         options = f"'proto_version', '1', 'publication_names', '{PUBLICATION}'"
+        self._connection.execute(f"SET TimeZone = '{VALUE_SETTINGS['timezone']}'")
         (*rows,) = self._connection.execute(
             f"SELECT data FROM pg_logical_slot_get_binary_changes('{_SLOT}', NULL, NULL, {options})", binary=True
         ).fetchall()
+        self._connection.execute(f"SET TimeZone = '{_SESSION_ZONE}'")
         decoder, assembler, events = Decoder(), Assembler(Bounds()), ChangeEvents(frozenset())
         events.ancestors = scene.ancestors
         for (data,) in rows:

@@ -49,10 +49,10 @@ _UUIDS = tuple(f"0000000{number}-0000-4000-8000-00000000000a" for number in rang
 
 INT2 = Kind("int2", "int2", "numbers", ("0", "1", "2", "3"))
 INT4 = Kind("int4", "int4", "numbers", ("0", "1", "2", "3", "-1"), (" 2", "02", "+1"))
-INT8 = Kind("int8", "int8", "numbers", ("0", "1", "2", "3", "5000000000"))
+INT8 = Kind("int8", "int8", "numbers", ("0", "1", "2", "3", "17", "5000000000"))
 MONEY = Kind("numeric", "numeric(10,2)", "numbers", ("0.00", "1.00", "2.00", "2.50", "3.00"), ("2.5", "1", "1.000"))
 NUMERIC = Kind("numeric", "numeric", "numbers", ("0", "0.0", "1", "1.0", "2.00", "2.5", "NaN"), ("1e0", "25e-1"))
-FLOAT = Kind("float8", "float8", "numbers", ("0", "-0", "1", "2", "2.5"))
+FLOAT = Kind("float8", "float8", "numbers", ("0", "-0", "1", "2", "2.5", "NaN", "Infinity"))
 BOOL = Kind("bool", "bool", "bool", ("t", "f"), ("yes", "off", "TRUE"))
 TEXT = Kind("text", "text", "texts", (*_WORDS, _LONG, *[_VERY_LONG] * 5))
 VARCHAR = Kind("varchar", "varchar(4000)", "texts", (*_WORDS[:6], _LONG))
@@ -60,9 +60,18 @@ CHAR = Kind("bpchar", "char(3)", "texts", ("a", "b", "a b"), ("a ",))
 FREE_TEXT = Kind("text", 'text COLLATE "free"', "texts", ("a", "A", "ä", "b"))
 UUID_ = Kind("uuid", "uuid", "uuid", _UUIDS, tuple(value.upper().replace("-", "") for value in _UUIDS))
 DATE = Kind(
-    "date", "date", "date", ("2024-01-01", "2024-02-29", "infinity", "0044-03-15 BC"), ("20240101", " 2024-02-29")
+    "date", "date", "moments", ("2024-01-01", "2024-02-29", "infinity", "0044-03-15 BC"), ("20240101", " 2024-02-29")
 )
-TIMESTAMP = Kind("timestamp", "timestamp", "timestamp", ("2024-01-01 00:00:00", "2024-01-01 12:00:00.5"))
+TIMESTAMP = Kind(
+    "timestamp", "timestamp", "moments", ("2024-01-01 00:00:00", "2024-01-01 12:00:00.5", "2024-02-29 00:00:00")
+)
+ZONED = Kind(
+    "timestamptz",
+    "timestamptz",
+    "moments",
+    ("2024-01-01 00:00:00+00", "2024-01-01 12:00:00+05:30", "2024-02-29 00:00:00-08", "-infinity"),
+    ("2024-01-01", "2024-01-01 12:00", "2024-01-01T06:30:00Z"),
+)
 MOOD = Kind("mood", "mood", "mood", ("glad", "sad", "so so", "Glad"))
 INTS = Kind("_int4", "int4[]", "ints", ("{}", "{1}", "{1,NULL}", "{1,2}"))
 TEXTS = Kind("_text", "text[]", "text arrays", ("{}", "{a}", '{"a ",NULL}'))
@@ -70,7 +79,7 @@ JSON = Kind("jsonb", "jsonb", "json", ('{"a": 1}', '{"a": 1.0}', "[]"), orders=F
 
 KINDS = (
     INT2, INT4, INT4, INT8, MONEY, NUMERIC, FLOAT, BOOL, TEXT, TEXT, TEXT, TEXT, VARCHAR, CHAR, FREE_TEXT, UUID_, DATE,
-    TIMESTAMP, MOOD, MOOD, INTS, TEXTS, JSON,
+    TIMESTAMP, ZONED, MOOD, MOOD, INTS, TEXTS, JSON,
 )  # fmt: skip
 """Those with a canonical form come more often."""
 
@@ -123,7 +132,7 @@ def parameter(chance: Chance, kind: Kind, value: str) -> tuple[Parameter, str]:
 _DECLARED = {
     "numbers": ("int2", "int4", "int8", "numeric", "float8"),
     "texts": ("text", "varchar", "bpchar", "unknown"),
-    "date": ("date", "timestamp"),
+    "moments": ("date", "timestamp", "timestamptz"),
 }
 
 

@@ -11,8 +11,9 @@ from services.proxy.sql.lexer import LexError
 from services.proxy.sql.reasons import ADVICE, Reason
 from services.proxy.sql.snapshot import Catalog, Relation
 from services.proxy.sql.statement import NameSpace
-from services.proxy.sql.tag_rules import LiteralSource, TagRule, ValueSource
+from services.proxy.sql.tag_rules import TagRule
 from services.proxy.sql.template import Lexed, lex
+from services.proxy.sql.value_sources import Bounds, LiteralSource, ValueSource
 from services.proxy.sql.verdict import analyse, unanalysable
 
 _FULL_IDENTITY = "f"
@@ -98,7 +99,11 @@ def _dependency(rule: TagRule, relations: Mapping[int, Relation], lexed: Lexed) 
     relation = relations[shape.relation]
     table = f"{relation.schema}.{relation.name}"
     held = {column.name: sources for column, sources in zip(shape.columns, rule.sources, strict=True)}
-    rows = " and ".join(_equality(name, sources, lexed) for name, sources in held.items())
+    said = [_equality(name, sources, lexed) for name, sources in held.items()]
+    if shape.ranged is not None:
+        held[shape.ranged.name] = ()
+        said += _range(shape.ranged.name, rule.bounds, lexed)
+    rows = " and ".join(said)
     full = relation.identity == _FULL_IDENTITY
     untold = [name for name in held if not full and name not in relation.identity_columns]
     return Dependency(
@@ -140,6 +145,13 @@ def _equality(name: str, sources: Sequence[ValueSource], lexed: Lexed) -> str:
     if len(values) == 1:
         return f"{name} = ANY ({values[0]})" if sources[0].is_array else f"{name} = {values[0]}"
     return f"{name} IN ({', '.join(values)})"
+
+
+def _range(name: str, bounds: Bounds, lexed: Lexed) -> Iterator[str]:
+    for source in bounds.low:
+        yield f"{name} >= {_value(source, lexed)}"
+    for source in bounds.high:
+        yield f"{name} <= {_value(source, lexed)}"
 
 
 def _value(source: ValueSource, lexed: Lexed) -> str:

@@ -8,8 +8,11 @@ from math import prod
 from services.proxy.session.requests import Request
 from services.proxy.sql.array_values import array_elements, binary_array
 from services.proxy.sql.template import Lexed
-from services.proxy.sql.verdict import Analysis, ParameterSource, TagRule, ValueSource
+from services.proxy.sql.value_sources import LiteralSource, ParameterSource, ValueSource
+from services.proxy.sql.verdict import Analysis, TagRule
 from services.shared.keyspace.canonical import canonical_binary, canonical_text
+from services.shared.keyspace.intervals import cover
+from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, keys_of_binary, keys_of_text
 from services.shared.keyspace.tags import shape_tag
 from services.shared.relation import Shape, relation_tag, value_tag
 
@@ -53,7 +56,7 @@ def answer_tags(
     shapes: dict[str, None] = {}
     wanted: list[Shape] = []
     for rule in analysis.tag_rules:
-        columns = _columns(rule, lexed, request)
+        columns = _columns(rule, lexed, request) if rule.shape.ranged is None else _range(rule, lexed, request)
         usable = [] if columns is None else [rule.shape, replace(rule.shape, watched=None)]
         shape = next((shape for shape in usable if shape.is_whole_relation or is_matched(shape.id)), None)
         if usable and shape is not usable[0]:
@@ -97,12 +100,60 @@ def _tags(shape: Shape, columns: list[list[bytes]]) -> list[str]:
     return [*valued, shape_tag(shape)]
 
 
+def _range(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
+    """Return the blocks that a column's values may be in; None where neither bound can be told."""
+    assert rule.shape.ranged is not None
+    column_oid = rule.shape.ranged.type_oid
+    low = [_keys(source, column_oid, lexed, request) for source in rule.bounds.low]
+    high = [_keys(source, column_oid, lexed, request) for source in rule.bounds.high]
+    lows, highs = [keys.low for keys in low if keys], [keys.high for keys in high if keys]
+    if not lows and not highs:
+        return None
+    return [list(cover(max(lows, default=LOWEST), min(highs, default=HIGHEST)))]
+
+
+def _keys(source: ValueSource, column_oid: int, lexed: Lexed, request: Request) -> Keys | None:
+    """Return the keys of a bound; None where it has none."""
+    given = _given(source, lexed, request)
+    if given is None:
+        return None
+    type_oid, value = given
+    if isinstance(value, str):
+        return keys_of_text(column_oid, type_oid, value)
+    return keys_of_binary(column_oid, type_oid, value)
+
+
 def _values(source: ValueSource, lexed: Lexed, request: Request) -> list[bytes] | None:
     """Return the values that a column is held equal to, in canonical form; None where one has none."""
-    if isinstance(source, ParameterSource):
-        return _parameter(source, request)
-    text = lexed.literals[source.index].value
-    return None if text is None else _texts(text, source.type_oid, is_array=source.is_array)
+    given = _given(source, lexed, request)
+    if given is None:
+        return None
+    type_oid, value = given
+    if isinstance(value, str):
+        return _texts(value, type_oid, is_array=source.is_array)
+    if source.is_array:
+        return _binary_array(source, value) if isinstance(source, ParameterSource) else None
+    return _complete([canonical_binary(type_oid, value)])
+
+
+def _given(source: ValueSource, lexed: Lexed, request: Request) -> tuple[int, str | bytes] | None:
+    """Return the value at a source, a text or in binary format, and the type as which it is read; None for NULL."""
+    if isinstance(source, LiteralSource):
+        text = lexed.literals[source.index].value
+        return None if text is None else (source.type_oid, text)
+    if source.index >= len(request.values):
+        return None
+    value = request.values[source.index]
+    declared = request.parameter_types[source.index] if source.index < len(request.parameter_types) else 0
+    if value is None or declared not in source.types:
+        return None
+    type_oid = source.read_as(declared)
+    if request.parameter_format(source.index) != _TEXT_FORMAT:
+        return type_oid, value
+    try:
+        return type_oid, value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _texts(text: str, type_oid: int, *, is_array: bool) -> list[bytes] | None:
@@ -115,23 +166,6 @@ def _texts(text: str, type_oid: int, *, is_array: bool) -> list[bytes] | None:
 def _complete(forms: list[bytes | None]) -> list[bytes] | None:
     known = [form for form in forms if form is not None]
     return known if len(known) == len(forms) else None
-
-
-def _parameter(source: ParameterSource, request: Request) -> list[bytes] | None:
-    if source.index >= len(request.values):
-        return None
-    value = request.values[source.index]
-    declared = request.parameter_types[source.index] if source.index < len(request.parameter_types) else 0
-    if value is None or declared not in source.types:
-        return None
-    if request.parameter_format(source.index) == _TEXT_FORMAT:
-        try:
-            return _texts(value.decode(), source.read_as(declared), is_array=source.is_array)
-        except UnicodeDecodeError:
-            return None
-    if source.is_array:
-        return _binary_array(source, value)
-    return _complete([canonical_binary(source.read_as(declared), value)])
 
 
 def _binary_array(source: ParameterSource, value: bytes) -> list[bytes] | None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from services.proxy.sql.conditions import conjuncts
+from services.proxy.sql.claims import conjuncts
 
 _KEPT_WHOLE = ("INNER", "CROSS")
 _PER_ROW = ("where", "group")

@@ -8,7 +8,7 @@ from functools import cached_property
 import sqlglot
 from sqlglot import exp
 
-from services.proxy.sql.conditions import literal_mark
+from services.proxy.sql.claims import literal_mark
 from services.proxy.sql.lexer import LiteralKind
 from services.proxy.sql.occurrences import NameInFrom, Occurrence, parsed_relations
 from services.proxy.sql.snapshot import Catalog, Relation

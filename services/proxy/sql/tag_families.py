@@ -1,13 +1,14 @@
-"""Types whose columns may narrow a tag: values that SQL finds equal have one canonical form. Pure.
+"""Types whose columns may narrow a tag: values that SQL finds equal have one canonical form, an order has keys. Pure.
 
-A family compares within itself. An enum's values are equal if their labels are; renaming a label changes the catalog,
-and with it the key of every answer.
+A family compares within itself, by equality or by order. An enum's values are equal if their labels are; renaming a
+label changes the catalog, and with it the key of every answer.
 """
 
 from dataclasses import dataclass
 
 from services.proxy.sql.snapshot import Column
 from services.shared.keyspace.canonical import TypeOid
+from services.shared.keyspace.order_keys import MOMENTS, NUMBERS, ORDERED, OrderedOid
 
 _NUMBERS = (TypeOid.INT8, TypeOid.INT2, TypeOid.INT4, TypeOid.NUMERIC)
 _WHOLE_NUMBERS = (TypeOid.INT8, TypeOid.INT2, TypeOid.INT4)
@@ -25,8 +26,8 @@ ARRAYS: dict[int, int] = {
 }
 """The array type of each, from `pg_type`."""
 
-READABLE: frozenset[int] = frozenset(TypeOid)
-"""Types whose values have a canonical form."""
+READABLE: frozenset[int] = frozenset(TypeOid) | ORDERED
+"""Types whose values have a canonical form or a key."""
 
 TYPE_OIDS = {
     "bool": TypeOid.BOOL,
@@ -38,6 +39,18 @@ TYPE_OIDS = {
     "varchar": TypeOid.VARCHAR,
     "date": TypeOid.DATE,
     "uuid": TypeOid.UUID,
+    "float8": OrderedOid.FLOAT8,
+    "timestamp": OrderedOid.TIMESTAMP,
+    "timestamptz": OrderedOid.TIMESTAMPTZ,
+}
+
+
+_KEPT_BY_CAST: dict[int, tuple[int, ...]] = {
+    **dict.fromkeys(_WHOLE_NUMBERS, _WHOLE_NUMBERS),  # others are rounded
+    TypeOid.NUMERIC: _NUMBERS,  # a double is cut to fifteen digits
+    TypeOid.DATE: (TypeOid.DATE,),
+    OrderedOid.TIMESTAMP: (TypeOid.DATE, OrderedOid.TIMESTAMP),
+    OrderedOid.TIMESTAMPTZ: (OrderedOid.TIMESTAMPTZ,),
 }
 
 
@@ -58,10 +71,9 @@ class Family:
     name: str
 
     def kept_by_cast(self, type_oid: int) -> tuple[int, ...]:
-        """Return the members whose values a cast to one of them leaves as they are: to a whole number it rounds."""
-        if type_oid in _WHOLE_NUMBERS:
-            return tuple(member for member in self.members if member in _WHOLE_NUMBERS)
-        return self.members
+        """Return the members whose values a cast to one of them leaves as they are."""
+        kept = _KEPT_BY_CAST.get(type_oid, self.members)
+        return tuple(member for member in self.members if member in kept)
 
     def array_of(self, type_oid: int) -> int:
         """Return the OID of a member's array type; 0 if it is not known."""
@@ -83,3 +95,15 @@ def family_of(column: Column) -> Family | None:
     if type_oid in (TypeOid.UUID, TypeOid.BOOL, TypeOid.DATE):
         return Family(type_oid, (type_oid,), (), TypeOid(type_oid).name)
     return None
+
+
+def order_of(column: Column) -> Family | None:
+    """Return what a column's values are ordered with; None if they have no keys, or may be missing from a change."""
+    type_oid = column.type_oid
+    if column.generated:
+        return None
+    if type_oid in NUMBERS:
+        return Family(type_oid, NUMBERS, ("int", "num"), "numbers")
+    if type_oid in MOMENTS:
+        return Family(type_oid, MOMENTS, (), "moments")
+    return Family(type_oid, (type_oid,), (), "uuids") if type_oid == TypeOid.UUID else None

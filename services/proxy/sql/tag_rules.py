@@ -2,8 +2,9 @@
 
 For each occurrence of a relation: columns that a row has to hold equal to values of the statement to be able to change
 the answer (`blocks.py` says which conditions must hold for which rows; equalities between columns carry a value on).
-The tag of such an answer is shape and values. Where the statement says nothing of the kind, it depends on the relation;
-and where a row change tells which columns it left alone, the shape says which of them the statement looks at.
+The tag of such an answer is shape and values. Where no column is equal to values, one may have to be within a range,
+and the tags are the blocks of values that cover it. Where the statement says nothing of the kind, it depends on the
+relation; and where a row change tells which columns it left alone, the shape says which of them the statement looks at.
 
 Which of the equalities make up the shape depends on what a change tells of the old row. With FULL identity all do. With
 another, an update does not tell the old values of columns outside the identity and so evicts all answers of a shape
@@ -11,67 +12,27 @@ with such a column: where one inside the identity is held equal, those alone mak
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from services.proxy.sql.blocks import Block, Demand, read_blocks
-from services.proxy.sql.conditions import Condition, Name, WrittenValue, agreed_conditions, claim_of
+from services.proxy.sql.claims import Name, claim_of
+from services.proxy.sql.conditions import agreed_conditions
 from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
-from services.proxy.sql.tag_families import READABLE, TYPE_OIDS, Family, family_of
+from services.proxy.sql.tag_families import Family, family_of, order_of
 from services.proxy.sql.tokens import TokenKind
+from services.proxy.sql.value_sources import UNBOUNDED, Bounds, ValueSource, source_of
 from services.proxy.sql.views import tables_of_view
 from services.proxy.sql.watched_columns import watched_columns
+from services.proxy.sql.written_conditions import Condition
 from services.shared.relation import Shape, ShapeColumn
 
 MOST_COLUMNS = 4
 """Columns of a shape at most; a further equality would hardly make it narrower."""
 
-_STRING_KINDS = ("str", "estr", "dstr")
-_UNDECLARED, _UNKNOWN_TYPE = 0, 705
 _FULL_IDENTITY = "f"
-
-
-@dataclass(frozen=True, slots=True)
-class LiteralSource:
-    """The value is the literal of that number (`Lexed.literals`).
-
-    Attributes:
-        index: Its number.
-        type_oid: The type as which it is read.
-        is_array: Whether its elements are the values.
-    """
-
-    index: int
-    type_oid: int
-    is_array: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterSource:
-    """The value is the parameter of that number, counted from 0.
-
-    Attributes:
-        index: Its number.
-        types: Types that the client may have declared for it, 0 for none. With any other the tag must be widened.
-        type_oid: The type as which a value is read that has none of its own; of an array: an element.
-        members: Types that a value may have on the wire.
-        is_array: Whether its elements are the values; `types` are then those of the array.
-    """
-
-    index: int
-    types: tuple[int, ...]
-    type_oid: int
-    members: tuple[int, ...]
-    is_array: bool = False
-
-    def read_as(self, declared: int) -> int:
-        """Return the type as which a value of a declared type is read; an enum's label is a text."""
-        return declared if declared in self.members and declared in READABLE else self.type_oid
-
-
-ValueSource: TypeAlias = LiteralSource | ParameterSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +41,13 @@ class TagRule:
 
     Attributes:
         shape: Its shape.
-        sources: For each column of the shape the values that it may have, one tag for each.
+        sources: For each column of the shape that is equal to values those that it may have, one tag for each.
+        bounds: Of the column that is within a range.
     """
 
     shape: Shape
     sources: tuple[tuple[ValueSource, ...], ...] = ()
+    bounds: Bounds = UNBOUNDED
 
 
 class _Ref(NamedTuple):
@@ -131,13 +94,15 @@ class _TagRules:
         return tuple(rules)
 
     def _rule(self, relation: Relation, occurrence: int, place: tuple[Block, int] | None) -> TagRule:
-        held: dict[str, tuple[ValueSource, ...]] = {}
-        if place is not None:
-            block, index = place
-            held = self._held(relation, occurrence, block, index)
+        given, same = self._given(*place) if place is not None else ([], _Same())
+        held = self._held(occurrence, given, same)
         columns = _chosen(relation, held)
-        shape = Shape(relation.oid, tuple(columns), self._watched_by(relation, occurrence, columns))
-        return TagRule(shape, tuple(held[column.name] for column in columns))
+        bounded = {} if columns else self._bounded(occurrence, given, same)
+        ranged = _chosen_range(relation, bounded)
+        named = columns if ranged is None else [ranged]
+        shape = Shape(relation.oid, tuple(columns), self._watched_by(relation, occurrence, named), ranged)
+        bounds = UNBOUNDED if ranged is None else bounded[ranged.name]
+        return TagRule(shape, tuple(held[column.name] for column in columns), bounds)
 
     def _watched_by(
         self, relation: Relation, occurrence: int, columns: Sequence[ShapeColumn]
@@ -151,10 +116,8 @@ class _TagRules:
             return None
         return tuple(sorted(everything)) if len(everything) < len(relation.columns) else None
 
-    def _held(
-        self, relation: Relation, occurrence: int, block: Block, index: int
-    ) -> dict[str, tuple[ValueSource, ...]]:
-        """Return the columns of an occurrence that are held equal to values, and where those come from."""
+    def _given(self, block: Block, index: int) -> tuple[list[tuple[_Ref, Condition]], "_Same"]:
+        """Return what rows of a source have to satisfy: how columns compare with values, and which are the same."""
         same, given = _Same(), []
         for demand, where in block.demanded_of(index):
             condition = self._condition(demand)
@@ -167,14 +130,43 @@ class _TagRules:
                     same.join(ref, other)
             else:
                 given.append((ref, condition))
+        return given, same
+
+    def _held(
+        self, occurrence: int, given: Iterable[tuple[_Ref, Condition]], same: "_Same"
+    ) -> dict[str, tuple[ValueSource, ...]]:
+        """Return the columns of an occurrence that are held equal to values, and where those come from."""
         held: dict[str, tuple[ValueSource, ...]] = {}
         for ref, condition in given:
-            sources = self._sources(ref, condition)
+            sources = self._sources(ref, condition) if condition.sign == "=" else ()
             for mine in same.of(ref) if sources else ():
                 known = held.get(mine.name)
                 if mine.occurrence == occurrence and (known is None or len(sources) < len(known)):
                     held[mine.name] = sources
         return held
+
+    def _bounded(self, occurrence: int, given: Iterable[tuple[_Ref, Condition]], same: "_Same") -> dict[str, Bounds]:
+        """Return the columns of an occurrence that are within a range, and where its bounds come from."""
+        bounded: dict[str, Bounds] = {}
+        for ref, condition in given:
+            for is_low, source in self._limits(ref, condition):
+                for mine in same.of(ref):
+                    if mine.occurrence == occurrence:
+                        known = bounded.get(mine.name, UNBOUNDED)
+                        bounded[mine.name] = known.with_limit(source, is_low=is_low)
+        return bounded
+
+    def _limits(self, ref: _Ref, condition: Condition) -> Iterator[tuple[bool, ValueSource]]:
+        """Give the bounds that a condition sets, and of each whether it is the lower one."""
+        column = self._column(ref)
+        order = order_of(column) if column is not None and condition.sign != "=" else None
+        if order is None:
+            return
+        sides = (True, False) if condition.sign == "between" else (condition.sign == ">=",)
+        for is_low, value in zip(sides, condition.values, strict=True):
+            source = source_of(order, value, may_be_undeclared=value.ref.number not in self._of_unsure_type)
+            if source is not None:
+                yield is_low, source
 
     def _condition(self, demand: Demand) -> Condition | None:
         claim = claim_of(demand.conjunct)
@@ -223,7 +215,7 @@ class _TagRules:
             value.ref.kind == "parameter" and not value.cast for value in condition.values
         )
         sources = [
-            _source(family, value, may_be_undeclared=alike and value.ref.number not in self._of_unsure_type)
+            source_of(family, value, may_be_undeclared=alike and value.ref.number not in self._of_unsure_type)
             for value in condition.values
         ]
         known = tuple(source for source in sources if source is not None)
@@ -295,19 +287,13 @@ def _typed(relation: Relation, names: Iterable[str]) -> list[ShapeColumn]:
     return [ShapeColumn(name, family.type_oid) for name, family in typed if family is not None]
 
 
-def _source(family: Family, value: WrittenValue, *, may_be_undeclared: bool) -> ValueSource | None:
-    """Return where a value comes from, if it is compared as one of the column's family."""
-    type_oid, members = family.type_oid, family.members
-    if value.cast:
-        cast_oid = TYPE_OIDS.get(value.cast)
-        if cast_oid is None or cast_oid not in family.members:
-            return None
-        type_oid, members = cast_oid, family.kept_by_cast(cast_oid)
-    if value.ref.kind == "parameter":
-        types = tuple(oid for oid in map(family.array_of, members) if oid) if value.is_array else members
-        undeclared = (_UNDECLARED, _UNKNOWN_TYPE) if may_be_undeclared else ()
-        return ParameterSource(value.ref.number, (*undeclared, *types), type_oid, members, is_array=value.is_array)
-    if value.cast and not value.is_array:
-        return None
-    readable = value.literal_kind in _STRING_KINDS or value.literal_kind in family.number_kinds
-    return LiteralSource(value.ref.number, type_oid, value.is_array) if readable else None
+def _chosen_range(relation: Relation, bounded: Mapping[str, Bounds]) -> ShapeColumn | None:
+    """Return the column whose range is to be looked at: rather one that changes report, and that has two ends."""
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        untold = relation.identity != _FULL_IDENTITY and name not in relation.identity_columns
+        return untold, not (bounded[name].low and bounded[name].high), name
+
+    best = min(bounded, key=rank, default=None)
+    column = relation.column(best) if best is not None else None
+    return None if column is None else ShapeColumn(column.name, column.type_oid)

@@ -11,19 +11,16 @@ from services.proxy.sql.reasons import Reason
 from services.proxy.sql.rules import first_refusal
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.statement import NameSpace, Statement, read_statement
-from services.proxy.sql.tag_rules import LiteralSource, ParameterSource, TagRule, ValueSource, tag_rules
+from services.proxy.sql.tag_rules import TagRule, tag_rules
 from services.proxy.sql.template import Lexed
 from services.proxy.sql.tokens import TokenError
 from services.proxy.sql.views import views_in
 
 __all__ = [
     "Analysis",
-    "LiteralSource",
     "NameSpace",
-    "ParameterSource",
     "StatementEffect",
     "TagRule",
-    "ValueSource",
     "analyse",
     "unanalysable",
 ]

@@ -22,6 +22,6 @@ def shape_tag(shape: Shape) -> str:
 
 def occurrence_tags(shape: Shape, canonical_values: Sequence[bytes]) -> tuple[str, ...]:
     """Return the tags of one occurrence of a relation in a statement: of the values, and of the shape."""
-    if not shape.columns:
+    if not shape.named:
         return (shape_tag(shape),)
     return value_tag(shape, canonical_values), shape_tag(shape)

@@ -3,12 +3,14 @@
 import pytest
 
 from schemas.changes import RowChange
-from services.invalidator.planner import MAX_TAGS_PER_RECORD, Plan, plan_changes, plan_wide
+from services.invalidator.planner import MAX_TAGS_PER_RECORD, MAX_TAGS_PER_SHAPE, Plan, plan_changes, plan_wide
+from services.shared.keyspace.intervals import blocks_of
+from services.shared.keyspace.order_keys import key_of_row_value
 from services.shared.keyspace.tags import shape_tag
 from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
 from tests.unit.invalidator.event_samples import ORDERS, changes, delete, hashed, insert, update
 
-INT4, TEXT, FLOAT8 = 23, 25, 701
+INT4, TEXT, FLOAT8, NUMERIC = 23, 25, 701, 1700
 BY_ID = Shape(ORDERS, (ShapeColumn("id", INT4),))
 BY_CUSTOMER = Shape(ORDERS, (ShapeColumn("customer", INT4),))
 BY_BOTH = Shape(ORDERS, (ShapeColumn("id", INT4), ShapeColumn("customer", INT4)))
@@ -72,7 +74,7 @@ def test_without_shapes_only_the_relation() -> None:
 def test_several_rows_share_tags() -> None:
     rows = [insert({"id": "1", "customer": "7"}), insert({"id": "2", "customer": "7"})]
     plan = plan_changes(changes(*rows), (BY_ID, BY_CUSTOMER))
-    assert plan.tags == (ALL, order(1), customer(7), order(2))
+    assert plan.tags == (ALL, order(1), order(2), customer(7))
 
 
 class TestShapesOfSeveralColumns:
@@ -116,10 +118,46 @@ def test_a_table_without_a_key_widens_every_update() -> None:
     assert set(plan.tags) == {ALL, order(1), shape_tag(BY_ID)}
 
 
+def test_too_many_tags_of_a_shape_become_the_whole_shape() -> None:
+    rows = [insert({"id": str(number), "customer": "7"}) for number in range(MAX_TAGS_PER_SHAPE + 1)]
+    plan = plan_changes(changes(*rows), (BY_ID, BY_CUSTOMER))
+    assert plan == Plan((ALL, shape_tag(BY_ID), customer(7)))
+    assert len(plan_changes(changes(*rows[1:]), (BY_ID,)).tags) == 1 + MAX_TAGS_PER_SHAPE
+
+
 def test_too_many_tags_become_the_whole_relation() -> None:
-    rows = [insert({"id": str(number)}) for number in range(MAX_TAGS_PER_RECORD)]
-    assert plan_changes(changes(*rows), (BY_ID,)) == plan_wide(ORDERS) == Plan((ALL,), wide=True)
-    assert not plan_changes(changes(*rows[1:]), (BY_ID,)).wide
+    shapes = [Shape(ORDERS, (ShapeColumn("id", INT4), ShapeColumn(f"c{number}", INT4))) for number in range(3)]
+    values = {f"c{number}": "7" for number in range(3)}
+    rows = [insert({"id": str(number), **values}) for number in range(MAX_TAGS_PER_RECORD // 2)]
+    assert plan_changes(changes(*rows), shapes) == plan_wide(ORDERS) == Plan((ALL,), wide=True)
+
+
+BY_PRICE = Shape(ORDERS, ranged=ShapeColumn("price", NUMERIC))
+
+
+def priced(price: str) -> set[str]:
+    key = key_of_row_value(NUMERIC, price)
+    assert key is not None
+    return {value_tag(BY_PRICE, (block,)) for block in blocks_of(key)}
+
+
+@pytest.mark.parametrize(
+    ("row", "tags"),
+    [
+        pytest.param(insert({"id": "1", "price": "9.99"}), priced("9.99"), id="insert"),
+        pytest.param(
+            update({"id": "1", "price": "5"}, old={"id": "1", "price": "7.00"}),
+            priced("5") | priced("7"),
+            id="update, full",
+        ),
+        pytest.param(update({"id": "1", "price": "5"}), priced("5") | {shape_tag(BY_PRICE)}, id="update, old unknown"),
+        pytest.param(delete({"id": "1"}), {shape_tag(BY_PRICE)}, id="delete, key"),
+        pytest.param(insert({"id": "1", "price": None}), set(), id="NULL is in no range"),
+        pytest.param(insert({"id": "1", "price": hashed(4)}), {shape_tag(BY_PRICE)}, id="hidden"),
+    ],
+)
+def test_a_row_is_in_the_blocks_of_its_value(row: RowChange, tags: set[str]) -> None:
+    assert set(plan_changes(changes(row), (BY_PRICE,)).tags) == {ALL} | tags
 
 
 WATCHING = Shape(ORDERS, (ShapeColumn("customer", INT4),), ("customer", "note"))

@@ -7,9 +7,11 @@ from services.proxy.session.names import no_names
 from services.proxy.session.requests import Request, read_requests
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse
+from services.shared.keyspace.intervals import blocks_of
+from services.shared.keyspace.order_keys import key_of_row_value
 from services.shared.keyspace.tags import occurrence_tags
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
-from services.shared.relation import Shape, ShapeColumn, relation_tag
+from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
 from tests.unit.sql.small_catalog import ITEMS, USERS, small_catalog
 
 PUBLIC = NameSpace(("pg_catalog", "public"))
@@ -101,3 +103,40 @@ def test_every_tag_belongs_to_a_relation_that_the_answer_names() -> None:
     request = read_request(Query(b""))
     tags = answer_tags(analysis, lexed, request).tags
     assert {int(tag.split(":")[0]) for tag in tags} == set(analysis.relations)
+
+
+def in_range(text: str, price: str) -> bool:
+    """Whether a row of that price evicts the answer."""
+    analysis, lexed = analysed(text)
+    (rule,) = analysis.tag_rules
+    assert rule.shape.ranged is not None
+    key = key_of_row_value(rule.shape.ranged.type_oid, price)
+    assert key is not None
+    rows = {value_tag(rule.shape, (block,)) for block in blocks_of(key)}
+    return not rows.isdisjoint(answer_tags(analysis, lexed, read_request(Query(text.encode()))).tags)
+
+
+@pytest.mark.parametrize(
+    ("condition", "inside", "outside"),
+    [
+        ("id > 5", ("5", "6", "1000000000"), ("4", "-1")),  # whether the bound belongs to it is not told apart
+        ("id BETWEEN 5 AND 7", ("5", "6", "7"), ("4", "8")),
+        ("id <= 7 AND id > 3 AND 5 <= id", ("5", "7"), ("4", "8")),
+        ("id > 7 AND id < 5", (), ("4", "6", "8")),
+        ("id > 5.5", ("6",), ("5",)),
+    ],
+)
+def test_an_answer_rests_on_the_rows_of_its_range(
+    condition: str, inside: tuple[str, ...], outside: tuple[str, ...]
+) -> None:
+    text = f"SELECT id FROM users WHERE {condition}"
+    assert [price for price in (*inside, *outside) if in_range(text, price)] == list(inside)
+
+
+def test_a_bound_that_cannot_be_told_is_no_bound() -> None:
+    between = "SELECT id FROM users WHERE id BETWEEN $1 AND 7"
+    above = "SELECT id FROM users WHERE id > $1"
+    assert bound(between, b"\xff") == bound("SELECT id FROM users WHERE id <= $1", b"7")
+    assert bound(between, None) == bound("SELECT id FROM users WHERE id <= $1", b"7")
+    assert bound(above, None) == (relation_tag(USERS.oid),)
+    assert bound(above, b"7") == bound(above, b"\0\0\0\7", types=(23,), binary=True)

@@ -3,8 +3,9 @@
 import pytest
 
 from services.proxy.sql.snapshot import Relation
-from services.proxy.sql.tag_rules import LiteralSource, ParameterSource, TagRule, ValueSource
+from services.proxy.sql.tag_rules import TagRule
 from services.proxy.sql.template import lex
+from services.proxy.sql.value_sources import LiteralSource, ParameterSource, ValueSource
 from services.proxy.sql.verdict import NameSpace, analyse
 from tests.unit.sql.small_catalog import ITEMS, ORDERS, USERS, column, small_catalog, table
 
@@ -58,6 +59,10 @@ def _told(source: ValueSource) -> str:
         ("id = 5", "0"),
         ("5 = id", "0"),
         ("id = '5'", "0"),
+        ("id = '5'::int", "0"),
+        ("id = int '5'", "0"),
+        ("id = CAST('5' AS int)", "0"),
+        ("id = CAST($1 AS bigint)", "$1"),
         ("id = $1", "$1"),
         ("name = 'x' AND id = $2", "$2"),
         ("u.id = 5", "0"),
@@ -96,7 +101,6 @@ def test_the_key_of_one_table(condition: str, value: str) -> None:
         "id = -5",
         "id = 5 + 1",
         "id = 5.0",
-        "id = '5'::int",
         "id = $1::text::int",
         "id = $1::int[]",
         "id <> 5",
@@ -365,3 +369,67 @@ def test_watched_columns(text: str, watched: tuple[str, ...] | None) -> None:
 def test_a_name_counts_for_every_occurrence_that_it_may_belong_to() -> None:
     text = "SELECT price FROM full_identity a JOIN full_identity b USING (id) WHERE b.status = 'x' AND a.user_id = 1"
     assert [rule.shape.watched for rule in rules(text)] == [("id", "price", "user_id"), ("id", "price", "status")]
+
+
+def ranged(text: str) -> dict[str, tuple[str, str]]:
+    """Return between which values each column is that is in a range."""
+    return {
+        rule.shape.ranged.name: (",".join(map(_told, rule.bounds.low)), ",".join(map(_told, rule.bounds.high)))
+        for rule in rules(text)
+        if rule.shape.ranged is not None
+    }
+
+
+@pytest.mark.parametrize(
+    ("condition", "bounds"),
+    [
+        ("price > 5", ("0", "")),
+        ("price >= 5.5 AND price < $1", ("0", "$1")),
+        ("5 < f.price", ("0", "")),
+        ("$1 >= price", ("", "$1")),
+        ("price BETWEEN $1 AND '7'", ("$1", "0")),
+        ("(price BETWEEN 1 AND 7) AND status <> 'x'", ("0", "1")),
+        ("price > 1 AND price > 2 AND price <= 3::numeric", ("0,1", "")),
+        ("price > '1'::numeric", ("0", "")),
+    ],
+)
+def test_a_range(condition: str, bounds: tuple[str, str]) -> None:
+    assert ranged(FROM_FULL + condition) == {"price": bounds}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "price > 5 OR id = 1",
+        "NOT price > 5",
+        "price NOT BETWEEN 1 AND 5",
+        "price BETWEEN SYMMETRIC 5 AND 1",
+        "price BETWEEN 1 AND user_id",
+        "price > ANY ($1)",
+        "price > user_id",
+        "price <> 5",
+        "price > 5 IS TRUE",
+        "price + 1 > 5",
+        "price > $1::numeric(3)",
+        "twice > 5",
+        "status > 'a'",
+        "mood > 'a'",
+        "(price > 5) = $1",
+    ],
+)
+def test_what_is_no_range(condition: str) -> None:
+    assert ranged(FROM_FULL + condition) == {}
+
+
+def test_an_equality_is_rather_looked_at_than_a_range() -> None:
+    assert ranged(FROM_FULL + "price > 5 AND user_id = 7") == {}
+    assert held(FROM_FULL + "price > 5 AND user_id = 7", FULL) == {"user_id": "1"}
+
+
+def test_a_range_with_two_ends_is_looked_at_first() -> None:
+    assert ranged(FROM_FULL + "id > 5 AND price BETWEEN 1 AND 2") == {"price": ("1", "2")}
+
+
+def test_a_range_goes_over_to_what_is_equal() -> None:
+    found = rules("SELECT i.sku FROM full_identity f LEFT JOIN items i ON i.line = f.id WHERE f.id > 5 AND f.id < 9")
+    assert [rule.shape.ranged is not None and rule.shape.ranged.name for rule in found] == ["id", "line"]
