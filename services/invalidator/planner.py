@@ -10,6 +10,9 @@ is every column that may have.
 
 What is known of the row before follows from the replica identity. DEFAULT and INDEX give its key columns, and only when
 they changed (else they are those of the row after); FULL gives all.
+
+Where only the row before is unknown, answers that show the keys of all their rows are left alone: the key of the row is
+known, or the tag of all keys is evicted. Their *entry tag* is evicted where the row after is unknown.
 """
 
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ from schemas.fields import HashedValue, Row
 from services.shared.keyspace.canonical import canonical_hashed, canonical_text
 from services.shared.keyspace.intervals import blocks_of
 from services.shared.keyspace.order_keys import key_of_row_value
-from services.shared.keyspace.tags import shape_tag
+from services.shared.keyspace.tags import entry_tag, shape_tag
 from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
 
 MAX_TAGS_PER_RECORD = 2_000
@@ -57,15 +60,22 @@ def plan_changes(event: Changes, shapes: Sequence[Shape]) -> Plan:
 
 def _shape_tags(matched: "_Matched", rows: Sequence[tuple[RowChange, tuple[Row, ...]]]) -> dict[str, None]:
     """Return the tags that the versions of changed rows carry in a shape, or its own where they are many."""
+    shape = matched.shape
     tags: dict[str, None] = {}
     for row, images in rows:
         if row.op == "update" and matched.ignores(row):
             continue
         # Without an old row its key is that of the new one, and gives the same tag.
         for image in images[-1:] if matched.by_key and row.old is None else images:
-            tags.update(dict.fromkeys(_tags(matched.shape, image)))
+            found = _tags(shape, image)
+            if found is not None:
+                tags.update(dict.fromkeys(found))
+                continue
+            tags[shape_tag(shape)] = None
+            if image is images[-1] and row.op != "delete":
+                tags[entry_tag(shape)] = None
         if len(tags) > MAX_TAGS_PER_SHAPE:
-            return {shape_tag(matched.shape): None}
+            return dict.fromkeys((shape_tag(shape), entry_tag(shape)))
     return tags
 
 
@@ -119,16 +129,21 @@ def _before(row: RowChange, after: Row, key_columns: frozenset[str]) -> Row:
     return {name: value for name, value in after.items() if name in key_columns}
 
 
-def _tags(shape: Shape, image: Row) -> tuple[str, ...]:
-    """Return the tags that a row version carries in a shape; none if it satisfies no condition (a value is NULL)."""
+def _tags(shape: Shape, image: Row) -> tuple[str, ...] | None:
+    """Return the tags that a row version carries in a shape; None where that cannot be told.
+
+    It has none if it satisfies no condition, since a value is NULL.
+    """
+    if not shape.named:
+        return (shape_tag(shape),)
     if any(image.get(column.name, "") is None for column in shape.named):
         return ()
     if shape.ranged is not None:
         key = _key(shape.ranged, image)
-        return (shape_tag(shape),) if key is None else tuple(value_tag(shape, (block,)) for block in blocks_of(key))
+        return None if key is None else tuple(value_tag(shape, (block,)) for block in blocks_of(key))
     forms = [_form(column, image) for column in shape.columns]
     known = [form for form in forms if form is not None]
-    return (value_tag(shape, known) if known and len(known) == len(forms) else shape_tag(shape),)
+    return (value_tag(shape, known),) if len(known) == len(forms) else None
 
 
 def _form(column: ShapeColumn, image: Row) -> bytes | None:

@@ -133,7 +133,11 @@ class CachedDatabase:
         assert plan.request is not None
         analysis = plan.template.analysis
         found = answer_tags(
-            analysis, plan.template.lexed, plan.request, lambda shape: not self.follower.refusal_of_shapes((shape,), q0)
+            analysis,
+            plan.template.lexed,
+            plan.request,
+            answer.rows,
+            lambda shape: not self.follower.refusal_of_shapes((shape,), q0),
         )
         if found.wanted:
             self._register_soon(found.wanted)

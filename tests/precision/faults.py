@@ -1,6 +1,6 @@
 """Is the property test able to fail? Each rule of `docs/precision.md` is broken in turn, and has to be caught.
 
-python -m tests.precision.faults                    all of them; the pairs that each takes
+python -m tests.precision.faults                    all of them; the kept case that finds each, or how many made pairs
 python -m tests.precision.faults "old rows"         one of them
 
 A fault replaces a function while it is there. Where a mistake cannot be made by leaving something out, since the code
@@ -21,12 +21,13 @@ from schemas.changes import RowChange
 from schemas.fields import Row
 from services.cdc.change_events import ChangeEvents
 from services.invalidator import planner
-from services.proxy.session import answer_tags
+from services.proxy.session import answer_tags, shown_rows
 from services.proxy.sql import (
     array_values,
     blocks,
     claims,
     occurrences,
+    shown_keys,
     tag_families,
     tag_rules,
     value_sources,
@@ -36,7 +37,9 @@ from services.proxy.sql import (
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
 from services.shared.keyspace import canonical, intervals, order_keys
-from tests.precision.running import first_violation
+from services.shared.relation import Shape
+from tests.precision.case import read_case
+from tests.precision.running import CORPUS, first_violation, is_violation
 from tests.precision.stage import Stage, open_stage
 from tests.precision.tally import Tally
 from tests.servers.postgres import PostgresServer
@@ -301,6 +304,34 @@ def _lower_bounds_are_upper_ones() -> Any:
     )
 
 
+# -- keys that an answer shows
+
+
+def _outer_joins_keep_all_rows() -> Any:
+    return _patch(shown_keys, "_kept_by_joins", lambda select: frozenset(range(20)))
+
+
+def _hidden_rows_do_not_count() -> Any:
+    return _patch(shown_keys, "_COUNT_HIDDEN_ROWS", frozenset())
+
+
+def _a_key_is_shown_of_every_occurrence() -> Any:
+    def shown(outputs: Any, occurrence: int, shape: Shape) -> shown_keys.ShownKey | None:
+        by_name = {name: place for (_, name), place in outputs._places.items()}
+        places = tuple(by_name[column.name] for column in shape.columns if column.name in by_name)
+        return shown_keys.ShownKey(shape, places, outputs._width) if len(places) == len(shape.columns) else None
+
+    return _patch(shown_keys.Outputs, "shown_key", shown)
+
+
+def _the_last_row_is_not_shown() -> Any:
+    return _patch(answer_tags, "shown_key_tags", lambda *of: (shown_rows.shown_key_tags(*of) or ())[:-1])
+
+
+def _unknown_new_rows_alter_nothing() -> Any:
+    return _patch(planner, "entry_tag", lambda shape: "0:none")
+
+
 @contextlib.contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -334,6 +365,11 @@ FAULTS: dict[str, Fault] = {
     "types of parameters": _undeclared_is_of_the_columns_type,
     "collations": _collations_do_not_matter,
     "char(n)": _char_is_text,
+    "shown keys: outer joins": _outer_joins_keep_all_rows,
+    "shown keys: OFFSET, OVER": _hidden_rows_do_not_count,
+    "shown keys: which occurrence": _a_key_is_shown_of_every_occurrence,
+    "shown keys: all rows": _the_last_row_is_not_shown,
+    "shown keys: unknown new rows": _unknown_new_rows_alter_nothing,
     "ranges: their ends": _ranges_lack_their_ends,
     "ranges: large blocks": _rows_are_in_small_blocks_only,
     "ranges: time zones": _time_zones_do_not_matter,
@@ -349,6 +385,13 @@ def pairs_until_caught(stage: Stage, name: str, seed: str = "faults", most: int 
     return None if found is None else tally.pairs
 
 
+def case_that_catches(stage: Stage, name: str) -> str | None:
+    """Return the first case of the corpus that becomes a violation by a fault."""
+    with FAULTS[name]():
+        paths = sorted(CORPUS.glob("*.json"))
+        return next((path.stem for path in paths if is_violation(stage, read_case(path.read_text("utf-8")))), None)
+
+
 def main() -> int:
     """Try faults; return 0 when all are caught."""
     parser = argparse.ArgumentParser(prog="python -m tests.precision.faults")
@@ -358,9 +401,11 @@ def main() -> int:
     missed = 0
     with PostgresServer(VERSION) as server, open_stage(server) as stage:
         for name in arguments.names or FAULTS:
-            pairs = pairs_until_caught(stage, name, most=arguments.pairs)
-            missed += pairs is None
-            sys.stdout.write(f"{name}: {'NOT CAUGHT' if pairs is None else f'caught in {pairs:,} pairs'}\n")
+            case = case_that_catches(stage, name)
+            pairs = None if case is not None else pairs_until_caught(stage, name, most=arguments.pairs)
+            missed += case is None and pairs is None
+            made = "NOT CAUGHT" if pairs is None else f"caught in {pairs:,} pairs"
+            sys.stdout.write(f"{name}: {made if case is None else f'caught by {case}'}\n")
             sys.stdout.flush()
     return 1 if missed else 0
 

@@ -12,10 +12,14 @@ from services.invalidator.planner import Plan, plan_changes, plan_wide
 from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.requests import Request
 from services.proxy.sql.snapshot import Catalog
-from services.proxy.sql.template import lex
-from services.proxy.sql.verdict import NameSpace, analyse
+from services.proxy.sql.template import Lexed, lex
+from services.proxy.sql.verdict import Analysis, NameSpace, analyse
+from services.shared.pgwire.rows import DataRow
 from services.shared.relation import Shape
 from tests.precision.case import Query
+
+Answer = tuple[tuple[bytes | None, ...], ...]
+"""Rows in text format: sorted, as a multiset, where the query does not say in what order they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,25 @@ class Entry:
     shapes: tuple[Shape, ...]
 
 
-def entry_of(query: Query, catalog: Catalog, type_oids: Mapping[str, int], schema: str) -> Entry | str:
-    """Return the entry of an answer, or why it is not kept."""
+@dataclass(frozen=True, slots=True)
+class Cacheable:
+    """A query that is cached."""
+
+    query: Query
+    lexed: Lexed
+    analysis: Analysis
+    request: Request
+
+    def entry(self, answer: Answer) -> Entry:
+        """Return what would be kept of an answer."""
+        rows = b"".join(DataRow(values).encode() for values in answer)
+        found = answer_tags(self.analysis, self.lexed, self.request, rows)
+        shapes = tuple(map(Shape.parse, found.shapes))
+        return Entry(frozenset(found.tags), frozenset(self.analysis.relations), shapes)
+
+
+def cacheable(query: Query, catalog: Catalog, type_oids: Mapping[str, int], schema: str) -> Cacheable | str:
+    """Return what is known of a query, or why it is not cached."""
     lexed = lex(query.text)
     analysis = analyse(lexed, catalog, NameSpace(("pg_catalog", schema)))
     if not analysis.cacheable:
@@ -53,9 +74,7 @@ def entry_of(query: Query, catalog: Catalog, type_oids: Mapping[str, int], schem
         simple=False,
         depends_on_unnamed=False,
     )
-    found = answer_tags(analysis, lexed, request)
-    shapes = tuple(rule.shape for rule in analysis.tag_rules if not rule.shape.is_whole_relation)
-    return Entry(frozenset(found.tags), frozenset(analysis.relations), shapes)
+    return Cacheable(query, lexed, analysis, request)
 
 
 def shapes_by_relation(entries: Iterable[Entry]) -> dict[int, list[Shape]]:

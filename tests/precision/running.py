@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.precision.case import Case, Query, write_case
-from tests.precision.judging import Entry, entry_of, eviction_of, shapes_by_relation
+from tests.precision.judging import Answer, Cacheable, cacheable, eviction_of, shapes_by_relation
 from tests.precision.queries import make_query
 from tests.precision.shrinking import smallest
-from tests.precision.stage import SCHEMA, Answer, NotRun, Scene, Stage
+from tests.precision.stage import SCHEMA, NotRun, Scene, Stage
 from tests.precision.tables import World, make_world
 from tests.precision.tally import Tally
 from tests.precision.transactions import make_transaction
@@ -28,10 +28,9 @@ class Violation(AssertionError):
 
 @dataclass(slots=True)
 class _Watched:
-    """A query, its entry, and its answers: before the first transaction, and after each."""
+    """A query and its answers: before the first transaction, and after each."""
 
-    query: Query
-    entry: Entry
+    cached: Cacheable
     answers: list[Answer | None] = field(default_factory=list)
 
 
@@ -56,20 +55,21 @@ def play_world(stage: Stage, name: str, tally: Tally) -> Iterator[Suspect]:
     except NotRun as error:
         tally.broken_worlds[str(error)[:300]] += 1
         return
-    shapes = shapes_by_relation(each.entry for each in watched)
+    entries = [[None if answer is None else each.cached.entry(answer) for answer in each.answers] for each in watched]
+    shapes = shapes_by_relation(entry for of in entries for entry in of if entry is not None)
     identity_of = {relation.oid: relation.identity for relation in scene.catalog.relations.values()}
     for number, (xid, _) in enumerate(history):
         eviction = eviction_of(scene.events.get(xid, []), shapes)
-        for each in watched:
-            before, after = each.answers[number], each.answers[number + 1]
-            if before is None or after is None:
+        for each, kept in zip(watched, entries, strict=True):
+            after, entry = each.answers[number + 1], kept[number]
+            if entry is None or after is None:
                 tally.unanswered += 1
                 continue
-            changed, evicted = before != after, eviction.evicts(each.entry)
-            touched = eviction.touched & each.entry.relations
-            tally.pair(each.query.text, {identity_of[oid] for oid in touched}, changed=changed, evicted=evicted)
+            changed, evicted = each.answers[number] != after, eviction.evicts(entry)
+            touched = eviction.touched & entry.relations
+            tally.pair(each.cached.query.text, {identity_of[oid] for oid in touched}, changed=changed, evicted=evicted)
             if changed and not evicted:
-                yield Suspect(world, each.query, tuple(statements for _, statements in history[: number + 1]))
+                yield Suspect(world, each.cached.query, tuple(statements for _, statements in history[: number + 1]))
 
 
 def _chosen(stage: Stage, scene: Scene, world: World, chance: Chance, tally: Tally) -> Iterator[_Watched]:
@@ -83,12 +83,12 @@ def _chosen(stage: Stage, scene: Scene, world: World, chance: Chance, tally: Tal
             tally.wrong_queries[str(error).partition("\n")[0][:60]] += 1
             continue
         found += 1
-        entry = entry_of(query, scene.catalog, scene.type_oids, SCHEMA)
-        if isinstance(entry, str):
-            tally.refused[entry] += 1
+        cached = cacheable(query, scene.catalog, scene.type_oids, SCHEMA)
+        if isinstance(cached, str):
+            tally.refused[cached] += 1
             continue
         tally.cached += 1
-        yield _Watched(query, entry, [answer])
+        yield _Watched(cached, [answer])
 
 
 def _transactions(
@@ -104,7 +104,7 @@ def _transactions(
         except NotRun:
             continue
         for each in watched:
-            each.answers.append(_answer(stage, scene, each.query))
+            each.answers.append(_answer(stage, scene, each.cached.query))
     return history
 
 
@@ -122,8 +122,8 @@ def is_violation(stage: Stage, case: Case) -> bool:
     """Play a case, and tell whether it is a violation whatever order the rows are in."""
     try:
         with stage.scene(case.setup) as scene:
-            entry = entry_of(case.query, scene.catalog, scene.type_oids, SCHEMA)
-            if isinstance(entry, str):
+            cached = cacheable(case.query, scene.catalog, scene.type_oids, SCHEMA)
+            if isinstance(cached, str):
                 return False
             before = {stage.shuffled(scene, case.query, order) for order in _ORDERS}
             xid = stage.transact(case.transaction)
@@ -131,8 +131,9 @@ def is_violation(stage: Stage, case: Case) -> bool:
             stage.decode(scene)
     except NotRun:
         return False
-    eviction = eviction_of(scene.events.get(xid, []), shapes_by_relation([entry]))
-    return before.isdisjoint(after) and not eviction.evicts(entry)
+    entries = list(map(cached.entry, before))
+    eviction = eviction_of(scene.events.get(xid, []), shapes_by_relation(entries))
+    return before.isdisjoint(after) and not all(map(eviction.evicts, entries))
 
 
 def case_of(suspect: Suspect) -> Case:

@@ -26,6 +26,7 @@ from services.cdc.tables import Table, ancestors_of
 from services.cdc.transactions import Assembler, Bounds
 from services.proxy.sql.catalog import Catalog, load_catalog
 from tests.precision.case import Query
+from tests.precision.judging import Answer
 from tests.servers.postgres import PostgresServer
 
 SCHEMA = "played"
@@ -40,9 +41,6 @@ _FREE = "CREATE COLLATION free (provider = icu, locale = 'und-u-ks-level2', dete
 _NOT_FREE = "CREATE COLLATION free (locale = 'C')"
 
 Event = Changes | RelationWide
-Answer = tuple[tuple[bytes | None, ...], ...]
-"""Rows in text format: sorted, as a multiset, where the query does not say in what order they come."""
-
 _ORDERED = re.compile(r" ORDER BY [^()]*$")
 
 

@@ -213,8 +213,56 @@ def _twice(trap: _Trap) -> str:
     )
 
 
+def _shown(trap: _Trap) -> str:
+    """An answer that shows the keys of its rows, whose old values an update does not tell."""
+    table, column = trap.with_column(
+        lambda column: column.kind.is_number and column.name not in ("id", "id2") and not column.generated,
+        lambda table: table.identity == "default" and bool(table.key),
+    )
+    name, by = table.name, column.sql
+    key = ", ".join(f"x.{part}" for part in table.key)
+    other = trap.chance.pick(table.columns).sql
+    what = trap.chance.pick((key, f"x.{other}, {key}", "*", "x.*", f"{key} AS k, x.{other} AS o"))
+    holds = trap.chance.pick((f"x.{by} = {trap.value()}", f"x.{by} = {trap.value()}", f"x.{by} < {trap.value()}"))
+    hides = trap.maybe(f" AND x.{other} IS {trap.maybe('NOT ')}NULL")
+    y = trap.table("y")
+    match trap.chance.between(0, 6):
+        case 0:
+            return f"SELECT {what} FROM {name} x WHERE {holds}{hides}"
+        case 1:
+            tail = trap.chance.pick((" LIMIT 1", " OFFSET 1", " LIMIT 1 OFFSET 1"))
+            return f"SELECT {what} FROM {name} x WHERE {holds}{hides} ORDER BY {key}{tail}"
+        case 2:
+            over = trap.chance.pick(("count(*) OVER ()", f"count(*) OVER (ORDER BY {key} DESC)", "1"))
+            return f"SELECT {key}, {over} AS n FROM {name} x WHERE {holds} ORDER BY {key} LIMIT 1"
+        case 3:
+            on = f"{trap.number('y')} = x.{by} AND {holds}"
+            return f"SELECT {key}, {trap.number('y')} AS n FROM {y} LEFT JOIN {name} x ON {on} WHERE x.{other} IS NULL"
+        case 4:
+            join = trap.chance.pick(("JOIN", "LEFT JOIN", "RIGHT JOIN"))
+            on = f"{trap.number('y')} = x.{by}"
+            return f"SELECT {key}, {trap.number('y')} AS n FROM {name} x {join} {y} ON {on} WHERE {holds}"
+        case 5:
+            twin = ", ".join(f"y.{part}" for part in table.key)
+            return f"SELECT {twin} FROM {name} x JOIN {name} y ON y.{other} = x.{other} WHERE {holds}"
+        case _:
+            having = trap.maybe(" HAVING count(*) < 2")
+            return f"SELECT {key}, count(*) AS n FROM {name} x JOIN {y} ON true WHERE {holds} GROUP BY {key}{having}"
+
+
+def _shown_long(trap: _Trap) -> str:
+    """The same, where what it is held equal to is not sent as long as it stays what it is."""
+    table, column = trap.with_column(
+        lambda column: column.kind is TEXT and not column.generated,
+        lambda table: table.identity == "default" and bool(table.key),
+    )
+    key, other = ", ".join(table.key), trap.chance.pick(table.columns).sql
+    value = quoted(column.kind.values[-1])
+    return f"SELECT {key} FROM {table.name} WHERE {column.sql} = {value} AND {other} IS {trap.maybe('NOT ')}NULL"
+
+
 _TRAPS: tuple[Callable[[_Trap], str], ...] = (
     _two, _two, _three, _three, _hidden_name, _hidden_name, _not_in, _not_in, _over_nothing, _correlated, _ordered,
     _unselected_group, _named_cte, _distinct_exists, _distinct_exists, _distinct_exists, _long, _long, _array, _cast,
-    _twice,
+    _twice, _shown, _shown, _shown, _shown_long,
 )  # fmt: skip

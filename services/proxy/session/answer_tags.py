@@ -6,18 +6,23 @@ from itertools import product
 from math import prod
 
 from services.proxy.session.requests import Request
+from services.proxy.session.shown_rows import shown_key_tags
 from services.proxy.sql.array_values import array_elements, binary_array
+from services.proxy.sql.shown_keys import ShownKey
 from services.proxy.sql.template import Lexed
 from services.proxy.sql.value_sources import LiteralSource, ParameterSource, ValueSource
 from services.proxy.sql.verdict import Analysis, TagRule
 from services.shared.keyspace.canonical import canonical_binary, canonical_text
 from services.shared.keyspace.intervals import cover
 from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, keys_of_binary, keys_of_text
-from services.shared.keyspace.tags import shape_tag
+from services.shared.keyspace.tags import entry_tag, shape_tag
 from services.shared.relation import Shape, relation_tag, value_tag
 
 MOST_TAGS = 256
 """Of one occurrence of a relation; an answer that would have more depends on the relation."""
+
+MOST_TAGS_OF_ALL = 1_000
+"""An answer that would have more depends on all of its relations."""
 
 _TEXT_FORMAT = 0
 _NO_TYPES = (0, 705)  # not declared, or as unknown: Postgres finds it out
@@ -39,7 +44,11 @@ class AnswerTags:
 
 
 def answer_tags(
-    analysis: Analysis, lexed: Lexed, request: Request, is_matched: Callable[[str], bool] = lambda _: True
+    analysis: Analysis,
+    lexed: Lexed,
+    request: Request,
+    rows: bytes,
+    is_matched: Callable[[str], bool] = lambda _: True,
 ) -> AnswerTags:
     """Return what an answer depends on.
 
@@ -50,23 +59,46 @@ def answer_tags(
         analysis: What is known of the statement's template.
         lexed: The statement.
         request: Its parameters.
+        rows: The answer's DataRow messages.
         is_matched: Tells of a shape, by its id, whether row changes have been matched with it for long enough.
     """
-    tags: dict[str, None] = {}
-    shapes: dict[str, None] = {}
-    wanted: list[Shape] = []
+    found = _Found()
     for rule in analysis.tag_rules:
         columns = _columns(rule, lexed, request) if rule.shape.ranged is None else _range(rule, lexed, request)
         usable = [] if columns is None else [rule.shape, replace(rule.shape, watched=None)]
         shape = next((shape for shape in usable if shape.is_whole_relation or is_matched(shape.id)), None)
         if usable and shape is not usable[0]:
-            wanted.append(usable[0])
+            found.wanted.append(usable[0])
         if columns is None or shape is None or shape.is_whole_relation:
-            tags[relation_tag(rule.shape.relation)] = None
+            found.add_tags(relation_tag(rule.shape.relation))
+            continue
+        found.add_tags(*(value_tag(shape, values) for values in product(*columns) if values))
+        key = rule.key if rule.key is not None and is_matched(rule.key.shape.id) else None
+        found.add_shape(shape, key, None if key is None else shown_key_tags(key, rows, request.result_formats))
+    if len(found.tags) > MOST_TAGS_OF_ALL:
+        return AnswerTags(tuple(map(relation_tag, analysis.relations)), (), tuple(found.wanted))
+    return AnswerTags(tuple(found.tags), tuple(found.shapes), tuple(found.wanted))
+
+
+class _Found:
+    """What has been found so far; dictionaries, since they keep the order."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, None] = {}
+        self.shapes: dict[str, None] = {}
+        self.wanted: list[Shape] = []
+
+    def add_tags(self, *tags: str) -> None:
+        self.tags.update(dict.fromkeys(tags))
+
+    def add_shape(self, shape: Shape, key: ShownKey | None, shown: tuple[str, ...] | None) -> None:
+        """Add what an unknown row evicts: of a shape, or only of the keys that are shown."""
+        self.shapes[shape.id] = None
+        if key is None or shown is None:
+            self.add_tags(shape_tag(shape))
         else:
-            tags.update(dict.fromkeys(_tags(shape, columns)))
-            shapes[shape.id] = None
-    return AnswerTags(tuple(tags), tuple(shapes), tuple(wanted))
+            self.add_tags(entry_tag(shape), shape_tag(key.shape), *shown)
+            self.shapes[key.shape.id] = None
 
 
 def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
@@ -93,11 +125,6 @@ def _are_of_known_types(alternatives: tuple[ValueSource, ...], request: Request)
         if isinstance(source, ParameterSource)
     }
     return len(declared) < 2
-
-
-def _tags(shape: Shape, columns: list[list[bytes]]) -> list[str]:
-    valued = [value_tag(shape, values) for values in product(*columns)] if columns else []
-    return [*valued, shape_tag(shape)]
 
 
 def _range(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:

@@ -170,7 +170,14 @@ class Lookup:
         if answer is None:
             self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
         else:
+            self._keep(miss, answer)
+
+    def _keep(self, miss: Miss, answer: Answer) -> None:
+        try:
             self._database.keep(miss.plan, answer, miss.q0, miss.epoch)
+        except Exception as error:  # noqa: BLE001 - the client has its answer, and shall keep its connection
+            _log.error("an answer could not be kept", error=repr(error))
+            self._database.statistics.refused["keeping_failed"] += 1
 
     def writes_visible(self) -> Effect:
         """Postgres is outside a block again: what the session wrote is visible now, and returned."""

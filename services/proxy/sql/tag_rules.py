@@ -8,7 +8,8 @@ relation; and where a row change tells which columns it left alone, the shape sa
 
 Which of the equalities make up the shape depends on what a change tells of the old row. With FULL identity all do. With
 another, an update does not tell the old values of columns outside the identity and so evicts all answers of a shape
-with such a column: where one inside the identity is held equal, those alone make up the shape.
+with such a column: where one inside the identity is held equal, those alone make up the shape. An answer that shows the
+keys of all its rows need not be evicted with them, only with a change of one of these rows (`shown_keys.py`).
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from services.proxy.sql.blocks import Block, Demand, read_blocks
 from services.proxy.sql.claims import Name, claim_of
 from services.proxy.sql.conditions import agreed_conditions
+from services.proxy.sql.shown_keys import Outputs, ShownKey
 from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
 from services.proxy.sql.tag_families import Family, family_of, order_of
@@ -32,7 +34,7 @@ from services.shared.relation import Shape, ShapeColumn
 MOST_COLUMNS = 4
 """Columns of a shape at most; a further equality would hardly make it narrower."""
 
-_FULL_IDENTITY = "f"
+_FULL_IDENTITY, _KEY_IDENTITY = "f", "d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,13 @@ class TagRule:
         shape: Its shape.
         sources: For each column of the shape that is equal to values those that it may have, one tag for each.
         bounds: Of the column that is within a range.
+        key: Where the answer shows the key of every row that it rests on, so that only one of these can leave it.
     """
 
     shape: Shape
     sources: tuple[tuple[ValueSource, ...], ...] = ()
     bounds: Bounds = UNBOUNDED
+    key: ShownKey | None = None
 
 
 class _Ref(NamedTuple):
@@ -76,6 +80,7 @@ class _TagRules:
         self._written = agreed_conditions(tree, statement.tokens) if tree is not None else {}
         self._blocks = read_blocks(tree, nodes) if tree is not None else []
         self._watched = watched_columns(statement)
+        self._outputs = Outputs(statement, self._blocks)
         self._of_unsure_type = self._parameters_of_unsure_type()
 
     def rules(self) -> tuple[TagRule, ...]:
@@ -102,7 +107,15 @@ class _TagRules:
         named = columns if ranged is None else [ranged]
         shape = Shape(relation.oid, tuple(columns), self._watched_by(relation, occurrence, named), ranged)
         bounds = UNBOUNDED if ranged is None else bounded[ranged.name]
-        return TagRule(shape, tuple(held[column.name] for column in columns), bounds)
+        key = self._shown_key(relation, occurrence, named)
+        return TagRule(shape, tuple(held[column.name] for column in columns), bounds, key)
+
+    def _shown_key(self, relation: Relation, occurrence: int, named: Sequence[ShapeColumn]) -> ShownKey | None:
+        """Return where the key is shown of rows whose old values are not told."""
+        if relation.identity != _KEY_IDENTITY or {column.name for column in named} <= relation.identity_columns:
+            return None
+        key = key_shape(relation)
+        return None if key is None else self._outputs.shown_key(occurrence, key)
 
     def _watched_by(
         self, relation: Relation, occurrence: int, columns: Sequence[ShapeColumn]

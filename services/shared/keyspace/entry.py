@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from services.shared.keyspace.cells import join_positions, split_positions
-from services.shared.keyspace.tags import shape_tag
+from services.shared.keyspace.tags import entry_tag, shape_tag
 from services.shared.position import Position
 from services.shared.relation import Shape, relation_of_tag
 
@@ -17,7 +17,6 @@ MAX_NAMES = 2_000
 """Tags (or shapes, or relations) of one entry: Lua's stack takes 8,000, and more is not worth keeping."""
 
 _SEPARATOR = "\n"  # stands in no tag, and in no shape's id, which is JSON
-_NO_COLUMNS = ",[]]"  # how the id of a shape without columns ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class StoredEntry:
         q0: Applied position per partition, noted before the query was sent.
         tags: What it depends on; evicting one of them kills it.
         relations: The relations that it depends on, each tag's among them.
-        shapes: Ids of the shapes that its tags rest on. Those without columns need no registration: a relation's own
+        shapes: Ids of the shapes that its tags rest on. Those of whole relations need no registration: a relation's own
             tag is evicted by every change.
         body: The answer, opaque here.
         filled_at: Unix seconds, for people only.
@@ -53,15 +52,20 @@ class StoredEntry:
                 raise ValueError(f"an entry with the tag {tag}, but without its relation")
         tags = frozenset(self.tags)
         for shape_id in self.shapes:
-            needed = _tag_of_shape(shape_id)
-            if needed not in tags:
-                raise ValueError(f"an entry with the shape {shape_id}, but without its tag {needed}")
+            if tags.isdisjoint(_tags_of_shape(shape_id)):
+                raise ValueError(f"an entry with the shape {shape_id}, but without a tag of it")
 
 
 @lru_cache(maxsize=4096)
-def _tag_of_shape(shape_id: str) -> str:
-    """Shapes are as few as templates, and every entry that is read or stored asks for theirs."""
-    return shape_tag(Shape.parse(shape_id))
+def _tags_of_shape(shape_id: str) -> tuple[str, str]:
+    """Return the two tags of which an entry carries one; shapes are as few as templates."""
+    shape = Shape.parse(shape_id)
+    return shape_tag(shape), entry_tag(shape)
+
+
+@lru_cache(maxsize=4096)
+def _is_registered(shape_id: str) -> bool:
+    return not Shape.parse(shape_id).is_whole_relation
 
 
 def entry_arguments(entry: StoredEntry) -> tuple[str | bytes, ...]:
@@ -70,7 +74,7 @@ def entry_arguments(entry: StoredEntry) -> tuple[str | bytes, ...]:
         join_positions(entry.q0),
         _SEPARATOR.join(entry.tags),
         _SEPARATOR.join(map(str, entry.relations)),
-        _SEPARATOR.join(shape_id for shape_id in entry.shapes if not shape_id.endswith(_NO_COLUMNS)),
+        _SEPARATOR.join(filter(_is_registered, entry.shapes)),
         f"{entry.filled_at:.3f}",
         entry.body,
     )

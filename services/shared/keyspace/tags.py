@@ -2,7 +2,8 @@
 
 A value tag names a shape with values. Where the old values of a changed row are unknown (an UPDATE under the default
 replica identity gives none), every answer of the shape may have held that row: its *shape tag* is evicted. So an answer
-that carries a value tag carries the tag of its shape as well.
+that carries a value tag carries the tag of its shape as well. Or, if it shows the keys of all rows that it holds, the
+tags of those, and the *entry tag* of the shape: that is evicted where the new values of a row are unknown.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,11 @@ def shape_tag(shape: Shape) -> str:
     if shape.is_whole_relation:
         return relation_tag(shape.relation)
     return f"{shape.relation}:{blake2b(shape.id.encode(), digest_size=_DIGEST_BYTES).hexdigest()}:*"
+
+
+def entry_tag(shape: Shape) -> str:
+    """Return the tag of answers that only rows can alter which they show, or which come to satisfy the shape."""
+    return f"{shape_tag(shape)}+"
 
 
 def occurrence_tags(shape: Shape, canonical_values: Sequence[bytes]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.shared.keyspace.entry import MAX_NAMES, StoredEntry, entry_arguments, parse_entry
-from services.shared.keyspace.tags import occurrence_tags, shape_tag
+from services.shared.keyspace.tags import entry_tag, occurrence_tags, shape_tag
 from services.shared.lsn import Lsn
 from services.shared.position import Position
 from services.shared.relation import Shape, ShapeColumn, relation_of_tag, relation_tag, value_tag
@@ -30,8 +30,19 @@ def test_a_tag_without_its_relation_is_refused() -> None:
 
 
 def test_a_shape_without_its_tag_is_refused() -> None:
-    with pytest.raises(ValueError, match="without its tag"):
+    with pytest.raises(ValueError, match="without a tag of it"):
         StoredEntry(Q0, TAGS[:1], (5,), (SHAPE.id,), b"")
+
+
+def test_the_tag_of_answers_that_show_their_keys_stands_for_that_of_the_shape() -> None:
+    StoredEntry(Q0, (entry_tag(SHAPE),), (5,), (SHAPE.id,), b"")
+
+
+def test_every_shape_but_that_of_a_whole_relation_has_to_be_registered() -> None:
+    watching = (Shape(5, watched=()), Shape(5, watched=("a",)), Shape(5, ranged=ShapeColumn("a", 23)))
+    tags = (relation_tag(5), *map(shape_tag, watching))
+    entry = StoredEntry(Q0, tags, (5,), (Shape(5).id, *(shape.id for shape in watching)), b"")
+    assert entry_arguments(entry)[3] == "\n".join(shape.id for shape in watching)
 
 
 def test_too_many_tags_are_refused() -> None:

@@ -2,15 +2,18 @@
 
 import pytest
 
-from services.proxy.session.answer_tags import answer_tags
+from services.proxy.session.answer_tags import MOST_TAGS, MOST_TAGS_OF_ALL, answer_tags
 from services.proxy.session.names import no_names
 from services.proxy.session.requests import Request, read_requests
+from services.proxy.session.shown_rows import MOST_ROWS
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse
+from services.shared.keyspace.canonical import canonical_text
 from services.shared.keyspace.intervals import blocks_of
 from services.shared.keyspace.order_keys import key_of_row_value
-from services.shared.keyspace.tags import occurrence_tags
+from services.shared.keyspace.tags import entry_tag, occurrence_tags, shape_tag
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
+from services.shared.pgwire.rows import DataRow
 from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
 from tests.unit.sql.small_catalog import ITEMS, USERS, small_catalog
 
@@ -34,14 +37,14 @@ def read_request(*messages: FrontendMessage) -> Request:
 
 def simple(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     request = read_request(Query(text.encode()))
-    found = answer_tags(*analysed(text), request)
+    found = answer_tags(*analysed(text), request, b"")
     return found.tags, found.shapes
 
 
 def bound(text: str, value: bytes | None, *, types: tuple[int, ...] = (), binary: bool = False) -> tuple[str, ...]:
     bind = Bind(b"", b"", (1,) if binary else (), (value,), ())
     request = read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
-    return answer_tags(*analysed(text), request).tags
+    return answer_tags(*analysed(text), request, b"").tags
 
 
 def test_a_point_read_carries_its_key_and_its_shape() -> None:
@@ -83,9 +86,8 @@ def test_a_parameter_takes_its_type_from_its_declared_neighbour() -> None:
     def tags(*types: int) -> tuple[str, ...]:
         text = "SELECT name FROM users WHERE id IN ($1, $2)"
         bind = Bind(b"", b"", (), (b"7", b"8"), ())
-        return answer_tags(
-            *analysed(text), read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
-        ).tags
+        request = read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
+        return answer_tags(*analysed(text), request, b"").tags
 
     assert tags() == tags(23, 23) != (relation_tag(USERS.oid),)
     assert tags(23) == tags(23, 705) == (relation_tag(USERS.oid),)
@@ -101,7 +103,7 @@ def test_a_read_of_many_rows_carries_the_relation_and_no_shape() -> None:
 def test_every_tag_belongs_to_a_relation_that_the_answer_names() -> None:
     analysis, lexed = analysed(POINT + "7")
     request = read_request(Query(b""))
-    tags = answer_tags(analysis, lexed, request).tags
+    tags = answer_tags(analysis, lexed, request, b"").tags
     assert {int(tag.split(":")[0]) for tag in tags} == set(analysis.relations)
 
 
@@ -113,7 +115,7 @@ def in_range(text: str, price: str) -> bool:
     key = key_of_row_value(rule.shape.ranged.type_oid, price)
     assert key is not None
     rows = {value_tag(rule.shape, (block,)) for block in blocks_of(key)}
-    return not rows.isdisjoint(answer_tags(analysis, lexed, read_request(Query(text.encode()))).tags)
+    return not rows.isdisjoint(answer_tags(analysis, lexed, read_request(Query(text.encode())), b"").tags)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,99 @@ def test_a_bound_that_cannot_be_told_is_no_bound() -> None:
     assert bound(between, None) == bound("SELECT id FROM users WHERE id <= $1", b"7")
     assert bound(above, None) == (relation_tag(USERS.oid),)
     assert bound(above, b"7") == bound(above, b"\0\0\0\7", types=(23,), binary=True)
+
+
+BY_NAME = Shape(USERS.oid, (ShapeColumn("name", 25),))
+
+
+def shown(text: str, *rows: tuple[bytes | None, ...], formats: tuple[int, ...] = ()) -> tuple[str, ...]:
+    """Return the tags of an answer with these rows."""
+    bind = Bind(b"", b"", (), (), formats)
+    request = read_request(Parse(b"", text.encode(), ()), bind, Execute(b""), Sync())
+    answer = b"".join(DataRow(row).encode() for row in rows)
+    return answer_tags(*analysed(text), request, answer).tags
+
+
+def of_rows(*keys: int) -> set[str]:
+    forms = [canonical_text(23, str(key)) for key in keys]
+    of_keys = {value_tag(USER_KEY, (form,)) for form in forms if form is not None}
+    return {value_tag(BY_NAME, (b"ann",)), entry_tag(BY_NAME), shape_tag(USER_KEY), *of_keys}
+
+
+ANY_NAMED = set(occurrence_tags(BY_NAME, (b"ann",)))
+
+
+@pytest.mark.parametrize(
+    ("what", "row"),
+    [
+        ("id, name", (b"7", b"ann")),
+        ("name, id AS n", (b"ann", b"7")),
+        ("upper(name), u.id", (b"ANN", b"7")),
+        ("DISTINCT u.id, 1", (b"7", b"1")),
+    ],
+)
+def test_an_answer_that_shows_its_keys_rests_on_these_rows(what: str, row: tuple[bytes, ...]) -> None:
+    assert set(shown(f"SELECT {what} FROM users u WHERE name = 'ann' LIMIT 5", row)) == of_rows(7)
+
+
+@pytest.mark.parametrize("star", ["*", "u.*"])
+def test_a_star_shows_the_key(star: str) -> None:
+    place = [column.name for column in USERS.columns].index("id")
+    row: list[bytes | None] = [None] * len(USERS.columns)
+    row[place] = b"7"
+    other = [*row[:place], b"8", *row[place + 1 :]]
+    text = f"SELECT {star} FROM users u WHERE name = 'ann'"
+    assert set(shown(text, tuple(row), tuple(other))) == of_rows(7, 8)
+    assert set(shown(text, (*row, b"more"))) == ANY_NAMED  # a column has been added, so the key may be elsewhere
+
+
+def test_a_key_in_binary_format_is_shown_too() -> None:
+    text = "SELECT name, id FROM users WHERE name = 'ann'"
+    assert set(shown(text, (b"ann", b"\0\0\0\7"), formats=(1,))) == of_rows(7)
+    assert set(shown(text, (b"ann", b"\0\0\0\7"), formats=(0, 1))) == of_rows(7)
+
+
+@pytest.mark.parametrize("row", [(None, b"ann"), (b"?", b"ann"), (b"7",)])
+def test_a_key_that_cannot_be_told_is_not_shown(row: tuple[bytes | None, ...]) -> None:
+    assert set(shown("SELECT id, name FROM users WHERE name = 'ann'", row)) == ANY_NAMED
+
+
+def test_an_answer_of_many_rows_rests_on_the_shape() -> None:
+    rows = [(str(number).encode(),) for number in range(MOST_ROWS + 1)]
+    text = "SELECT id FROM users WHERE name = 'ann'"
+    assert set(shown(text, *rows)) == ANY_NAMED
+    assert set(shown(text, *rows[1:])) == of_rows(*range(1, MOST_ROWS + 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT name FROM users WHERE name = 'ann'",
+        "SELECT id FROM users WHERE name = 'ann' OFFSET 1",
+        "SELECT id, rank() OVER (ORDER BY id) FROM users WHERE name = 'ann'",
+        "SELECT id + 0 FROM users WHERE name = 'ann'",
+        "SELECT id FROM users WHERE name = 'ann' UNION SELECT 7",
+        "SELECT (SELECT u.id FROM users u WHERE u.name = 'ann') FROM items i",
+        "SELECT i.line FROM items i WHERE EXISTS (SELECT u.id FROM users u WHERE u.name = 'ann')",
+        "SELECT s.id FROM (SELECT u.id FROM users u WHERE u.name = 'ann' OFFSET 1) s",
+        "SELECT u.id FROM items i LEFT JOIN users u ON u.id = i.line AND u.name = 'ann'",
+        "SELECT u.id FROM users u FULL JOIN items i ON u.id = i.line WHERE u.name = 'ann'",
+        "SELECT max(id) FROM users WHERE name = 'ann'",
+    ],
+)
+def test_what_does_not_show_every_row(text: str) -> None:
+    (rule,) = (rule for rule in analysed(text)[0].tag_rules if rule.shape.relation == USERS.oid)
+    assert rule.key is None
+
+
+def test_another_occurrence_of_the_table_may_show_a_key() -> None:
+    found = analysed("SELECT y.id FROM users x JOIN users y ON x.id > y.id WHERE x.name = 'ann' AND y.name = 'ann'")[0]
+    assert [rule.key for rule in found.tag_rules] == [None, None]
+
+
+def test_an_answer_of_very_many_tags_rests_on_its_relations() -> None:
+    occurrences = MOST_TAGS_OF_ALL // MOST_TAGS + 1
+    lists = [", ".join(str(n * MOST_TAGS + m) for m in range(MOST_TAGS)) for n in range(occurrences)]
+    reads = [f"SELECT name FROM users WHERE id IN ({values})" for values in lists]
+    assert len(simple(" UNION ".join(reads[:2]))[0]) == 2 * MOST_TAGS + 1
+    assert simple(" UNION ".join(reads)) == ((relation_tag(USERS.oid),), ())
