@@ -26,6 +26,7 @@ from services.proxy.sql import (
     array_values,
     blocks,
     claims,
+    given_conditions,
     occurrences,
     shown_keys,
     tag_families,
@@ -34,7 +35,7 @@ from services.proxy.sql import (
     watched_columns,
     written_conditions,
 )
-from services.proxy.sql.snapshot import Relation
+from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
 from services.shared.keyspace import canonical, intervals, order_keys
 from services.shared.relation import Shape
@@ -103,7 +104,7 @@ _read_block = blocks._read_block
 
 def _not_in_is_an_equality() -> Any:
     """Take `x NOT IN (SELECT y …)` for `y = x` inside."""
-    condition_of = tag_rules._TagRules._condition
+    condition_of = given_conditions.GivenConditions._condition
 
     def read(tree: exp.Expr, numbers: Mapping[int, int]) -> list[blocks.Block]:
         found = blocks.read_blocks(tree, numbers)
@@ -120,13 +121,14 @@ def _not_in_is_an_equality() -> Any:
                 block.demands.append(blocks.Demand(equality, everything, everything))
         return found
 
-    def condition(rules: Any, demand: blocks.Demand) -> written_conditions.Condition | None:
-        if demand.conjunct.meta.get("made_up"):
-            left, right = (claims.name_of(side) for side in (demand.conjunct.this, demand.conjunct.expression))
+    def condition(found: Any, conjunct: exp.Expr) -> written_conditions.Condition | None:
+        if conjunct.meta.get("made_up"):
+            left, right = (claims.name_of(side) for side in (conjunct.this, conjunct.expression))
             return written_conditions.Condition(left, (), right) if left and right else None
-        return condition_of(rules, demand)
+        return condition_of(found, conjunct)
 
-    return _both(_patch(tag_rules, "read_blocks", read), _patch(tag_rules._TagRules, "_condition", condition))
+    conditions = given_conditions.GivenConditions
+    return _both(_patch(given_conditions, "read_blocks", read), _patch(conditions, "_condition", condition))
 
 
 def _alternatives_are_conjuncts() -> Any:
@@ -139,13 +141,18 @@ def _alternatives_are_conjuncts() -> Any:
         else:
             yield node
 
-    return _both(
-        _patch(blocks, "conjuncts", conjuncts),
-        _both(
-            _patch(written_conditions, "_BEFORE", written_conditions._BEFORE | {"or"}),
-            _patch(written_conditions, "_AFTER", written_conditions._AFTER | {"or"}),
-        ),
-    )
+    return _patch(blocks, "conjuncts", conjuncts)
+
+
+def _one_alternative_is_enough() -> Any:
+    conditions_of = given_conditions.GivenConditions.of
+
+    def of(conditions: Any, occurrence: int) -> given_conditions.GivenOf:
+        found = conditions_of(conditions, occurrence)
+        found.alternatives = [alternatives[:1] for alternatives in found.alternatives]
+        return found
+
+    return _patch(given_conditions.GivenConditions, "of", of)
 
 
 def _aggregates_give_nothing_for_nothing() -> Any:
@@ -265,21 +272,21 @@ def _casts_keep_values() -> Any:
 
 
 def _undeclared_is_of_the_columns_type() -> Any:
-    return _patch(tag_rules._TagRules, "_parameters_of_unsure_type", lambda _: frozenset())
+    return _patch(given_conditions.GivenConditions, "_parameters_of_unsure_type", lambda _: frozenset())
 
 
 def _collations_do_not_matter() -> Any:
     family = tag_families.family_of
-    return _patch(tag_rules, "family_of", lambda column: family(replace(column, deterministic=True)))
+    return _family_is(lambda column: family(replace(column, deterministic=True)))
 
 
 def _char_is_text() -> Any:
     family = tag_families.family_of
-    return _patch(
-        tag_rules,
-        "family_of",
-        lambda column: family(replace(column, type_oid=25) if column.type_oid == 1042 else column),
-    )
+    return _family_is(lambda column: family(replace(column, type_oid=25) if column.type_oid == 1042 else column))
+
+
+def _family_is(of: Callable[[Column], tag_families.Family | None]) -> Any:
+    return _both(_patch(tag_rules, "family_of", of), _patch(given_conditions, "family_of", of))
 
 
 # -- ranges
@@ -346,6 +353,7 @@ FAULTS: dict[str, Fault] = {
     "comma: ON sees the other items": _on_sees_everything,
     "NOT IN is transitive": _not_in_is_an_equality,
     "OR around a correlated sub-query": _alternatives_are_conjuncts,
+    "OR: one alternative": _one_alternative_is_enough,
     "aggregates over nothing": _aggregates_give_nothing_for_nothing,
     "CTE of a table's name": _a_cte_means_itself,
     "old rows": _old_rows_are_dropped,

@@ -213,6 +213,21 @@ def _twice(trap: _Trap) -> str:
     )
 
 
+def _either(trap: _Trap) -> str:
+    """One of several conditions on a table, perhaps through what it is joined to."""
+    x, y = trap.table("x"), trap.table("y")
+    one = trap.chance.pick(("x", "x", "y"))
+    parts = [f"{trap.number(one)} {trap.chance.pick('==<')} {trap.value()}" for _ in range(trap.chance.between(2, 3))]
+    if trap.chance.one_in(4):
+        parts[-1] = f"{trap.number('x')} = {trap.value()} AND {trap.number('y')} = {trap.value()}"
+    either = " OR ".join(parts)
+    if trap.chance.one_in(3):
+        return f"SELECT {trap.number('x')} FROM {x} WHERE {either.replace('y.', 'x.') if one == 'x' else 'true'}"
+    join = trap.chance.pick(("JOIN", "LEFT JOIN", "RIGHT JOIN"))
+    what = trap.chance.pick(("count(*)", trap.number("x"), trap.number("y")))
+    return f"SELECT {what} FROM {x} {join} {y} ON {trap.number('x')} = {trap.number('y')} WHERE {either}"
+
+
 def _shown(trap: _Trap) -> str:
     """An answer that shows the keys of its rows, whose old values an update does not tell."""
     table, column = trap.with_column(
@@ -264,5 +279,5 @@ def _shown_long(trap: _Trap) -> str:
 _TRAPS: tuple[Callable[[_Trap], str], ...] = (
     _two, _two, _three, _three, _hidden_name, _hidden_name, _not_in, _not_in, _over_nothing, _correlated, _ordered,
     _unselected_group, _named_cte, _distinct_exists, _distinct_exists, _distinct_exists, _long, _long, _array, _cast,
-    _twice, _shown, _shown, _shown, _shown_long,
+    _twice, _shown, _shown, _shown, _shown_long, _either, _either,
 )  # fmt: skip

@@ -50,6 +50,17 @@ def conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
         yield node
 
 
+def disjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Give the parts of a condition of which one must hold."""
+    if isinstance(node, exp.Or):
+        yield from disjuncts(node.this)
+        yield from disjuncts(node.expression)
+    elif isinstance(node, exp.Paren):
+        yield from disjuncts(node.this)
+    else:
+        yield node
+
+
 def claim_of(node: exp.Expr) -> Claim | None:
     """Return what the tree says of a conjunct, if it is of one of the forms."""
     if isinstance(node, exp.In):

@@ -12,19 +12,14 @@ with such a column: where one inside the identity is held equal, those alone mak
 keys of all its rows need not be evicted with them, only with a change of one of these rows (`shown_keys.py`).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from services.proxy.sql.blocks import Block, Demand, read_blocks
-from services.proxy.sql.claims import Name, claim_of
-from services.proxy.sql.conditions import agreed_conditions
+from services.proxy.sql.given_conditions import Given, GivenConditions, Ref, Same
 from services.proxy.sql.shown_keys import Outputs, ShownKey
-from services.proxy.sql.snapshot import Column, Relation
+from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
-from services.proxy.sql.tag_families import Family, family_of, order_of
-from services.proxy.sql.tokens import TokenKind
+from services.proxy.sql.tag_families import family_of, order_of
 from services.proxy.sql.value_sources import UNBOUNDED, Bounds, ValueSource, source_of
 from services.proxy.sql.views import tables_of_view
 from services.proxy.sql.watched_columns import watched_columns
@@ -54,13 +49,6 @@ class TagRule:
     key: ShownKey | None = None
 
 
-class _Ref(NamedTuple):
-    """A column of an occurrence."""
-
-    occurrence: int
-    name: str
-
-
 def tag_rules(statement: Statement) -> tuple[TagRule, ...]:
     """Return the rules of a statement that may be cached: one per occurrence of a table, and per table of a view."""
     return _TagRules(statement).rules()
@@ -75,31 +63,32 @@ def key_shape(relation: Relation) -> Shape | None:
 class _TagRules:
     def __init__(self, statement: Statement) -> None:
         self._statement = statement
-        tree = statement.tree
-        nodes = {id(found.node): number for number, found in enumerate(statement.occurrences)}
-        self._written = agreed_conditions(tree, statement.tokens) if tree is not None else {}
-        self._blocks = read_blocks(tree, nodes) if tree is not None else []
+        self._conditions = GivenConditions(statement)
         self._watched = watched_columns(statement)
-        self._outputs = Outputs(statement, self._blocks)
-        self._of_unsure_type = self._parameters_of_unsure_type()
+        self._outputs = Outputs(statement, self._conditions.blocks)
 
     def rules(self) -> tuple[TagRule, ...]:
-        placed = {
-            source.occurrence: (block, index)
-            for block in self._blocks
-            for index, source in enumerate(block.sources)
-            if source.occurrence is not None
-        }
         rules: list[TagRule] = []
         for number, relation in enumerate(self._statement.relations):
             if relation is not None and relation.kind == "v":
                 rules += (TagRule(Shape(oid)) for oid in tables_of_view(self._statement.catalog, relation.oid))
             elif relation is not None:
-                rules.append(self._rule(relation, number, placed.get(number)))
+                rules += self._rules_of(relation, number)
         return tuple(rules)
 
-    def _rule(self, relation: Relation, occurrence: int, place: tuple[Block, int] | None) -> TagRule:
-        given, same = self._given(*place) if place is not None else ([], _Same())
+    def _rules_of(self, relation: Relation, occurrence: int) -> list[TagRule]:
+        """Return the rule of an occurrence, or of each alternative that rows of it may satisfy."""
+        found = self._conditions.of(occurrence)
+        rule = self._rule(relation, occurrence, found.given, found.same)
+        if rule.shape.named:
+            return [rule]
+        for alternatives in found.alternatives:
+            rules = [self._rule(relation, occurrence, given, found.same) for given in alternatives]
+            if all(one.shape.named for one in rules):
+                return rules
+        return [rule]
+
+    def _rule(self, relation: Relation, occurrence: int, given: Given, same: Same) -> TagRule:
         held = self._held(occurrence, given, same)
         columns = _chosen(relation, held)
         bounded = {} if columns else self._bounded(occurrence, given, same)
@@ -129,25 +118,7 @@ class _TagRules:
             return None
         return tuple(sorted(everything)) if len(everything) < len(relation.columns) else None
 
-    def _given(self, block: Block, index: int) -> tuple[list[tuple[_Ref, Condition]], "_Same"]:
-        """Return what rows of a source have to satisfy: how columns compare with values, and which are the same."""
-        same, given = _Same(), []
-        for demand, where in block.demanded_of(index):
-            condition = self._condition(demand)
-            ref = self._resolve(condition.column, where, demand.visible) if condition is not None else None
-            if condition is None or ref is None:
-                continue
-            if condition.other:
-                other = self._resolve(condition.other, where, demand.visible)
-                if other is not None and self._compare_as_values(ref, other):
-                    same.join(ref, other)
-            else:
-                given.append((ref, condition))
-        return given, same
-
-    def _held(
-        self, occurrence: int, given: Iterable[tuple[_Ref, Condition]], same: "_Same"
-    ) -> dict[str, tuple[ValueSource, ...]]:
+    def _held(self, occurrence: int, given: Given, same: Same) -> dict[str, tuple[ValueSource, ...]]:
         """Return the columns of an occurrence that are held equal to values, and where those come from."""
         held: dict[str, tuple[ValueSource, ...]] = {}
         for ref, condition in given:
@@ -158,7 +129,7 @@ class _TagRules:
                     held[mine.name] = sources
         return held
 
-    def _bounded(self, occurrence: int, given: Iterable[tuple[_Ref, Condition]], same: "_Same") -> dict[str, Bounds]:
+    def _bounded(self, occurrence: int, given: Given, same: Same) -> dict[str, Bounds]:
         """Return the columns of an occurrence that are within a range, and where its bounds come from."""
         bounded: dict[str, Bounds] = {}
         for ref, condition in given:
@@ -169,58 +140,20 @@ class _TagRules:
                         bounded[mine.name] = known.with_limit(source, is_low=is_low)
         return bounded
 
-    def _limits(self, ref: _Ref, condition: Condition) -> Iterator[tuple[bool, ValueSource]]:
+    def _limits(self, ref: Ref, condition: Condition) -> Iterator[tuple[bool, ValueSource]]:
         """Give the bounds that a condition sets, and of each whether it is the lower one."""
-        column = self._column(ref)
+        column = self._conditions.column(ref)
         order = order_of(column) if column is not None and condition.sign != "=" else None
         if order is None:
             return
         sides = (True, False) if condition.sign == "between" else (condition.sign == ">=",)
         for is_low, value in zip(sides, condition.values, strict=True):
-            source = source_of(order, value, may_be_undeclared=value.ref.number not in self._of_unsure_type)
+            source = source_of(order, value, may_be_undeclared=value.ref.number not in self._conditions.of_unsure_type)
             if source is not None:
                 yield is_low, source
 
-    def _condition(self, demand: Demand) -> Condition | None:
-        claim = claim_of(demand.conjunct)
-        return self._written.get(claim) if claim is not None else None
-
-    def _parameters_of_unsure_type(self) -> frozenset[int]:
-        """Return the parameters that a client has to declare, since their other uses may decide what they are.
-
-        `n = $1` makes the parameter of the column's type only where nothing before it makes it something else.
-        """
-        used = Counter(token.number - 1 for token in self._statement.tokens if token.kind is TokenKind.PARAMETER)
-        sure: Counter[int] = Counter()
-        types: dict[int, set[str]] = {}
-        for block in self._blocks:
-            for demand in block.demands:
-                condition = self._condition(demand)
-                for value in condition.values if condition is not None else ():
-                    ref = self._resolve(condition.column, block, demand.visible) if condition is not None else None
-                    column = self._column(ref) if ref is not None else None
-                    if value.ref.kind == "parameter" and (value.cast or column is not None):
-                        sure[value.ref.number] += 1
-                        name = value.cast or (column.type_name if column is not None else "")
-                        types.setdefault(value.ref.number, set()).add(f"{name} {value.is_array}")
-        return frozenset(
-            number for number, uses in used.items() if uses > 1 and (sure[number] < uses or len(types[number]) > 1)
-        )
-
-    def _column(self, ref: _Ref) -> Column | None:
-        relation = self._statement.relations[ref.occurrence]
-        return relation.column(ref.name) if relation is not None else None
-
-    def _family(self, ref: _Ref) -> Family | None:
-        column = self._column(ref)
-        return None if column is None else family_of(column)
-
-    def _compare_as_values(self, one: _Ref, other: _Ref) -> bool:
-        family, same = self._family(one), self._family(other)
-        return family is not None and same is not None and family.name == same.name
-
-    def _sources(self, ref: _Ref, condition: Condition) -> tuple[ValueSource, ...]:
-        family = self._family(ref)
+    def _sources(self, ref: Ref, condition: Condition) -> tuple[ValueSource, ...]:
+        family = self._conditions.family(ref)
         if family is None:
             return ()
         # The type of one among several follows from all of them.
@@ -228,59 +161,13 @@ class _TagRules:
             value.ref.kind == "parameter" and not value.cast for value in condition.values
         )
         sources = [
-            source_of(family, value, may_be_undeclared=alike and value.ref.number not in self._of_unsure_type)
+            source_of(
+                family, value, may_be_undeclared=alike and value.ref.number not in self._conditions.of_unsure_type
+            )
             for value in condition.values
         ]
         known = tuple(source for source in sources if source is not None)
         return known if len(known) == len(sources) else ()
-
-    def _resolve(self, name: Name, block: Block, visible: frozenset[int]) -> _Ref | None:
-        """Return the column that a name means where only some items of a block are seen, and all of those around."""
-        found: Block | None = block
-        sources = [source for index, source in enumerate(block.sources) if index in visible]
-        while found is not None:
-            if not found.is_plain:
-                return None
-            *qualifiers, column = name
-            if qualifiers:
-                means = [source for source in sources if source.alias == qualifiers[-1]]
-                if means:
-                    return self._ref(means[0].occurrence, column) if len(means) == len(qualifiers) == 1 else None
-            else:
-                if column in found.merged:
-                    return None
-                refs = [self._ref(source.occurrence, column) for source in sources]
-                known = [ref for ref in refs if ref is not None]
-                if known:
-                    return known[0] if len(known) == 1 else None
-                if any(source.occurrence is None for source in sources):
-                    return None
-            found = found.parent
-            sources = found.sources if found is not None else []
-        return None
-
-    def _ref(self, occurrence: int | None, name: str) -> _Ref | None:
-        if occurrence is None:
-            return None
-        ref = _Ref(occurrence, name)
-        return None if self._column(ref) is None else ref
-
-
-class _Same:
-    """Columns that are equal to each other."""
-
-    def __init__(self) -> None:
-        self._classes: dict[_Ref, set[_Ref]] = {}
-
-    def of(self, ref: _Ref) -> set[_Ref]:
-        """Return all that are equal to one."""
-        return self._classes.get(ref, {ref})
-
-    def join(self, one: _Ref, other: _Ref) -> None:
-        """Note that two are equal."""
-        merged = self.of(one) | self.of(other)
-        for ref in merged:
-            self._classes[ref] = merged
 
 
 def _chosen(relation: Relation, held: Mapping[str, object]) -> list[ShapeColumn]:

@@ -11,10 +11,10 @@ from services.proxy.sql.casts import type_at
 from services.proxy.sql.claims import TURNED, Claim, Name, Sign, ValueRef
 from services.proxy.sql.tokens import Token, TokenKind, at
 
-_BEFORE = frozenset(("where", "on", "and"))
+_BEFORE = frozenset(("where", "on", "and", "or"))
 _AFTER = frozenset(
     """
-    and where group having window order limit offset fetch for union intersect except
+    and or where group having window order limit offset fetch for union intersect except
     join inner left right full cross natural
     """.split()
 )

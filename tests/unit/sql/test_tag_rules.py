@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.proxy.sql.given_conditions import MOST_ALTERNATIVES
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.tag_rules import TagRule
 from services.proxy.sql.template import lex
@@ -91,11 +92,12 @@ def test_the_key_of_one_table(condition: str, value: str) -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        "id = 5 OR name = 'x'",
-        "(id = 5 OR name = 'x')",
-        "name = 'x' OR true AND id = 5",
-        "id = 5 AND name = 'x' OR name = 'y'",
-        "(name = 'x' OR true AND id = 5)",
+        "id = 5 OR true",
+        "id = 5 OR name = 'x' OR created IS NULL",
+        "NOT (id = 5 OR name = 'x')",
+        "(id = 5 OR name = 'x') IS NOT FALSE",
+        "id = 5 AND name = 'x' OR name <> 'y'",
+        " OR ".join(f"id = {number}" for number in range(MOST_ALTERNATIVES + 1)),
         "NOT id = 5",
         "NOT (id = 5)",
         "id = -5",
@@ -400,7 +402,6 @@ def test_a_range(condition: str, bounds: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        "price > 5 OR id = 1",
         "NOT price > 5",
         "price NOT BETWEEN 1 AND 5",
         "price BETWEEN SYMMETRIC 5 AND 1",
@@ -419,6 +420,42 @@ def test_a_range(condition: str, bounds: tuple[str, str]) -> None:
 )
 def test_what_is_no_range(condition: str) -> None:
     assert ranged(FROM_FULL + condition) == {}
+
+
+@pytest.mark.parametrize(
+    ("condition", "alternatives"),
+    [
+        ("id = 5 OR name = 'x'", ["id", "name"]),
+        ("((id = 5) OR (name = $1))", ["id", "name"]),
+        ("name = 'x' OR true AND id = 5", ["name", "id"]),
+        ("id = 5 AND name = 'x' OR name = 'y'", ["id", "name"]),
+        ("id = 5 OR id = 6 OR (id > 7 AND id < 9)", ["id", "id", "id"]),
+        ("(id = 5 OR true) AND (name = 'x' OR id BETWEEN 1 AND 3)", ["name", "id"]),
+        ("(id = 5 OR name = 'x') AND created IS NULL", ["id", "name"]),
+    ],
+)
+def test_a_disjunction_has_a_rule_for_each_alternative(condition: str, alternatives: list[str]) -> None:
+    found = rules(f"SELECT count(*) FROM users u WHERE {condition}")
+    assert [rule.shape.named[0].name for rule in found] == alternatives
+
+
+def test_a_disjunction_goes_over_to_what_is_equal_and_no_further() -> None:
+    text = "SELECT i.sku FROM users u {} items i ON i.line = u.id WHERE u.id = 5 OR u.id = 6"
+    assert [rule.shape.named[0].name for rule in rules(text.format("LEFT JOIN"))] == ["id", "id", "line", "line"]
+    both = "SELECT i.sku FROM users u JOIN items i ON i.line = u.id WHERE u.id = 5 OR i.sku = 'x'"
+    assert [[column.name for column in rule.shape.named] for rule in rules(both)] == [[], ["line"], ["sku"]]
+
+
+def test_one_conjunct_is_enough_without_a_disjunction() -> None:
+    assert held("SELECT name FROM users WHERE (id = 5 OR name = 'x') AND id = 7") == {"id": "2"}
+
+
+def test_a_parameter_in_two_alternatives_is_of_their_type() -> None:
+    (one, other) = rules(FROM_FULL + "id = $1 OR user_id = $1")
+    for rule in (one, other):
+        (source,) = rule.sources[0]
+        assert isinstance(source, ParameterSource)
+        assert 0 in source.types
 
 
 def test_an_equality_is_rather_looked_at_than_a_range() -> None:
