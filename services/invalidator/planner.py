@@ -138,12 +138,14 @@ def _tags(shape: Shape, image: Row) -> tuple[str, ...] | None:
         return (shape_tag(shape),)
     if any(image.get(column.name, "") is None for column in shape.named):
         return ()
-    if shape.ranged is not None:
-        key = _key(shape.ranged, image)
-        return None if key is None else tuple(value_tag(shape, (block,)) for block in blocks_of(key))
     forms = [_form(column, image) for column in shape.columns]
     known = [form for form in forms if form is not None]
-    return (value_tag(shape, known),) if len(known) == len(forms) else None
+    if len(known) != len(forms):
+        return None
+    if shape.ranged is None:
+        return (value_tag(shape, known),)
+    key = _key(shape.ranged, image)
+    return None if key is None else tuple(value_tag(shape, (*known, block)) for block in blocks_of(key))
 
 
 def _form(column: ShapeColumn, image: Row) -> bytes | None:

@@ -35,7 +35,7 @@ class Shape:
         relation: The relation's OID.
         columns: The columns that are equal to values.
         watched: Columns of which an update has to touch one to matter, those here among them; None: any update does.
-        ranged: The column that is within a range, if none is equal to values.
+        ranged: The column that is within a range.
     """
 
     relation: int
@@ -99,7 +99,7 @@ def value_tag(shape: Shape, canonical_values: Sequence[bytes]) -> str:
 
     Args:
         shape: The shape.
-        canonical_values: Of its columns, in their order (see `keyspace.canonical`), or a block of the range.
+        canonical_values: Of its columns, in their order (see `keyspace.canonical`), then the block of the range.
     """
     digest = blake2b(shape.id.encode(), digest_size=_TAG_DIGEST_BYTES)
     for value in canonical_values:

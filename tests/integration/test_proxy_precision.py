@@ -30,6 +30,8 @@ def proxied() -> Iterator[ProxiedPostgres]:
         ("SELECT id, note FROM orders WHERE customer = %s ORDER BY id", [3], 13, 14),
         ("SELECT id, note FROM orders WHERE price BETWEEN %s AND %s ORDER BY id", [20, 29.5], 25, 30),
         ("SELECT max(note) FROM orders WHERE placed >= '2024-02-01Z' AND placed < '2024-03-01Z'", [], 40, 90),
+        ("SELECT id, placed, note FROM orders WHERE customer = %s ORDER BY placed LIMIT 4", [3], 33, 43),
+        ("SELECT * FROM orders ORDER BY id DESC LIMIT 5", [], 96, 95),
         ("SELECT * FROM visits WHERE customer = %s", [3], 13, 14),
         ("SELECT o.note FROM orders o JOIN orders p ON p.id = o.id WHERE p.id > 90 ORDER BY 1", [], 91, 89),
     ],

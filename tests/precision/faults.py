@@ -21,13 +21,15 @@ from schemas.changes import RowChange
 from schemas.fields import Row
 from services.cdc.change_events import ChangeEvents
 from services.invalidator import planner
-from services.proxy.session import answer_tags, shown_rows
+from services.proxy.session import answer_tags, page_end, shown_rows
+from services.proxy.session.requests import Request
 from services.proxy.sql import (
     array_values,
     blocks,
     claims,
     given_conditions,
     occurrences,
+    pages,
     shown_keys,
     tag_families,
     tag_rules,
@@ -37,6 +39,7 @@ from services.proxy.sql import (
 )
 from services.proxy.sql.snapshot import Column, Relation
 from services.proxy.sql.statement import Statement
+from services.proxy.sql.template import Lexed
 from services.shared.keyspace import canonical, intervals, order_keys
 from services.shared.relation import Shape
 from tests.precision.case import read_case
@@ -311,6 +314,33 @@ def _lower_bounds_are_upper_ones() -> Any:
     )
 
 
+# -- pages
+
+
+def _pages_lack_nulls() -> Any:
+    ordered = pages._ordered_column
+    return _patch(pages, "_ordered_column", lambda relation, name, **_: ordered(relation, name, nulls_first=False))
+
+
+def _every_page_is_full() -> Any:
+    def blocks_of(page: pages.Page, lexed: Lexed, request: Request, rows: bytes) -> list[bytes] | None:
+        found = shown_rows.decoded_rows(rows, 10_000) or []
+        with _patch(page_end, "_limit", lambda *_: len(found)):
+            return page_end.page_blocks(page, lexed, request, rows)
+
+    return _patch(answer_tags, "page_blocks", blocks_of)
+
+
+def _pages_ascend() -> Any:
+    page_of = pages.page_of
+
+    def ascending(*of: Any) -> pages.Page | None:
+        page = page_of(*of)
+        return None if page is None else replace(page, is_descending=False)
+
+    return _patch(tag_rules, "page_of", ascending)
+
+
 # -- keys that an answer shows
 
 
@@ -373,6 +403,9 @@ FAULTS: dict[str, Fault] = {
     "types of parameters": _undeclared_is_of_the_columns_type,
     "collations": _collations_do_not_matter,
     "char(n)": _char_is_text,
+    "pages: NULLs come first": _pages_lack_nulls,
+    "pages: full ones": _every_page_is_full,
+    "pages: direction": _pages_ascend,
     "shown keys: outer joins": _outer_joins_keep_all_rows,
     "shown keys: OFFSET, OVER": _hidden_rows_do_not_count,
     "shown keys: which occurrence": _a_key_is_shown_of_every_occurrence,

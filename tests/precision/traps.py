@@ -265,6 +265,29 @@ def _shown(trap: _Trap) -> str:
             return f"SELECT {key}, count(*) AS n FROM {name} x JOIN {y} ON true WHERE {holds} GROUP BY {key}{having}"
 
 
+def _page(trap: _Trap) -> str:
+    """The first rows of an order, of some or all rows of a table."""
+    table, column = trap.with_column(
+        lambda column: column.kind.family in ("numbers", "moments") and not column.generated,
+        lambda table: bool(table.key),
+    )
+    trap._columns["x"] = [other for other in table.columns if other.kind.is_number] or [column]
+    direction = trap.chance.pick(("", "", " DESC", " DESC NULLS LAST", " NULLS FIRST", " ASC"))
+    by = trap.chance.pick((column.sql, f"x.{column.sql}"))
+    where = trap.maybe(f" WHERE x.{trap.chance.pick(trap._columns['x']).sql} {trap.chance.pick('==>')} {trap.value()}")
+    if not trap._columns["x"][0].kind.is_number:
+        where = ""
+    also = f", x.{trap.chance.pick(table.columns).sql}"
+    what = trap.chance.pick(("*", f"x.{column.sql}{also} AS o", f"x.{column.sql} AS o{also} AS p", f"x.{column.sql}"))
+    limit = trap.chance.pick(("1", "2", "2", "3"))
+    if trap.chance.one_in(4):
+        trap.parameters.append(Parameter(trap.chance.pick(("", "int8")), False, limit.encode()))
+        limit = "$1"
+    tail = trap.chance.pick((f"LIMIT {limit}", f"LIMIT {limit}", f"LIMIT {limit}", f"LIMIT {limit} OFFSET 1"))
+    distinct = "DISTINCT " if trap.chance.one_in(12) and what != "*" else ""
+    return f"SELECT {distinct}{what} FROM {table.name} x{where} ORDER BY {by}{direction} {tail}"
+
+
 def _shown_long(trap: _Trap) -> str:
     """The same, where what it is held equal to is not sent as long as it stays what it is."""
     table, column = trap.with_column(
@@ -279,5 +302,6 @@ def _shown_long(trap: _Trap) -> str:
 _TRAPS: tuple[Callable[[_Trap], str], ...] = (
     _two, _two, _three, _three, _hidden_name, _hidden_name, _not_in, _not_in, _over_nothing, _correlated, _ordered,
     _unselected_group, _named_cte, _distinct_exists, _distinct_exists, _distinct_exists, _long, _long, _array, _cast,
-    _twice, _shown, _shown, _shown, _shown_long, _either, _either,
+    _twice, _shown, _shown, _shown, _shown_long, _either, _either, _page,
+    _page, _page,
 )  # fmt: skip

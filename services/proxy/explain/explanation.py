@@ -103,6 +103,9 @@ def _dependency(rule: TagRule, relations: Mapping[int, Relation], lexed: Lexed) 
     if shape.ranged is not None:
         held[shape.ranged.name] = ()
         said += _range(shape.ranged.name, rule.bounds, lexed)
+    if rule.page is not None:
+        end = "from the last row's on" if rule.page.is_descending else "up to the last row's"
+        said.append(f"{rule.page.column.name} {end}, if the page is full")
     rows = " and ".join(said)
     full = relation.identity == _FULL_IDENTITY
     untold = [name for name in held if not full and name not in relation.identity_columns]

@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
+from services.proxy.session.page_end import page_blocks
 from services.proxy.session.requests import Request
 from services.proxy.session.shown_rows import shown_key_tags
 from services.proxy.sql.array_values import array_elements, binary_array
 from services.proxy.sql.shown_keys import ShownKey
 from services.proxy.sql.template import Lexed
-from services.proxy.sql.value_sources import LiteralSource, ParameterSource, ValueSource
+from services.proxy.sql.value_sources import Bounds, LiteralSource, ParameterSource, ValueSource
 from services.proxy.sql.verdict import Analysis, TagRule
 from services.shared.keyspace.canonical import canonical_binary, canonical_text
 from services.shared.keyspace.intervals import cover
 from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, keys_of_binary, keys_of_text
 from services.shared.keyspace.tags import entry_tag, shape_tag
-from services.shared.relation import Shape, relation_tag, value_tag
+from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
 
 MOST_TAGS = 256
 """Of one occurrence of a relation; an answer that would have more depends on the relation."""
@@ -64,16 +65,17 @@ def answer_tags(
     """
     found = _Found()
     for rule in analysis.tag_rules:
-        columns = _columns(rule, lexed, request) if rule.shape.ranged is None else _range(rule, lexed, request)
-        usable = [] if columns is None else [rule.shape, replace(rule.shape, watched=None)]
-        shape = next((shape for shape in usable if shape.is_whole_relation or is_matched(shape.id)), None)
-        if usable and shape is not usable[0]:
-            found.wanted.append(usable[0])
-        if columns is None or shape is None or shape.is_whole_relation:
-            found.add_tags(relation_tag(rule.shape.relation))
+        candidates = _candidates(rule, lexed, request, rows)
+        usable = ((shape, values) for shape, values in candidates if shape.is_whole_relation or is_matched(shape.id))
+        shape, columns = next(usable, (Shape(rule.shape.relation), []))
+        if candidates and candidates[0][0] != shape:
+            found.wanted.append(candidates[0][0])
+        if shape.is_whole_relation:
+            found.add_tags(relation_tag(shape.relation))
             continue
         found.add_tags(*(value_tag(shape, values) for values in product(*columns) if values))
-        key = rule.key if rule.key is not None and is_matched(rule.key.shape.id) else None
+        # Of a shape that only watches, any change evicts its tag: there is no row that does not come to satisfy it.
+        key = rule.key if shape.named and rule.key is not None and is_matched(rule.key.shape.id) else None
         found.add_shape(shape, key, None if key is None else shown_key_tags(key, rows, request.result_formats))
     if len(found.tags) > MOST_TAGS_OF_ALL:
         return AnswerTags(tuple(map(relation_tag, analysis.relations)), (), tuple(found.wanted))
@@ -101,8 +103,23 @@ class _Found:
             self.shapes[key.shape.id] = None
 
 
+def _candidates(rule: TagRule, lexed: Lexed, request: Request, rows: bytes) -> list[tuple[Shape, list[list[bytes]]]]:
+    """Return shapes that an answer may be tagged by, the narrowest first, with the values of each of their columns."""
+    columns = _columns(rule, lexed, request)
+    if columns is None:
+        return []
+    shape, found = rule.shape, []
+    blocks = page_blocks(rule.page, lexed, request, rows) if rule.page is not None else None
+    if rule.page is not None and blocks is not None:
+        found.append((replace(shape, ranged=rule.page.column), [*columns, blocks]))
+    found.append((shape, columns))
+    if shape.watched is not None:
+        found.append((replace(shape, watched=None), columns))
+    return [(candidate, values) for candidate, values in found if prod(map(len, values)) <= MOST_TAGS]
+
+
 def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
-    """Return for each column of a shape the values that it may have; None where that cannot be told, or is too much."""
+    """Return for each column of a shape the values that it may have, or blocks of them; None if one cannot be told."""
     columns: list[list[bytes]] = []
     for alternatives in rule.sources:
         values: list[bytes] = []
@@ -114,7 +131,10 @@ def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]]
                 return None
             values += found
         columns.append(list(dict.fromkeys(values)))
-    return columns if prod(map(len, columns)) <= MOST_TAGS else None
+    if rule.shape.ranged is None:
+        return columns
+    blocks = _range(rule.shape.ranged, rule.bounds, lexed, request)
+    return None if blocks is None else [*columns, blocks]
 
 
 def _are_of_known_types(alternatives: tuple[ValueSource, ...], request: Request) -> bool:
@@ -127,16 +147,14 @@ def _are_of_known_types(alternatives: tuple[ValueSource, ...], request: Request)
     return len(declared) < 2
 
 
-def _range(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
+def _range(column: ShapeColumn, bounds: Bounds, lexed: Lexed, request: Request) -> list[bytes] | None:
     """Return the blocks that a column's values may be in; None where neither bound can be told."""
-    assert rule.shape.ranged is not None
-    column_oid = rule.shape.ranged.type_oid
-    low = [_keys(source, column_oid, lexed, request) for source in rule.bounds.low]
-    high = [_keys(source, column_oid, lexed, request) for source in rule.bounds.high]
+    low = [_keys(source, column.type_oid, lexed, request) for source in bounds.low]
+    high = [_keys(source, column.type_oid, lexed, request) for source in bounds.high]
     lows, highs = [keys.low for keys in low if keys], [keys.high for keys in high if keys]
     if not lows and not highs:
         return None
-    return [list(cover(max(lows, default=LOWEST), min(highs, default=HIGHEST)))]
+    return list(cover(max(lows, default=LOWEST), min(highs, default=HIGHEST)))
 
 
 def _keys(source: ValueSource, column_oid: int, lexed: Lexed, request: Request) -> Keys | None:

@@ -1,7 +1,5 @@
 """The keys that an answer's rows show, as tags: a change of one of these rows evicts it. Pure."""
 
-from collections.abc import Iterator
-
 from services.proxy.sql.shown_keys import ShownKey
 from services.shared.keyspace.canonical import canonical_binary, canonical_text
 from services.shared.pgwire.fields import FieldReader
@@ -22,13 +20,16 @@ def shown_key_tags(key: ShownKey, rows: bytes, result_formats: tuple[int, ...]) 
         rows: The answer's DataRow messages.
         result_formats: As in Bind: none (all text), one for all, or one for each column.
     """
+    found = decoded_rows(rows, MOST_ROWS)
+    if found is None:
+        return None
     tags: dict[str, None] = {}
-    for count, values in enumerate(_rows(rows)):
-        if count == MOST_ROWS or len(values) != key.width:
+    for values in found:
+        if len(values) != key.width:
             return None
         forms = []
         for place, column in zip(key.places, key.shape.columns, strict=True):
-            form = _form(column.type_oid, values[place], _format_of(place, result_formats))
+            form = _form(column.type_oid, values[place], format_of(place, result_formats))
             if form is None:
                 return None
             forms.append(form)
@@ -36,13 +37,18 @@ def shown_key_tags(key: ShownKey, rows: bytes, result_formats: tuple[int, ...]) 
     return tuple(tags)
 
 
-def _rows(messages: bytes) -> Iterator[tuple[bytes | None, ...]]:
+def decoded_rows(messages: bytes, most: int) -> list[tuple[bytes | None, ...]] | None:
+    """Return the values of an answer's DataRow messages; None if they are more than so many."""
+    found: list[tuple[bytes | None, ...]] = []
     start = 0
     while start < len(messages):
+        if len(found) == most:
+            return None
         _, length = HEADER_UNPACK(messages, start)
         end = start + 1 + length
-        yield FieldReader(messages, start + HEADER_BYTES, end).counted_values()
+        found.append(FieldReader(messages, start + HEADER_BYTES, end).counted_values())
         start = end
+    return found
 
 
 def _form(type_oid: int, value: bytes | None, value_format: int) -> bytes | None:
@@ -56,7 +62,8 @@ def _form(type_oid: int, value: bytes | None, value_format: int) -> bytes | None
         return None
 
 
-def _format_of(place: int, formats: tuple[int, ...]) -> int:
+def format_of(place: int, formats: tuple[int, ...]) -> int:
+    """Return the format of a column of the result."""
     if len(formats) == 1:
         return formats[0]
     return formats[place] if formats else _TEXT_FORMAT

@@ -93,6 +93,7 @@ def _relations(
             generated=row["generated"],
             deterministic=row["deterministic"],
             is_enum=row["is_enum"],
+            not_null=row["not_null"],
         )
     primary: dict[int, tuple[str, ...]] = {}
     marked: dict[int, tuple[str, ...]] = {}

@@ -155,7 +155,11 @@ SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name, a.atttypid
        a.atttypid >= 16384 AND COALESCE(e.typtype, t.typtype) <> 'e' AS user_type,
        COALESCE(e.typtype, t.typtype) = 'e' AS enum, t.typtype = 'e' AS is_enum,
        a.attgenerated <> '' AS generated,
-       COALESCE(l.collisdeterministic, true) AS deterministic
+       COALESCE(l.collisdeterministic, true) AS deterministic,
+       a.attnotnull AND NOT EXISTS (  -- from 18 on, a constraint may be there that old rows need not satisfy
+           SELECT FROM pg_catalog.pg_constraint k
+           WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]
+       ) AS not_null
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid

@@ -74,14 +74,14 @@ def claim_of(node: exp.Expr) -> Claim | None:
     if left and right:
         return Claim(left, (), right) if sign == "=" else None
     if left:
-        value = _value_of(_elements(node.expression) if sign == "=" else node.expression)
+        value = value_of(_elements(node.expression) if sign == "=" else node.expression)
         return None if value is None else Claim(left, (value,), (), sign)
-    value = _value_of(node.this)
+    value = value_of(node.this)
     return Claim(right, (value,), (), TURNED[sign]) if right and value is not None else None
 
 
 def _claim_of_between(node: exp.Between) -> Claim | None:
-    column, low, high = name_of(node.this), _value_of(node.args["low"]), _value_of(node.args["high"])
+    column, low, high = name_of(node.this), value_of(node.args["low"]), value_of(node.args["high"])
     if not column or low is None or high is None or node.args.get("symmetric"):
         return None
     return Claim(column, (low, high), (), "between")
@@ -91,7 +91,7 @@ def _claim_of_in(node: exp.In) -> Claim | None:
     column = name_of(node.this)
     if not column or node.args.get("query") is not None or node.args.get("unnest") is not None:
         return None
-    values = [_value_of(value) for value in node.expressions]
+    values = [value_of(value) for value in node.expressions]
     known = tuple(value for value in values if value is not None)
     return Claim(column, known) if known and len(known) == len(values) else None
 
@@ -111,7 +111,8 @@ def _elements(node: exp.Expr) -> exp.Expr:
     return inner.this if isinstance(inner, exp.Paren) else inner
 
 
-def _value_of(node: exp.Expr) -> ValueRef | None:
+def value_of(node: exp.Expr) -> ValueRef | None:
+    """Return which literal or parameter a node is, possibly with a cast around it."""
     if isinstance(node, exp.Cast):
         node = node.this
     if isinstance(node, exp.Parameter):

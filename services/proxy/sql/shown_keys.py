@@ -44,6 +44,7 @@ class Outputs:
     def __init__(self, statement: Statement, blocks: Sequence[Block]) -> None:
         self._statement = statement
         self._places: dict[tuple[int, str], int] = {}
+        self._names: list[tuple[int, str]] = []  # by which columns of the result go, where it is said
         self._width = 0
         select = statement.tree
         if isinstance(select, exp.Select) and blocks[0].is_plain and _COUNT_HIDDEN_ROWS.isdisjoint(statement.words):
@@ -63,6 +64,25 @@ class Outputs:
         known = tuple(place for place in places if place is not None)
         return ShownKey(shape, known, self._width) if known and len(known) == len(places) else None
 
+    @property
+    def width(self) -> int:
+        """How many columns the result has; 0 if that cannot be told."""
+        return self._width
+
+    def is_alone(self, occurrence: int) -> bool:
+        """Whether nothing else in the statement is the occurrence's relation, and its rows may be shown."""
+        found = self._statement.relations[occurrence]
+        same = [relation for relation in self._statement.relations if relation is not None and relation == found]
+        return len(same) == 1 and any(number == occurrence for number, _ in self._places)
+
+    def place(self, occurrence: int, column: str) -> int | None:
+        """Return which column of the result is a column of an occurrence."""
+        return self._places.get((occurrence, column))
+
+    def renames(self, name: str, place: int) -> bool:
+        """Whether a column of the result goes by a name, and is not the one at a place."""
+        return any(known == name and number != place for number, known in self._names)
+
     def _read(self, select: exp.Select, block: Block, kept: frozenset[int]) -> None:
         """Number the result's columns; none is known if it cannot be told how many a `*` stands for."""
         occurrences = {source.alias: source.occurrence for source in block.sources}
@@ -70,6 +90,8 @@ class Outputs:
             return
         found: list[tuple[int, str] | None] = []
         for item in select.expressions:
+            if isinstance(item, exp.Alias):
+                self._names.append((len(found), item.alias))
             expression = item.unalias()
             star = _star_of(expression)
             if star is None:

@@ -24,6 +24,7 @@ class Column:
         generated: Computed from other columns, here or in a part, so it may be missing from the WAL stream.
         deterministic: Its collation calls only equal bytes equal.
         is_enum: Its type is an enum, and not an array of one.
+        not_null: No row has NULL there, in no part either.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Column:
     generated: bool
     deterministic: bool
     is_enum: bool = False
+    not_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)

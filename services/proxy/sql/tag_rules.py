@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.proxy.sql.given_conditions import Given, GivenConditions, Ref, Same
+from services.proxy.sql.pages import Page, page_of
 from services.proxy.sql.shown_keys import Outputs, ShownKey
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
@@ -41,12 +42,14 @@ class TagRule:
         sources: For each column of the shape that is equal to values those that it may have, one tag for each.
         bounds: Of the column that is within a range.
         key: Where the answer shows the key of every row that it rests on, so that only one of these can leave it.
+        page: How the statement pages through the rows, if it does; the shape of a full page has this column's range.
     """
 
     shape: Shape
     sources: tuple[tuple[ValueSource, ...], ...] = ()
     bounds: Bounds = UNBOUNDED
     key: ShownKey | None = None
+    page: Page | None = None
 
 
 def tag_rules(statement: Statement) -> tuple[TagRule, ...]:
@@ -96,8 +99,18 @@ class _TagRules:
         named = columns if ranged is None else [ranged]
         shape = Shape(relation.oid, tuple(columns), self._watched_by(relation, occurrence, named), ranged)
         bounds = UNBOUNDED if ranged is None else bounded[ranged.name]
-        key = self._shown_key(relation, occurrence, named)
-        return TagRule(shape, tuple(held[column.name] for column in columns), bounds, key)
+        page = self._page(relation, occurrence, shape)
+        key = self._shown_key(relation, occurrence, named if page is None else [*named, page.column])
+        return TagRule(shape, tuple(held[column.name] for column in columns), bounds, key, page)
+
+    def _page(self, relation: Relation, occurrence: int, shape: Shape) -> Page | None:
+        """Return how the statement pages, if to look at that makes the tags narrower."""
+        page = page_of(self._statement, occurrence, self._outputs) if shape.ranged is None else None
+        names = {column.name for column in shape.columns}
+        if page is None or page.column.name in names or names >= set(relation.primary_key) > set():
+            return None
+        told = relation.identity == _FULL_IDENTITY or page.column.name in relation.identity_columns
+        return page if told or not names or not names <= relation.identity_columns else None
 
     def _shown_key(self, relation: Relation, occurrence: int, named: Sequence[ShapeColumn]) -> ShownKey | None:
         """Return where the key is shown of rows whose old values are not told."""

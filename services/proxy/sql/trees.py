@@ -53,12 +53,20 @@ def _with_parts(relation: Relation, below: Sequence[Relation]) -> Relation:
 
 
 def _as_in_all(columns: tuple[Column, ...], parts: Sequence[Relation]) -> tuple[Column, ...]:
-    """Mark the columns that are generated in some part: its changes do not tell of them.
+    """Mark the columns that are generated in some part, since its changes do not tell of them, or NULL in some.
 
-    Before Postgres 16 a column may be generated in a child, and not in the parent.
+    Before Postgres 16 a column may be generated in a child, and not in the parent; and a child may allow NULLs.
     """
     generated = {column.name for part in parts for column in part.columns if column.generated}
-    return tuple(replace(column, generated=column.generated or column.name in generated) for column in columns)
+    nullable = {column.name for part in parts for column in part.columns if not column.not_null}
+    return tuple(
+        replace(
+            column,
+            generated=column.generated or column.name in generated,
+            not_null=column.not_null and column.name not in nullable,
+        )
+        for column in columns
+    )
 
 
 def _followed_entry(part: Relation) -> int:

@@ -238,3 +238,56 @@ def test_an_answer_of_very_many_tags_rests_on_its_relations() -> None:
     reads = [f"SELECT name FROM users WHERE id IN ({values})" for values in lists]
     assert len(simple(" UNION ".join(reads[:2]))[0]) == 2 * MOST_TAGS + 1
     assert simple(" UNION ".join(reads)) == ((relation_tag(USERS.oid),), ())
+
+
+BY_NAME_AND_ID = Shape(USERS.oid, (ShapeColumn("name", 25),), ranged=ShapeColumn("id", 23))
+
+
+def on_page(key: int, tags: tuple[str, ...]) -> bool:
+    """Whether a row of that key evicts a page of rows of a name."""
+    order_key = key_of_row_value(23, str(key))
+    assert order_key is not None
+    row = {value_tag(BY_NAME_AND_ID, (b"ann", block)) for block in blocks_of(order_key)}
+    return not row.isdisjoint(tags)
+
+
+@pytest.mark.parametrize(
+    ("order", "ids", "inside", "outside"),
+    [
+        ("id LIMIT 2", (3, 5), (-9, 4, 5), (6, 1000)),
+        ("id DESC LIMIT 2", (5, 3), (3, 4, 1000), (2, -9)),
+        ("id LIMIT 2", (3,), (), ()),  # not full: any further row would be on it
+        ("id LIMIT 0", (), (), ()),
+    ],
+)
+def test_rows_behind_a_full_page_do_not_matter(
+    order: str, ids: tuple[int, ...], inside: tuple[int, ...], outside: tuple[int, ...]
+) -> None:
+    text = f"SELECT name, id FROM users WHERE name = 'ann' ORDER BY {order}"
+    tags = shown(text, *((b"ann", str(key).encode()) for key in ids))
+    assert [key for key in (*inside, *outside) if on_page(key, tags)] == list(inside)
+    is_page = bool(inside)
+    assert is_page == (value_tag(BY_NAME, (b"ann",)) not in tags)
+
+
+@pytest.mark.parametrize(
+    ("limit", "types", "binary", "is_page"),
+    [
+        (b"2", (), False, True),
+        (b" 2", (), False, False),
+        (b"3", (), False, False),
+        (b"\0\0\0\0\0\0\0\2", (), True, True),
+        (b"\0\0\0\2", (23,), True, True),
+        (b"\0\0\0\2", (), True, False),
+        (b"\0\1\0\0\0\0\0\0\0\2", (1700,), True, False),
+        (None, (), False, False),
+    ],
+)
+def test_how_many_rows_a_full_page_has(
+    limit: bytes | None, types: tuple[int, ...], binary: bool, is_page: bool
+) -> None:
+    text = "SELECT name, id FROM users WHERE name = 'ann' ORDER BY id LIMIT $1"
+    bind = Bind(b"", b"", (1,) if binary else (), (limit,), ())
+    request = read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
+    rows = b"".join(DataRow((b"ann", key)).encode() for key in (b"3", b"5"))
+    assert on_page(4, answer_tags(*analysed(text), request, rows).tags) == is_page

@@ -19,8 +19,8 @@ _VOLATILE = HARMLESS_VOLATILE | SEQUENCE_FUNCTIONS | {"set_config", "lo_get", "p
 
 
 def column(name: str, type_name: str = "text", **marks: bool) -> Column:
-    """Make a column; marks: user_type, generated, deterministic, is_enum."""
-    known = {"user_type": False, "generated": False, "deterministic": True, "is_enum": False} | marks
+    """Make a column; marks: user_type, generated, deterministic, is_enum, not_null."""
+    known = {"user_type": False, "generated": False, "deterministic": True, "is_enum": False, "not_null": False} | marks
     return Column(name, _TYPES.get(type_name, 99_999), type_name, **known)
 
 
@@ -47,7 +47,7 @@ def table(oid: int, name: str, *columns: Column, key: tuple[str, ...] = ("id",),
     return Relation(**(attributes | changes))  # type: ignore[arg-type]  # a test names real attributes
 
 
-USERS = table(20_001, "users", column("id", "int4"), column("name"), column("created", "timestamptz"))
+USERS = table(20_001, "users", column("id", "int4", not_null=True), column("name"), column("created", "timestamptz"))
 ORDERS = table(20_002, "orders", column("id", "int8"), column("user_id", "int4"), column("status"), cascades=True)
 ITEMS = table(
     20_003, "items", column("order_id", "int8"), column("line", "int4"), column("sku"), key=("order_id", "line")

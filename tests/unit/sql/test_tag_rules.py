@@ -1,5 +1,7 @@
 """Which values of a statement name the rows that its answer rests on."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.proxy.sql.given_conditions import MOST_ALTERNATIVES
@@ -470,3 +472,76 @@ def test_a_range_with_two_ends_is_looked_at_first() -> None:
 def test_a_range_goes_over_to_what_is_equal() -> None:
     found = rules("SELECT i.sku FROM full_identity f LEFT JOIN items i ON i.line = f.id WHERE f.id > 5 AND f.id < 9")
     assert [rule.shape.ranged is not None and rule.shape.ranged.name for rule in found] == ["id", "line"]
+
+
+PAGED = table(
+    20_301,
+    "paged",
+    column("id", "int4", not_null=True),
+    column("owner", "int4"),
+    column("score", "int4", not_null=True),
+    column("rank", "numeric"),
+    column("title"),
+    identity="f",
+    identity_columns=frozenset(("id", "owner", "score", "rank", "title")),
+)
+
+
+def page(text: str, relation: Relation = PAGED) -> tuple[str, int, bool] | None:
+    """Return by what a statement pages, where that is shown, and whether great values come first."""
+    analysis = analyse(lex(text), small_catalog(relation), PUBLIC)
+    assert analysis.reason == "", text
+    found = analysis.tag_rules[0].page
+    return None if found is None else (found.column.name, found.place, found.is_descending)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SELECT * FROM paged ORDER BY score LIMIT 10", ("score", 2, False)),
+        ("SELECT * FROM paged ORDER BY score DESC LIMIT $1", ("score", 2, True)),
+        ("SELECT id, p.score AS s FROM paged p WHERE owner = 7 ORDER BY p.score DESC, id LIMIT 10", ("score", 1, True)),
+        ("SELECT rank FROM paged ORDER BY rank LIMIT 10", ("rank", 0, False)),
+        ("SELECT rank FROM paged ORDER BY rank DESC NULLS LAST LIMIT 10", ("rank", 0, True)),
+        ("SELECT score AS score FROM paged ORDER BY score ASC NULLS FIRST LIMIT 10", ("score", 0, False)),
+    ],
+)
+def test_a_page(text: str, found: tuple[str, int, bool]) -> None:
+    assert page(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT rank FROM paged ORDER BY rank DESC LIMIT 10",  # NULLs come first, and are in no range
+        "SELECT rank FROM paged ORDER BY rank NULLS FIRST LIMIT 10",
+        "SELECT title FROM paged ORDER BY title LIMIT 10",
+        "SELECT id FROM paged ORDER BY score LIMIT 10",
+        "SELECT id, score FROM paged ORDER BY 2 LIMIT 10",
+        "SELECT id, score + 0 FROM paged ORDER BY score + 0 LIMIT 10",
+        "SELECT -score AS score, score AS s FROM paged ORDER BY score LIMIT 10",
+        "SELECT score FROM paged ORDER BY score",
+        "SELECT score FROM paged ORDER BY score LIMIT 10 OFFSET 5",
+        "SELECT score FROM paged ORDER BY score LIMIT 5 + 5",
+        "SELECT score FROM paged ORDER BY score LIMIT ALL",
+        "SELECT score FROM paged ORDER BY score FETCH FIRST 10 ROWS WITH TIES",
+        "SELECT DISTINCT score FROM paged ORDER BY score LIMIT 10",
+        "SELECT score FROM paged GROUP BY score ORDER BY score LIMIT 10",
+        "SELECT p.score FROM paged p JOIN items i ON i.line = p.id ORDER BY p.score LIMIT 10",
+        "SELECT score FROM paged WHERE id > (SELECT min(id) FROM paged) ORDER BY score LIMIT 10",
+        "SELECT score, row_number() OVER (ORDER BY id) FROM paged ORDER BY score LIMIT 10",
+        "SELECT score FROM paged WHERE id = 5 ORDER BY score LIMIT 10",
+        "SELECT score FROM paged WHERE score = 5 ORDER BY score LIMIT 10",
+        "(SELECT score FROM paged ORDER BY score LIMIT 10) LIMIT 5",
+    ],
+)
+def test_what_is_no_page(text: str) -> None:
+    assert page(text) is None
+
+
+def test_a_page_by_what_changes_do_not_tell_is_not_looked_at_where_the_rest_is_told() -> None:
+    default = {"identity": "d", "identity_columns": frozenset(("id", "owner")), "primary_key": ("id", "owner")}
+    keyed = replace(PAGED, **default)  # type: ignore[arg-type]  # mypy takes the dictionary's values for one type
+    assert page("SELECT score FROM paged WHERE owner = 7 ORDER BY score LIMIT 10", keyed) is None
+    assert page("SELECT id, owner FROM paged WHERE owner = 7 ORDER BY id LIMIT 10", keyed) == ("id", 0, False)
+    assert page("SELECT score FROM paged WHERE rank = 7 ORDER BY score LIMIT 10", keyed) == ("score", 0, False)
