@@ -24,7 +24,7 @@ from services.shared.keyspace.canonical import canonical_hashed, canonical_text
 from services.shared.keyspace.intervals import blocks_of
 from services.shared.keyspace.order_keys import key_of_row_value
 from services.shared.keyspace.tags import entry_tag, shape_tag
-from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
+from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag, value_tags
 
 MAX_TAGS_PER_RECORD = 2_000
 """More in one record evict the relation as a whole: the script holds Redis up for about a microsecond a tag."""
@@ -145,7 +145,7 @@ def _tags(shape: Shape, image: Row) -> tuple[str, ...] | None:
     if shape.ranged is None:
         return (value_tag(shape, known),)
     key = _key(shape.ranged, image)
-    return None if key is None else tuple(value_tag(shape, (*known, block)) for block in blocks_of(key))
+    return None if key is None else tuple(value_tags(shape, [(*known, block) for block in blocks_of(key)]))
 
 
 def _form(column: ShapeColumn, image: Row) -> bytes | None:

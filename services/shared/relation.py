@@ -101,11 +101,20 @@ def value_tag(shape: Shape, canonical_values: Sequence[bytes]) -> str:
         shape: The shape.
         canonical_values: Of its columns, in their order (see `keyspace.canonical`), then the block of the range.
     """
-    digest = blake2b(shape.id.encode(), digest_size=_TAG_DIGEST_BYTES)
-    for value in canonical_values:
-        digest.update(len(value).to_bytes(4, "big"))
-        digest.update(value)
-    return f"{shape.relation}:{digest.hexdigest()}"
+    (tag,) = value_tags(shape, (canonical_values,))
+    return tag
+
+
+def value_tags(shape: Shape, rows: Iterable[Sequence[bytes]]) -> list[str]:
+    """Return the tags of a shape with several lists of values; see `value_tag`."""
+    begun = blake2b(shape.id.encode(), digest_size=_TAG_DIGEST_BYTES)
+    tags: list[str] = []
+    for values in rows:
+        digest = begun.copy()
+        for value in values:
+            digest.update(len(value).to_bytes(4, "big") + value)
+        tags.append(f"{shape.relation}:{digest.hexdigest()}")
+    return tags
 
 
 def relation_of_tag(tag: str) -> int:

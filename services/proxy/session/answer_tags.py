@@ -17,7 +17,7 @@ from services.shared.keyspace.canonical import canonical_binary, canonical_text
 from services.shared.keyspace.intervals import cover
 from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, keys_of_binary, keys_of_text
 from services.shared.keyspace.tags import entry_tag, shape_tag
-from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tag
+from services.shared.relation import Shape, ShapeColumn, relation_tag, value_tags
 
 MOST_TAGS = 256
 """Of one occurrence of a relation; an answer that would have more depends on the relation."""
@@ -73,7 +73,7 @@ def answer_tags(
         if shape.is_whole_relation:
             found.add_tags(relation_tag(shape.relation))
             continue
-        found.add_tags(*(value_tag(shape, values) for values in product(*columns) if values))
+        found.add_tags(*(value_tags(shape, product(*columns)) if columns else ()))
         # Of a shape that only watches, any change evicts its tag: there is no row that does not come to satisfy it.
         key = rule.key if shape.named and rule.key is not None and is_matched(rule.key.shape.id) else None
         found.add_shape(shape, key, None if key is None else shown_key_tags(key, rows, request.result_formats))

@@ -1,7 +1,7 @@
 """The end of a full page: the range of its order that the answer tells. Pure."""
 
 from services.proxy.session.requests import Request
-from services.proxy.session.shown_rows import decoded_rows, format_of
+from services.proxy.session.shown_rows import format_of, row_starts, values_at
 from services.proxy.sql.pages import Page
 from services.proxy.sql.template import Lexed
 from services.shared.keyspace.canonical import TypeOid
@@ -22,10 +22,9 @@ def page_blocks(page: Page, lexed: Lexed, request: Request, rows: bytes) -> list
         rows: The answer's DataRow messages.
     """
     limit = _limit(page, lexed, request)
-    found = decoded_rows(rows, limit) if limit else None
-    if not found or len(found) != limit or len(found[-1]) != page.width:
-        return None
-    value = found[-1][page.place]
+    starts = row_starts(rows, limit) if limit else None
+    last = values_at(rows, starts[-1], (page.place,), page.width) if starts and len(starts) == limit else None
+    value = last[0] if last is not None else None
     keys = None if value is None else _keys(page, value, format_of(page.place, request.result_formats))
     if keys is None:
         return None

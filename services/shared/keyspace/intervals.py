@@ -9,6 +9,7 @@ With 4 a row has 16 tags, and a range at most 96; with 2 it would be 32 and 62, 
 """
 
 from collections.abc import Iterator
+from struct import Struct
 
 KEY_BITS = 32
 
@@ -18,7 +19,7 @@ LEVELS = KEY_BITS // _STEP_BITS
 MOST_BLOCKS = 2 * (_SIZE - 1) * LEVELS
 """Of one interval: on each level, all but one of a larger block at either end."""
 
-_INDEX_BYTES = KEY_BITS // 8
+_name = Struct(">BI").pack
 
 
 def cover(low: int, high: int) -> tuple[bytes, ...]:
@@ -28,7 +29,7 @@ def cover(low: int, high: int) -> tuple[bytes, ...]:
 
 def blocks_of(key: int) -> tuple[bytes, ...]:
     """Return the names of the blocks that a key lies in."""
-    return tuple(_name(level, key >> level * _STEP_BITS) for level in range(LEVELS))
+    return tuple([_name(level, key >> level * _STEP_BITS) for level in range(LEVELS)])
 
 
 def _blocks(low: int, high: int) -> Iterator[bytes]:
@@ -43,7 +44,3 @@ def _blocks(low: int, high: int) -> Iterator[bytes]:
         if low > high:
             return
         low, high = low >> _STEP_BITS, high >> _STEP_BITS
-
-
-def _name(level: int, index: int) -> bytes:
-    return bytes((level,)) + index.to_bytes(_INDEX_BYTES, "big")
