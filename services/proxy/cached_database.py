@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from services.proxy.arrival.client_count import ClientCount
 from services.proxy.cache.block_replies import BlockReplies
-from services.proxy.cache.entry import Answer, Entry
+from services.proxy.cache.boot_identity import boot_clock_identity
+from services.proxy.cache.entry import Answer, Entry, decode_ageing, encode_ageing
 from services.proxy.cache.flights import Flights
 from services.proxy.cache.follower import Follower
 from services.proxy.cache.freshness import Freshness, boot_clock
@@ -68,7 +69,9 @@ class CachedDatabase:
         self.draining = False
         self.states = SharedStates()
         self.names = no_names()
-        self.templates = Templates(Promise(settings.consistency, settings.max_staleness))
+        self.templates = Templates(
+            Promise(settings.consistency, settings.max_staleness, settings.ageing_ttl, boot_clock_identity())
+        )
         self.freshness = Freshness(settings.max_staleness)
         self.flights = Flights()
         self.l1 = L1(settings.l1_bytes, (START,) * settings.partitions)
@@ -120,7 +123,7 @@ class CachedDatabase:
                 return True
         return False
 
-    def keep(self, plan: Plan, answer: Answer, q0: tuple[Position, ...], epoch: str) -> None:
+    def keep(self, plan: Plan, answer: Answer, q0: tuple[Position, ...], epoch: str, sent_at: float) -> None:
         """Take an answer into L1 and, in the background, into L2, if the rule of validity allows it.
 
         Args:
@@ -128,6 +131,7 @@ class CachedDatabase:
             answer: The answer.
             q0: Positions that this worker had applied before the query was sent.
             epoch: The bucket's epoch then.
+            sent_at: Boot-clock second then.
         """
         assert plan.template is not None
         assert plan.request is not None
@@ -141,40 +145,50 @@ class CachedDatabase:
         )
         if found.wanted:
             self._register_soon(found.wanted)
-        refusal, entry = self._insert(plan.key, answer, q0, epoch, found.tags, analysis.relations, found.shapes)
+        expires_at = self._expiry(plan, sent_at)
+        entry = Entry(plan.key, answer, q0, found.tags, analysis.relations, found.shapes, expires_at)
+        entry.sent_at = sent_at
+        refusal = self._insert(entry, epoch)
         if refusal:
             self.statistics.refused[refusal] += 1
             return
         self.statistics.kept += 1
-        stored = StoredEntry(q0, found.tags, analysis.relations, found.shapes, answer.encode())
+        body = encode_ageing(answer, sent_at) if plan.ages else answer.encode()
+        stored = StoredEntry(q0, found.tags, analysis.relations, found.shapes, body)
         self._unconfirmed.add(Kept(entry, epoch, stored))
 
     def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:
         """Take a valid L2 entry into L1, at the bucket's positions in the reply; None when this worker knows better."""
         stored = found.entry
         try:
-            answer = Answer.decode(stored.body)
+            answer, sent_at = decode_ageing(stored.body) if plan.ages else (Answer.decode(stored.body), 0.0)
         except ValueError:
             return None
-        refusal, entry = self._insert(
-            plan.key, answer, found.positions, found.bucket_epoch, stored.tags, stored.relations, stored.shapes
-        )
-        return None if refusal else entry
+        expires_at = self._expiry(plan, sent_at)
+        at, tags, shapes = found.positions, stored.tags, stored.shapes
+        entry = Entry(plan.key, answer, at, tags, stored.relations, shapes, expires_at)
+        entry.sent_at = sent_at
+        return None if self._insert(entry, found.bucket_epoch) else entry
 
-    def _insert(
-        self,
-        key: bytes,
-        answer: Answer,
-        at: tuple[Position, ...],
-        epoch: str,
-        tags: tuple[str, ...],
-        relations: tuple[int, ...],
-        shapes: tuple[str, ...],
-    ) -> tuple[str, Entry]:
-        entry = Entry(key, answer, at, tags, relations, shapes, boot_clock() + self.settings.max_entry_age)
+    def _expiry(self, plan: Plan, sent_at: float) -> float:
+        """Return the boot-clock second from which on an answer is not served, wherever it comes from.
+
+        What ages does so from before its query was sent, however often it was copied since. Redis is not believed when
+        it says that this is still to come.
+        """
+        now = boot_clock()
+        last = now + self.settings.max_entry_age
+        if not plan.ages:
+            return last
+        return min(last, sent_at + self.settings.ageing_ttl) if sent_at <= now else 0.0
+
+    def _insert(self, entry: Entry, epoch: str) -> str:
+        """Take an entry into L1; return why not, empty when it was taken."""
+        if entry.expires_at <= boot_clock():
+            return "aged"
         if not self.follower.epoch or self.follower.epoch != epoch:
-            return "other_epoch", entry
-        return self.follower.refusal_of_shapes(shapes, at) or self.l1.insert(entry), entry
+            return "other_epoch"
+        return self.follower.refusal_of_shapes(entry.shapes, entry.at) or self.l1.insert(entry)
 
     def catalog_reading_begins(self) -> None:
         """See `CatalogUser`."""
@@ -182,9 +196,11 @@ class CachedDatabase:
 
     def catalog_unchanged(self) -> None:
         """The answers that were kept before the reading began rest on the catalog as it is: share them."""
+        now = boot_clock()
         for kept in self._unconfirmed.confirmed():
-            if kept.entry.live and kept.stored is not None:
-                self.store.put(Fill(kept.epoch, kept.stored.q0, kept.entry.key, kept.stored))
+            seconds_left = kept.entry.expires_at - now
+            if kept.entry.live and kept.stored is not None and seconds_left > 0:
+                self.store.put(Fill(kept.epoch, kept.stored.q0, kept.entry.key, kept.stored, seconds_left))
 
     async def catalog_changed(self, catalog: Catalog) -> None:
         """Analyse against a new catalog.

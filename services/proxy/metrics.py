@@ -16,6 +16,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
             "hits": "Answers served from this worker's memory (L1).",
             "hits_l2": "Answers served from Redis (L2).",
             "hits_joined": "Answers shared from another session's query that was under way.",
+            "hits_ageing": "Those of all hits that were served although they age (ageing_ttl).",
             "misses": "Cacheable reads that went to Postgres.",
             "blocks_held": "Transaction blocks whose BEGIN was held back.",
             "blocks_sent": "Held-back blocks that Postgres had to see after all.",

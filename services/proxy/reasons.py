@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_ANALYSED = "statement_not_analysed"
     PREPARED_BEFORE = "prepared_before"
     IN_TRANSACTION = "in_transaction"
+    FROZEN_NOW = "frozen_now"
     STATE_UNKNOWN = "session_state_unknown"
     STANDBY = "standby"
     TEMPORARY_SCHEMA = "temporary_schema"
@@ -52,7 +53,8 @@ class Reason(StrEnum):
 ADVICE: dict[Reason, str] = {
     Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`, or `SET tidegate.consistency = 'off'`.",
     Reason.UNKNOWN_CONSISTENCY: "`tidegate.consistency` was set to something else than off, bounded or session.",
-    Reason.SKIPPED: "A comment says so: `tidegate_skip='1'`, or `tidegate_consistency='off'`.",
+    Reason.SKIPPED: "A comment says so: `tidegate_skip='1'`, `tidegate_consistency='off'`, or "
+    "`tidegate_ageing_ttl='0'`.",
     Reason.STRONG: "A comment asks for `tidegate_consistency='strong'`: so far that is Postgres's own answer.",
     Reason.OTHER_LEVEL: "A comment asks for `tidegate_consistency='session'`, and the session's level is bounded.",
     Reason.TIGHTER_BOUND: "A comment asks for a `tidegate_max_staleness` below that of the cache.",
@@ -65,6 +67,7 @@ ADVICE: dict[Reason, str] = {
     Reason.PREPARED_BEFORE: "The statement was prepared when its names meant other tables, or before that was known.",
     Reason.IN_TRANSACTION: "The block has done something else than cached reads, or is in another isolation level: "
     "it is Postgres's.",
+    Reason.FROZEN_NOW: "In a transaction, and in a pipeline up to its Sync, now() stands still: Postgres says where.",
     Reason.STATE_UNKNOWN: "The session's settings could not be read; the proxy asks again within five seconds.",
     Reason.STANDBY: "The session is connected to a standby.",
     Reason.TEMPORARY_SCHEMA: "The session has a temporary schema, whose tables may shadow any name.",

@@ -10,6 +10,7 @@ class ProxyStatistics:
         hits: Answers served from L1, ready-made replies included.
         hits_l2: Answers served from Redis.
         hits_joined: Answers shared from a query of another session that was under way.
+        hits_ageing: Those of all these that were served although they age.
         blocks_held: Transaction blocks whose BEGIN was held back.
         blocks_sent: Those of them that Postgres had to see after all.
         misses: Cacheable reads that went to Postgres.
@@ -28,6 +29,7 @@ class ProxyStatistics:
         "clients_refused",
         "forwarded",
         "hits",
+        "hits_ageing",
         "hits_joined",
         "hits_l2",
         "interrupted",
@@ -42,6 +44,7 @@ class ProxyStatistics:
         self.hits = 0
         self.hits_l2 = 0
         self.hits_joined = 0
+        self.hits_ageing = 0
         self.blocks_held = 0
         self.blocks_sent = 0
         self.misses = 0

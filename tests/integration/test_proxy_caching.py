@@ -99,7 +99,8 @@ def test_hits_and_forwarded_turns_in_one_pipeline_come_in_order(cached: ProxiedP
     ("reason", "sql"),
     [
         ("volatile_function", "SELECT name, random() FROM people WHERE id = 1"),
-        ("session_function", "SELECT name, now() FROM people WHERE id = 1"),
+        ("current_time", "SELECT name, now() FROM people WHERE id = 1"),
+        ("session_function", "SELECT name, current_user FROM people WHERE id = 1"),
         ("locking_clause", "SELECT name FROM people WHERE id = 1 FOR SHARE"),
         ("system_column", "SELECT ctid FROM people WHERE id = 1"),
         ("system_catalog", "SELECT relname FROM pg_class WHERE oid = 1259"),

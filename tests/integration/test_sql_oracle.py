@@ -115,7 +115,7 @@ def test_every_relation_kind_is_told_apart(catalog: Catalog) -> None:
         "unpublished": "not_published", "secured": "row_security", "parent": "child_not_followed",
         "ONLY parent": "", "child": "no_replica_identity", "parted": "", "family": "", "counter": "sequence",
         "parted_low": "", "unlogged": "temporary_or_unlogged", "active_users": "",
-        "spenders": "", "recent": "session_function", "view_of_secured": "row_security", "one": "no_relation",
+        "spenders": "", "recent": "current_time", "view_of_secured": "row_security", "one": "no_relation",
         '"Odd Schema"."A View"': "", "of_catalog": "system_catalog", "of_me": "session_function",
         "user_count": "materialized_view", "with_rule": "rules", "no_identity": "no_replica_identity",
         "nothing_identity": "no_replica_identity", "with_domain": "user_type", "with_timetz": "unsupported_type",

@@ -6,11 +6,13 @@ of an answer, so an entry keeps only RowDescription, the DataRows and CommandCom
 
 import struct
 from dataclasses import dataclass
+from math import inf
 
 from services.proxy.session.follow_up import FollowUp
 from services.shared.position import Position
 
 _LENGTHS = struct.Struct(">II")
+_SENT_AT = struct.Struct(">d")
 _OVERHEAD_BYTES = 1_200  # measured: an Entry with its index cells, sets and key, beside its slices
 
 
@@ -45,6 +47,23 @@ class Answer:
         return cls(body[_LENGTHS.size : rows_start], body[rows_start:complete_start], body[complete_start:])
 
 
+def encode_ageing(answer: Answer, sent_at: float) -> bytes:
+    """Write an answer that ages for L2, with the boot-clock second before its query was sent."""
+    return _SENT_AT.pack(sent_at) + answer.encode()
+
+
+def decode_ageing(body: bytes) -> tuple[Answer, float]:
+    """Read what `encode_ageing` wrote.
+
+    Raises:
+        ValueError: The body is cut short.
+    """
+    if len(body) < _SENT_AT.size:
+        raise ValueError("an entry's body is cut short")
+    (sent_at,) = _SENT_AT.unpack_from(body)
+    return Answer.decode(body[_SENT_AT.size :]), float(sent_at)
+
+
 class Entry:
     """A live answer in L1.
 
@@ -53,6 +72,8 @@ class Entry:
         answer.
         live: False once evicted; a reply that still points here must not be served.
         hits: How often it was served; also what the second chance of L1's eviction looks at.
+        sent_at: Boot-clock second before its query was sent, of one that ages; of others it is of no interest.
+        expires_at: Boot-clock second from which on it is not served.
         replies: Ready-made wire replies built from this entry: (dictionary, key in it), removed when the entry dies.
     """
 
@@ -66,6 +87,7 @@ class Entry:
         "live",
         "relations",
         "replies",
+        "sent_at",
         "shapes",
         "size",
         "tags",
@@ -88,6 +110,7 @@ class Entry:
         self.relations = relations
         self.shapes = shapes
         self.expires_at = expires_at
+        self.sent_at = 0.0
         self.live = True
         self.hits = 0
         self.hits_seen = 0
@@ -95,7 +118,7 @@ class Entry:
         self.size = len(answer.description) + len(answer.rows) + len(answer.complete) + _OVERHEAD_BYTES
 
 
-ALWAYS_LIVE = Entry(b"", Answer(b"", b"", b""), (), (), (), (), float("inf"))
+ALWAYS_LIVE = Entry(b"", Answer(b"", b"", b""), (), (), (), (), inf)
 """Stands for the entry of a reply that rests on none: to a BEGIN that is held back, and to its end."""
 
 
@@ -106,12 +129,18 @@ class Reply:
         payload: Everything from ParseComplete to ReadyForQuery.
         reads: How many answers are in it.
         follow_up: What the session has to note; None: nothing.
+        expires_at: Boot-clock second from which on it is not served: where the answer ages, by what this turn asks.
+        ages: Whether it does.
     """
 
-    __slots__ = ("entry", "follow_up", "payload", "reads")
+    __slots__ = ("ages", "entry", "expires_at", "follow_up", "payload", "reads")
 
-    def __init__(self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1) -> None:
+    def __init__(
+        self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1, ttl: float = inf
+    ) -> None:
         self.entry = entry
+        self.expires_at = min(entry.expires_at, entry.sent_at + ttl)
+        self.ages = ttl != inf
         self.payload = payload
         self.follow_up = follow_up
         self.reads = reads

@@ -60,4 +60,4 @@ async def _explain(settings: CacheSettings, text: str, search_path: str) -> "Exp
         schemas = await connection.fetchval("SELECT pg_catalog.current_schemas(true)")
     finally:
         connection.terminate()
-    return explanation.explain(text, catalog, NameSpace(tuple(schemas)))
+    return explanation.explain(text, catalog, NameSpace(tuple(schemas)), settings.ageing_ttl)

@@ -6,6 +6,7 @@ Pure. Everything is taken from the analysis that the proxy itself goes by.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.inputs import relative_time_literal
 from services.proxy.sql.lexer import LexError
 from services.proxy.sql.reasons import ADVICE, Reason
@@ -15,6 +16,7 @@ from services.proxy.sql.tag_rules import TagRule
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.value_sources import Bounds, LiteralSource, ValueSource
 from services.proxy.sql.verdict import analyse, unanalysable
+from services.shared.runtime.quantities import format_duration
 
 _FULL_IDENTITY = "f"
 
@@ -48,6 +50,8 @@ class Explanation:
         reason: Why not, by name; empty when they may.
         advice: What that means, and what helps.
         dependencies: What they depend on.
+        ageing: What they age by without a change of a row: clock, refresh.
+        ttl_seconds: For how long they may be served for that reason; None: there is none.
     """
 
     template: str
@@ -55,28 +59,38 @@ class Explanation:
     reason: str
     advice: str
     dependencies: tuple[Dependency, ...] = ()
+    ageing: tuple[str, ...] = ()
+    ttl_seconds: float | None = None
 
 
-def explain(text: str, catalog: Catalog, name_space: NameSpace) -> Explanation:
+_AGES_BY = {
+    Ageing.CLOCK: "the time moves on (only outside of transactions and pipelines)",
+    Ageing.REFRESH: "materialized views are refreshed (which evicts it as well, as soon as the proxy sees it)",
+}
+
+
+def explain(text: str, catalog: Catalog, name_space: NameSpace, ageing_ttl: float = 0.0) -> Explanation:
     """Explain a statement.
 
     Args:
         text: The statement.
         catalog: The catalog of its database.
         name_space: How its names are resolved.
+        ageing_ttl: For how many seconds answers may be kept that age.
     """
     try:
         lexed = lex(text)
         analysis = analyse(lexed, catalog, name_space)
     except LexError:
         lexed, analysis = Lexed.empty(), unanalysable()
-    reason = analysis.reason
-    if not reason and relative_time_literal(lexed):
-        reason = Reason.RELATIVE_TIME_INPUT
-    if reason:
-        return Explanation(lexed.template, False, reason, ADVICE[Reason(reason)])
+    reason, ageing = analysis.reason, analysis.ageing
+    if (not reason or ageing) and relative_time_literal(lexed):
+        reason, ageing = reason or Reason.RELATIVE_TIME_INPUT, ageing | {Ageing.CLOCK}
+    if reason and not (ageing and ageing_ttl):
+        return Explanation(lexed.template, False, reason, ADVICE[Reason(reason)], (), tuple(sorted(ageing)))
     depends = (_dependency(rule, catalog.by_oid, lexed) for rule in analysis.tag_rules)
-    return Explanation(lexed.template, True, "", "", tuple(dict.fromkeys(depends)))
+    ttl = ageing_ttl if ageing else None
+    return Explanation(lexed.template, True, "", "", tuple(dict.fromkeys(depends)), tuple(sorted(ageing)), ttl)
 
 
 def lines(explanation: Explanation) -> Iterator[str]:
@@ -85,7 +99,12 @@ def lines(explanation: Explanation) -> Iterator[str]:
         yield f"forwarded: {explanation.reason}"
         yield f"  {explanation.advice}"
         return
-    yield "cached"
+    if explanation.ttl_seconds is None:
+        yield "cached"
+    else:
+        yield f"cached for at most {format_duration(explanation.ttl_seconds)} (ageing_ttl), since"
+        for kind in explanation.ageing:
+            yield f"  {_AGES_BY[Ageing(kind)]}"
     for dependency in explanation.dependencies:
         yield f"  {dependency.table}" + (f" where {dependency.rows}" if dependency.rows else "")
         for sentence in dependency.evicted_by:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.ageing import NEVER
 from services.proxy.session.block import HeldBlock, followed
 from services.proxy.session.exchange import Question
 from services.proxy.session.follow_up import FollowUp
@@ -99,7 +100,7 @@ class Conversation:
         """
         if not self.lookup.behind_own_ddl:
             self.statements.look_up(self._looked_up)
-        setting = self._setting()
+        setting = self._setting(whole=part.first and part.last)
         requests: list[tuple[Request, int]] | None = None
         if messages is not None and (part.first or inside_turn) and setting.phase is not Phase.UPSTREAM:
             requests = read_requests(messages, setting.names, setting.unnamed, self.meaning)
@@ -146,7 +147,8 @@ class Conversation:
             return
         held_before, follow_up = summary(steps, self.block)
         entry = entries[0] if entries else ALWAYS_LIVE
-        reply = Reply(entry, payload, follow_up, len(entries))
+        ttl = min((step.plan.ttl for step in steps if step.plan is not None), default=NEVER)
+        reply = Reply(entry, payload, follow_up, len(entries), ttl)
         self.lookup.remember(turn, reply, self._replies(state, held=held_before))
 
     def follow(self, follow_up: FollowUp) -> None:
@@ -170,7 +172,7 @@ class Conversation:
         way = _HELD if held else b""
         return self.statements.names.context(state.key + way + _LISTENS if state.listens else state.key + way)
 
-    def _setting(self) -> Setting:
+    def _setting(self, *, whole: bool = False) -> Setting:
         block, statements = self.block, self.statements
         phase = Phase.OUTSIDE if self.status == OUTSIDE_BLOCK else Phase.UPSTREAM
         if block is not None:
@@ -187,4 +189,5 @@ class Conversation:
             self.database.templates,
             phase,
             may_hold=state is not None and not state.listens,  # a notification must not come in the middle of a block
+            whole=whole,
         )

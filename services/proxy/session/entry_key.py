@@ -13,7 +13,7 @@ _FORMAT = b"1"  # of keys and entries: another format is another key
 _DIGEST_BYTES = 20  # 160 bits: answers of different statements must never share a key
 
 
-def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes) -> bytes:
+def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes, clock: bytes = b"") -> bytes:
     """Return the key.
 
     Args:
@@ -21,6 +21,7 @@ def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes
         lexed: The statement, normalised.
         fingerprint: What the catalog says of the relations and functions that it names.
         state_key: Role, database and every setting of the session that can change an answer.
+        clock: Which clock tells how old the answer is; empty for one that does not age.
     """
     digest = blake2b(_FORMAT, digest_size=_DIGEST_BYTES)
     literals = [literal.text.encode() for literal in lexed.literals]
@@ -34,6 +35,8 @@ def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes
         ],
     )
     _add(digest, request.values)
+    if clock:
+        _add(digest, [clock])
     return digest.digest()
 
 

@@ -39,12 +39,14 @@ class Miss:
     Attributes:
         q0: Positions that this worker had applied before it was sent.
         epoch: The bucket's epoch then.
+        sent_at: Boot-clock second then.
         flight: What others may join; None once it is not shared any more.
     """
 
     plan: Plan
     q0: tuple[Position, ...]
     epoch: str
+    sent_at: float
     recorder: Recorder
     flight: Flight | None
     end_flight: Callable[[Flight, Answer | None], None]
@@ -110,15 +112,17 @@ class Lookup:
     def from_l1(self, plan: Plan) -> Entry | None:
         """Return the entry that this worker holds, and count the hit."""
         entry = self._database.l1.get(plan.key)
-        if entry is None or not _suits(plan, entry.answer):
+        if entry is None or not _suits(plan, entry.answer) or not _is_young(plan, entry.sent_at):
             return None
         entry.hits += 1
         self._database.statistics.hits += 1
+        self._note_ageing(plan)
         return entry
 
     def would_hit(self, plan: Plan, state: SessionState | None) -> bool:
         """Tell whether the read could be served from this worker's memory at once."""
-        return not self.serve_refusal(plan, state) and self._database.l1.get(plan.key) is not None
+        entry = None if self.serve_refusal(plan, state) else self._database.l1.get(plan.key)
+        return entry is not None and _is_young(plan, entry.sent_at)
 
     def ask(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
         """Join a query that is under way, or ask Redis; `answered` is called later with an answer or a reason.
@@ -158,9 +162,10 @@ class Lookup:
         if refusal or q0 is None:
             database.statistics.refused[refusal or "before_first_watermark"] += 1
             return None
-        flight = database.flights.start(plan.key, boot_clock())
+        sent_at = boot_clock()
+        flight = database.flights.start(plan.key, sent_at)
         recorder = Recorder(database.settings.capture_bytes)
-        return Miss(plan, q0, database.follower.epoch, recorder, flight, database.flights.end)
+        return Miss(plan, q0, database.follower.epoch, sent_at, recorder, flight, database.flights.end)
 
     def end_miss(self, miss: Miss, *, failed: bool) -> None:
         """The answer has come: keep it and share it, if it is whole."""
@@ -174,7 +179,7 @@ class Lookup:
 
     def _keep(self, miss: Miss, answer: Answer) -> None:
         try:
-            self._database.keep(miss.plan, answer, miss.q0, miss.epoch)
+            self._database.keep(miss.plan, answer, miss.q0, miss.epoch, miss.sent_at)
         except Exception as error:  # noqa: BLE001 - the client has its answer, and shall keep its connection
             _log.error("an answer could not be kept", error=repr(error))
             self._database.statistics.refused["keeping_failed"] += 1
@@ -202,7 +207,7 @@ class Lookup:
 
     def _join(self, plan: Plan, answered: Answered) -> bool:
         database = self._database
-        sent_after = boot_clock() - database.freshness.span
+        sent_after = boot_clock() - min(database.freshness.span, plan.ttl)
         flight = database.flights.joinable(plan.key, self._writes.last_acknowledged, sent_after)
         if flight is None:
             return False
@@ -214,11 +219,16 @@ class Lookup:
                 answer = None
             if answer is not None:
                 database.statistics.hits_joined += 1
+                self._note_ageing(plan)
             loop.call_soon(answered, answer, Reason.FLIGHT_FAILED)
 
         self._joined = (flight, landed)
         flight.join(landed)
         return True
+
+    def _note_ageing(self, plan: Plan) -> None:
+        if plan.ages:
+            self._database.statistics.hits_ageing += 1
 
     async def _ask_store(self, plan: Plan, state: SessionState | None, answered: Answered) -> None:
         try:
@@ -236,7 +246,7 @@ class Lookup:
         database = self._database
         found = await database.store.get(plan.key)
         entry = database.adopt_stored(plan, found) if found is not None else None
-        if entry is None or not _suits(plan, entry.answer):
+        if entry is None or not _suits(plan, entry.answer) or not _is_young(plan, entry.sent_at):
             return None, ""
         # The gate is looked at after the wait, and nothing is awaited between it and the write.
         refusal = self.serve_refusal(plan, state)
@@ -246,9 +256,15 @@ class Lookup:
             plan.template.l2.hits += 1
         entry.hits += 1
         database.statistics.hits_l2 += 1
+        self._note_ageing(plan)
         return entry.answer, ""
 
 
 def _suits(plan: Plan, answer: Answer) -> bool:
     """Tell whether an answer has all that the request asks for."""
     return plan.request is not None and (not plan.request.described or bool(answer.description))
+
+
+def _is_young(plan: Plan, sent_at: float) -> bool:
+    """Tell whether an answer to a query that was sent then may still be served to this one, where it ages."""
+    return not plan.ages or sent_at > boot_clock() - plan.ttl

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from services.proxy.reasons import Reason
+from services.proxy.session.ageing import NEVER, lifetime
 from services.proxy.session.entry_key import entry_key
 from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.names import Names
@@ -19,7 +20,6 @@ from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
 from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
 from services.proxy.sql.directives import NO_DIRECTIVES, Directives
-from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.reasons import Reason as StatementReason
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.frontend import FrontendMessage
@@ -66,6 +66,7 @@ class Plan:
         request: What it asks, if it has a cacheable form.
         template: The analysis of its statement, for a cacheable read.
         key: The entry's key, for a cacheable read.
+        ttl: For how many seconds after its query was sent an answer may be served, where it ages.
     """
 
     refusal: str
@@ -73,6 +74,12 @@ class Plan:
     request: Request | None = None
     template: Template | None = None
     key: bytes = b""
+    ttl: float = NEVER
+
+    @property
+    def ages(self) -> bool:
+        """Whether answers may get out of date without a change of a row."""
+        return self.ttl != NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ class Setting:
         templates: Analyses.
         phase: Where the session is with respect to a block.
         may_hold: Whether a BEGIN may be held back now.
+        whole: Whether this is a whole turn, and not a part of one.
     """
 
     names: Names
@@ -141,6 +149,7 @@ class Setting:
     templates: Templates
     phase: Phase = Phase.OUTSIDE
     may_hold: bool = True
+    whole: bool = True
 
     @property
     def name_space(self) -> NameSpace:
@@ -174,8 +183,9 @@ def plan_turn(
         return replace(plan, refusal=Reason.IN_TRANSACTION) if setting.phase is Phase.UPSTREAM else plan
     steps: list[Step] = []
     phase = setting.phase
+    alone = setting.whole and len(requests) == 1 and phase is Phase.OUTSIDE
     for request, message_count in requests:
-        step, refusal, effect = _plan_step(request, message_count, setting, phase)
+        step, refusal, effect = _plan_step(request, message_count, setting, phase, alone=alone)
         if step is None:
             if len(requests) > 1:
                 effect = _plan_whole(messages, setting).effect
@@ -187,7 +197,9 @@ def plan_turn(
     return TurnPlan(tuple(steps))
 
 
-def _plan_step(request: Request, message_count: int, setting: Setting, phase: Phase) -> tuple[Step | None, str, Effect]:
+def _plan_step(
+    request: Request, message_count: int, setting: Setting, phase: Phase, *, alone: bool
+) -> tuple[Step | None, str, Effect]:
     """Plan one statement; without a step there is a refusal."""
     prepared = request.prepared_before
     if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
@@ -196,7 +208,7 @@ def _plan_step(request: Request, message_count: int, setting: Setting, phase: Ph
     block = None if _has_parameters(request) else _held_step(template, setting, phase)
     if block is not None:
         return Step(request, message_count, block=block), "", NO_EFFECT
-    plan = _plan_read(request, template, _effect(template, request.text), setting)
+    plan = _plan_read(request, template, _effect(template, request.text), setting, alone=alone)
     if not plan.refusal and phase is Phase.FAILED:
         return None, Reason.IN_TRANSACTION, plan.effect
     return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
@@ -265,23 +277,25 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     return TurnPlan(refusal=refusal, effect=effect, runs_nothing=not texts)
 
 
-def _plan_read(request: Request, template: Template | None, effect: Effect, setting: Setting) -> Plan:
-    state = setting.state
+def _plan_read(request: Request, template: Template | None, effect: Effect, setting: Setting, *, alone: bool) -> Plan:
+    state, promise = setting.state, setting.templates.promise
     if template is None:
         return Plan(Reason.NOT_ANALYSED, effect)
-    if not template.analysis.cacheable:
+    if not template.analysis.cacheable and not template.analysis.ageing:
         return Plan(str(template.analysis.reason), effect)
+    ttl, refusal = lifetime(request, template, promise, alone=alone)
+    if refusal:
+        return Plan(refusal, effect)
     if state is None:
         return Plan(Reason.STATE_UNKNOWN, effect)
     if state.refusal:
         return Plan(state.refusal, effect)
-    if _speaks_of_now(request, template):
-        return Plan("relative_time_input", effect)
-    refusal = _unmet(template.directives, state, setting.templates.promise)
+    refusal = _unmet(template.directives, state, promise)
     if refusal:
         return Plan(refusal, effect)
-    key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key)
-    return Plan("", effect, request, template, key)
+    clock = b"" if ttl == NEVER else promise.clock
+    key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key, clock)
+    return Plan("", effect, request, template, key, ttl)
 
 
 def _unmet(asked: Directives, state: SessionState, promise: Promise) -> str:
@@ -343,8 +357,3 @@ def _effect(template: Template | None, text: bytes) -> Effect:
     effect = template.analysis.effect
     names = effect.changes_session and _RENAMES.search(text) is not None
     return Effect(effect.writes, effect.changes_session, effect.changes_schema, names)
-
-
-def _speaks_of_now(request: Request, template: Template) -> bool:
-    values = (value for value in request.values if value is not None)
-    return relative_time_literal(template.lexed) or any(relative_time_input(value) for value in values)

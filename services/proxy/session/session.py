@@ -102,12 +102,15 @@ class Session(asyncio.Protocol):
         if (
             reply is not None
             and reply.entry.live
-            and clock_gettime(CLOCK_BOOTTIME) < self._freshness.deadline
+            and (now := clock_gettime(CLOCK_BOOTTIME)) < self._freshness.deadline
+            and now < reply.expires_at
             and self._writes.tokens is None
         ):
             self._client.write(reply.payload)
             reply.entry.hits += 1
             self._statistics.hits += reply.reads
+            if reply.ages:
+                self._statistics.hits_ageing += reply.reads
             if reply.follow_up is not None:
                 self._conversation.follow(reply.follow_up)
                 if reply.follow_up.changes_block:

@@ -46,10 +46,19 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """How fresh a cache's answers are: its level, and its bound in seconds."""
+    """How fresh a cache's answers are.
+
+    Attributes:
+        consistency: Its level.
+        max_staleness: Its bound, in seconds.
+        ageing_ttl: For how many seconds it serves answers that age; 0: not at all.
+        clock: Name of the clock that tells their age; part of their keys.
+    """
 
     consistency: Consistency
     max_staleness: float
+    ageing_ttl: float = 0.0
+    clock: bytes = b""
 
 
 USUAL = Promise(Consistency.SESSION, 1.0)

@@ -4,9 +4,18 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.builtin_types import MOMENT_TYPES, PLAIN_TYPES, REG_TYPES
 from services.proxy.sql.casts import casts
-from services.proxy.sql.functions import ALLOWED, GIVES_MOMENT, IMMUTABLE, SESSION_FUNCTIONS, SPECIAL_FORMS
+from services.proxy.sql.functions import (
+    ALLOWED,
+    CLOCK_FUNCTIONS,
+    CLOCK_WORDS,
+    GIVES_MOMENT,
+    IMMUTABLE,
+    SESSION_FUNCTIONS,
+    SPECIAL_FORMS,
+)
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.snapshot import CATALOG_SCHEMA
 from services.proxy.sql.statement import Statement
@@ -69,11 +78,15 @@ def _function(statement: Statement, token: Token) -> Reason | None:
     name, functions = token.text, statement.catalog.functions
     if name in SPECIAL_FORMS and token.kind is TokenKind.WORD:
         return None
+    if name in CLOCK_WORDS and token.kind is TokenKind.WORD:
+        return refusal_of_clock(statement)  # current_timestamp(3)
     if name in functions.competing:
         return Reason.USER_FUNCTION
     if name in ALLOWED:
         steady = functions.immutable if name in IMMUTABLE else functions.steady
         return None if name in steady else Reason.VOLATILE_FUNCTION
+    if name in CLOCK_FUNCTIONS:
+        return refusal_of_clock(statement)
     if name in SESSION_FUNCTIONS:
         return Reason.SESSION_FUNCTION
     if name.startswith("lo_") or name in ("loread", "lowrite"):
@@ -83,6 +96,11 @@ def _function(statement: Statement, token: Token) -> Reason | None:
     if name in ("unnest", "generate_series", "generate_subscripts", "regexp_matches"):
         return Reason.TABLE_FUNCTION
     return Reason.UNKNOWN_FUNCTION if name in functions.steady else _unknown_or_volatile(statement, name)
+
+
+def refusal_of_clock(statement: Statement) -> Reason | None:
+    """Return why a statement may not ask for the time; None when its answers may age by it."""
+    return None if Ageing.CLOCK in statement.ageing else Reason.CURRENT_TIME
 
 
 def _unknown_or_volatile(statement: Statement, name: str) -> Reason:
@@ -153,7 +171,9 @@ def allowed_casts(statement: Statement) -> Reason | None:
         if cast.type_name not in PLAIN_TYPES:
             builtin = cast.type_name in ("timetz", "record", "cstring", "unknown", "void", "aclitem")
             return Reason.UNSUPPORTED_TYPE if builtin else Reason.USER_TYPE
-        if cast.type_name in MOMENT_TYPES and not _is_moment(statement, *cast.operand):
+        if cast.type_name in MOMENT_TYPES and not (
+            Ageing.CLOCK in statement.ageing or _is_moment(statement, *cast.operand)
+        ):
             return Reason.RELATIVE_TIME_INPUT
     return None
 

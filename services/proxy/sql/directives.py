@@ -30,6 +30,7 @@ class Directives:
         strong: The answer of some instant between its start and its end.
         consistency: A level of the cache's.
         max_staleness: A bound of its own, in seconds.
+        ageing_ttl: For how many seconds at most its answers may age; 0: not at all.
         unknown: What was not understood; empty if all was.
     """
 
@@ -37,6 +38,7 @@ class Directives:
     strong: bool = False
     consistency: Consistency | None = None
     max_staleness: float | None = None
+    ageing_ttl: float | None = None
     unknown: str = ""
 
 
@@ -60,7 +62,7 @@ def read_directives(text: str) -> Directives:
 
 
 def _understood(found: dict[str, str]) -> Directives:
-    skip, strong, consistency, max_staleness = False, False, None, None
+    skip, strong, consistency, max_staleness, ageing_ttl = False, False, None, None, None
     for name, value in found.items():
         match name.removeprefix(MARK.decode()):
             case "skip":
@@ -70,9 +72,11 @@ def _understood(found: dict[str, str]) -> Directives:
                 consistency = None if strong else Consistency(value.lower())
             case "max_staleness":
                 max_staleness = parse_duration(value)
+            case "ageing_ttl":
+                ageing_ttl = parse_duration(value)
             case _:
                 raise ValueError(f"{name} is no directive")
-    return Directives(skip, strong, consistency, max_staleness)
+    return Directives(skip, strong, consistency, max_staleness, ageing_ttl)
 
 
 def _truth(value: str) -> bool:

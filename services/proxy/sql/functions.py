@@ -60,13 +60,18 @@ SPECIAL_FORMS = frozenset(
     ("array", "cast", "coalesce", "exists", "greatest", "grouping", "least", "nullif", "row", "trim", "values")
 )
 
-# Tell the time or something of the session: refused like the words CURRENT_DATE and CURRENT_USER.
+# Tell something of the session: refused like the word CURRENT_USER.
 SESSION_FUNCTIONS = frozenset(
     """
-    age clock_timestamp current_database current_schema current_schemas current_setting getpgusername inet_client_addr
-    inet_client_port now pg_backend_pid pg_client_encoding statement_timestamp timeofday transaction_timestamp
+    current_database current_schema current_schemas current_setting getpgusername inet_client_addr inet_client_port
+    pg_backend_pid pg_client_encoding
     """.split()
 )
+
+# Tell the time, or are counted from it: their answers age (`ageing.py`). `clock_timestamp` and `timeofday` are
+# volatile, but only because they tell the time. `age(xid)` is counted from the latest transaction.
+CLOCK_FUNCTIONS = frozenset("age clock_timestamp now statement_timestamp timeofday transaction_timestamp".split())
+CLOCK_WORDS = frozenset("current_date current_time current_timestamp localtime localtimestamp".split())
 
 # Volatile, but they write no row and change no setting. Statements that use them are forwarded, and count as reads.
 HARMLESS_VOLATILE = frozenset(

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     USER_FUNCTION = "user_function"
     TABLE_FUNCTION = "table_function"
     SESSION_FUNCTION = "session_function"
+    CURRENT_TIME = "current_time"
     LARGE_OBJECT = "large_object"
     USER_OPERATOR = "user_operator"
     UNKNOWN_OPERATOR = "unknown_operator"
@@ -62,7 +63,7 @@ ADVICE: dict[Reason, str] = {
     Reason.TEMPORARY_OR_UNLOGGED: "Changes of such tables are not in the WAL; make the table a permanent, logged one.",
     Reason.FOREIGN_TABLE: "Changes of a foreign table happen on another server, where they cannot be seen.",
     Reason.VIEW: "The view's definition uses something that the cache does not know; select from its tables.",
-    Reason.MATERIALIZED_VIEW: "Materialized views are refreshed without row changes; select from an ordinary table.",
+    Reason.MATERIALIZED_VIEW: "A materialized view changes without row changes; let answers age (`ageing_ttl`).",
     Reason.SEQUENCE: "Sequences change without row changes, so they are not cached.",
     Reason.NOT_A_TABLE: "The name belongs to an index or a type, not to a table.",
     Reason.CHILD_NOT_FOLLOWED: "A child by INHERITS is not followed; `tidegate check` says which; read ONLY the table.",
@@ -74,7 +75,8 @@ ADVICE: dict[Reason, str] = {
     Reason.UNKNOWN_FUNCTION: "A function is not on the list of functions that depend on their arguments alone.",
     Reason.USER_FUNCTION: "A function of that name was defined in this database; what it reads cannot be known.",
     Reason.TABLE_FUNCTION: "A function stands in FROM or gives several rows; such functions are not cached yet.",
-    Reason.SESSION_FUNCTION: "The statement asks for the session's user or the time; pass the value as a parameter.",
+    Reason.SESSION_FUNCTION: "The statement asks for something of the session; pass the value as a parameter.",
+    Reason.CURRENT_TIME: "The statement asks for the time; pass it as a parameter, or let answers age (`ageing_ttl`).",
     Reason.LARGE_OBJECT: "Large objects are not part of the WAL stream; keep the data in a bytea column.",
     Reason.USER_OPERATOR: "An operator with that symbol was defined in this database; what it reads cannot be known.",
     Reason.UNKNOWN_OPERATOR: "The statement uses an operator that the cache does not know.",
@@ -87,6 +89,7 @@ ADVICE: dict[Reason, str] = {
     Reason.SELECT_INTO: "SELECT INTO makes a table.",
     Reason.SYSTEM_COLUMN: "System columns such as ctid and xmin change without a change of the row's content.",
     Reason.TABLESAMPLE: "TABLESAMPLE gives other rows at each call.",
-    Reason.RELATIVE_TIME_INPUT: "A text may mean a moment relative to now; pass the moment itself.",
+    Reason.RELATIVE_TIME_INPUT: "A text may mean a moment relative to now; pass that, or let answers age "
+    "(`ageing_ttl`).",
     Reason.SEARCH_PATH: "A schema comes before pg_catalog on the search_path, so any name may mean something else.",
 }

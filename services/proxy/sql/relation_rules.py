@@ -2,6 +2,7 @@
 
 from sqlglot import exp
 
+from services.proxy.sql.ageing import NO_AGEING, Ageing
 from services.proxy.sql.builtin_types import PLAIN_TYPES
 from services.proxy.sql.functions import ALLOWED
 from services.proxy.sql.reasons import Reason
@@ -16,7 +17,9 @@ def followed_relations(statement: Statement) -> Reason | None:
     if not statement.occurrences:
         return Reason.NO_RELATION
     for occurrence, relation in zip(statement.occurrences, statement.relations, strict=True):
-        reason = Reason.UNKNOWN_RELATION if relation is None else relation_refusal(relation, only=occurrence.only)
+        if relation is None:
+            return Reason.UNKNOWN_RELATION
+        reason = relation_refusal(relation, only=occurrence.only, ageing=statement.ageing)
         if reason is not None:
             return reason
     return None
@@ -29,17 +32,20 @@ _KIND_REFUSALS = {
 }
 
 
-def relation_refusal(relation: Relation, *, only: bool) -> Reason | None:
+def relation_refusal(relation: Relation, *, only: bool, ageing: frozenset[Ageing] = NO_AGEING) -> Reason | None:
     """Return why answers from a relation cannot be cached; None when they can.
 
     Args:
         relation: The relation.
         only: Whether they are from it ONLY, and not from its children.
+        ageing: What they may age by.
     """
     if relation.schema in _SYSTEM_SCHEMAS:
         return Reason.SYSTEM_CATALOG
     if relation.kind == "v":
         return None  # what its definition reads is looked at by itself
+    if relation.kind == "m" and Ageing.REFRESH in ageing:
+        return None  # a stored answer: what it was made of does not matter, and its rule is not used to read it
     if relation.kind not in ("r", "p"):
         return _KIND_REFUSALS.get(relation.kind, Reason.NOT_A_TABLE)
     if relation.persistence != "p":

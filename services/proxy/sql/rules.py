@@ -5,10 +5,18 @@ read differently than Postgres; rules on the tree guard what tokens cannot show.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlglot import exp
 
-from services.proxy.sql.call_rules import allowed_casts, allowed_functions, allowed_operators, no_user_casts
+from services.proxy.sql.call_rules import (
+    allowed_casts,
+    allowed_functions,
+    allowed_operators,
+    no_user_casts,
+    refusal_of_clock,
+)
+from services.proxy.sql.functions import CLOCK_WORDS
 from services.proxy.sql.grammar import QUERIES, WRITES, is_allowed
 from services.proxy.sql.lexer import LiteralKind
 from services.proxy.sql.occurrences import scanned_relations
@@ -23,10 +31,7 @@ Rule = Callable[[Statement], Reason | None]
 
 SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
 _SESSION_WORDS = frozenset(
-    """
-    current_catalog current_date current_role current_schema current_time current_timestamp current_user
-    localtime localtimestamp session_user system_user user
-    """.split()
+    "current_catalog current_role current_schema current_user session_user system_user user".split()
 )
 _UNREAD_LITERALS = (LiteralKind.UNICODE.value, LiteralKind.NATIONAL.value)
 
@@ -51,7 +56,8 @@ def no_telling_words(statement: Statement) -> Reason | None:
         if token.is_name and token.text in SYSTEM_COLUMNS:
             return Reason.SYSTEM_COLUMN
         if token.kind is TokenKind.WORD and not at(statement.tokens, index - 1).is_mark("."):
-            reason = _telling_word(statement.tokens, index)
+            clock = token.text in CLOCK_WORDS
+            reason = refusal_of_clock(statement) if clock else _telling_word(statement.tokens, index)
             if reason is not None:
                 return reason
     return None
@@ -132,9 +138,13 @@ def both_readers_agree(statement: Statement) -> Reason | None:
 
 def readable_views(statement: Statement) -> Reason | None:
     """What the definition of each view reads could be cached by itself."""
+
+    def refuse(definition: Statement) -> Reason | None:
+        return first_refusal(replace(definition, ageing=statement.ageing))
+
     for relation in statement.relations:
         if relation is not None and relation.kind == "v":
-            reason = refusal_of_view(statement.catalog, relation.oid, first_refusal)
+            reason = refusal_of_view(statement.catalog, relation.oid, refuse)
             if reason is not None:
                 return reason
     return None if tables_read(statement) else Reason.NO_RELATION

@@ -8,6 +8,7 @@ from functools import cached_property
 import sqlglot
 from sqlglot import exp
 
+from services.proxy.sql.ageing import NO_AGEING, Ageing
 from services.proxy.sql.claims import literal_mark
 from services.proxy.sql.lexer import LiteralKind
 from services.proxy.sql.occurrences import NameInFrom, Occurrence, parsed_relations
@@ -43,6 +44,7 @@ class Statement:
     Attributes:
         tree: None when sqlglot cannot read it.
         names: Every name in FROM as sqlglot sees it, in order.
+        ageing: What its answers may age by without being refused for it.
     """
 
     lexed: Lexed
@@ -52,6 +54,7 @@ class Statement:
     names: tuple[NameInFrom, ...]
     catalog: Catalog
     name_space: NameSpace
+    ageing: frozenset[Ageing] = NO_AGEING
 
     @cached_property
     def relations(self) -> tuple[Relation | None, ...]:

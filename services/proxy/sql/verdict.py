@@ -4,8 +4,9 @@
 because no literal's value takes part in it; the values are looked at per statement (`inputs.py`, and the tags).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from services.proxy.sql.ageing import ALL_AGEING, NO_AGEING, Ageing
 from services.proxy.sql.effect import READS, WIDEST, StatementEffect, statement_effect
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.rules import first_refusal
@@ -14,9 +15,10 @@ from services.proxy.sql.statement import NameSpace, Statement, read_statement
 from services.proxy.sql.tag_rules import TagRule, tag_rules
 from services.proxy.sql.template import Lexed
 from services.proxy.sql.tokens import TokenError
-from services.proxy.sql.views import views_in
+from services.proxy.sql.views import tables_read, views_in
 
 __all__ = [
+    "Ageing",
     "Analysis",
     "NameSpace",
     "StatementEffect",
@@ -32,12 +34,14 @@ class Analysis:
 
     Attributes:
         reason: Name of the refusal (`Reason`); empty when cacheable.
-        relations: OIDs of the tables that the answer depends on, each once.
+        relations: OIDs of the tables that the answer depends on, each once. Materialized views are not among them.
         tag_rules: One per occurrence of a relation.
         fingerprint: Changes with every schema change that touches the statement; part of the entry's key.
         effect: What forwarding it may do.
         names: OIDs of the relations that its identifiers may mean here, sorted. A statement that was prepared when they
             meant others goes on to mean those: Postgres does not look names up again (see `planning`).
+        ageing: What its answers age by. Where there is any, the statement is refused for nothing else, and everything
+            is here that is needed to keep its answers where they may age.
     """
 
     cacheable: bool
@@ -47,6 +51,7 @@ class Analysis:
     fingerprint: str
     effect: StatementEffect
     names: tuple[int, ...] = ()
+    ageing: frozenset[Ageing] = NO_AGEING
 
 
 def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
@@ -57,9 +62,12 @@ def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
         return _refused(Reason.LEX_ERROR, WIDEST)
     effect = statement_effect(statement)
     refusal = first_refusal(statement)
-    if refusal is not None:
-        return _refused(refusal, effect, _meant(statement))
-    return _cacheable(statement)
+    if refusal is None:
+        return _cacheable(statement)
+    worse = first_refusal(replace(statement, ageing=ALL_AGEING))
+    if worse is not None:
+        return _refused(worse, effect, _meant(statement))
+    return _ageing(statement, refusal)
 
 
 def unanalysable() -> Analysis:
@@ -84,8 +92,24 @@ def _meant(statement: Statement) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def _ageing(statement: Statement, refusal: Reason) -> Analysis:
+    """Analyse a statement that is refused for nothing but that its answers age."""
+    by_clock = first_refusal(replace(statement, ageing=frozenset((Ageing.REFRESH,)))) is not None
+    by_refresh = first_refusal(replace(statement, ageing=frozenset((Ageing.CLOCK,)))) is not None
+    found = ((Ageing.CLOCK, by_clock), (Ageing.REFRESH, by_refresh))
+    ageing = frozenset(kind for kind, ages in found if ages)
+    return replace(_cacheable(statement), cacheable=False, reason=refusal.value, ageing=ageing)
+
+
 def _cacheable(statement: Statement) -> Analysis:
-    rules = tag_rules(statement)
+    """Analyse a statement whose answers can be evicted.
+
+    A materialized view has no row changes, so no tags: what evicts is its part of the fingerprint.
+    """
+    by_oid = statement.catalog.by_oid
+    read = tables_read(statement)
+    refreshed = {oid for oid in read if oid in by_oid and by_oid[oid].kind == "m"}
+    rules = tuple(rule for rule in tag_rules(statement) if rule.shape.relation not in refreshed)
     relations = tuple(dict.fromkeys(rule.shape.relation for rule in rules))
-    fingerprint = statement.catalog.fingerprint((*relations, *views_in(statement)))
+    fingerprint = statement.catalog.fingerprint((*relations, *refreshed, *views_in(statement)))
     return Analysis(True, "", relations, rules, fingerprint, READS, _meant(statement))

@@ -75,12 +75,14 @@ class Fill:
         q0: Applied positions noted before the query was sent. These are stored, whatever `entry.q0` says.
         key: The entry's key.
         entry: The entry.
+        seconds_left: After which it may go; None: the most that an entry is kept.
     """
 
     epoch: str
     q0: tuple[Position, ...]
     key: bytes
     entry: StoredEntry
+    seconds_left: float | None = None
 
 
 class Bucket:
@@ -161,7 +163,9 @@ class Bucket:
 
     def _fill_arguments(self, fill: "Fill") -> tuple[str | bytes | int, ...]:
         _, *rest = entry_arguments(fill.entry)
-        return fill.key.hex(), fill.epoch, self._format, join_positions(fill.q0), *rest, self._age_ms
+        age_ms = self._age_ms
+        left_ms = age_ms if fill.seconds_left is None else min(age_ms, max(1, int(fill.seconds_left * 1000)))
+        return fill.key.hex(), fill.epoch, self._format, join_positions(fill.q0), *rest, left_ms, age_ms
 
     async def register(self, epoch: str, shapes: Iterable[Shape]) -> Registry:
         """Have log records be matched with these shapes, from the bucket's positions on.

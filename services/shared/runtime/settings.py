@@ -116,6 +116,13 @@ class CacheSettings(Section):
         1.0, ge=0.05, le=3600.0, description="how old a cached answer may be, 50ms to 1h, such as 1s"
     )
     consistency: Consistency = Field(Consistency.SESSION, description="off, bounded or session")
+    ageing_ttl: Duration = Field(
+        0.0,
+        ge=0,
+        le=86400.0,
+        description="how long answers may be kept that depend on the time (now(), current_date) or on a materialized "
+        "view, up to 1d, such as 30s; 0: not at all",
+    )
     max_entry_age: Duration = Field(600.0, ge=1.0, le=86400.0, description="backstop, 1s to 1d, such as 10min")
     l1_bytes: Size = Field(64 * 1024**2, ge=0, description="memory for answers in each worker, such as 64MiB")
     capture_bytes: Size = Field(1024**2, ge=1024, description="largest answer that is kept, from 1KiB, such as 1MiB")

@@ -11,7 +11,7 @@ FULL = table(
     20_300, "told", column("id", "int4"), column("owner", "int4"), column("note"), identity="f",
     identity_columns=frozenset(("id", "owner", "note")),
 )  # fmt: skip
-CATALOG = small_catalog(FULL)
+CATALOG = small_catalog(FULL, table(20_301, "made", kind="m", publication_entry=None, rules=True))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,14 @@ CATALOG = small_catalog(FULL)
             ["cached", "  public.told", "    evicted by INSERT, DELETE and TRUNCATE of any row"],
         ),
         (
-            "SELECT now()",
-            ["forwarded: session_function", "  The statement asks for the session's user or the time; pass the value "
-             "as a parameter."],
+            "SELECT name, now() FROM users",
+            ["forwarded: current_time", "  The statement asks for the time; pass it as a parameter, or let answers age "
+             "(`ageing_ttl`)."],
         ),
         (
             "SELECT * FROM users WHERE created = 'yesterday'",
-            ["forwarded: relative_time_input", "  A text may mean a moment relative to now; pass the moment itself."],
+            ["forwarded: relative_time_input", "  A text may mean a moment relative to now; pass that, or let answers "
+             "age (`ageing_ttl`)."],
         ),
         (
             "SELECT 'a",
@@ -80,3 +81,33 @@ CATALOG = small_catalog(FULL)
 )  # fmt: skip
 def test_a_statement_is_explained(text: str, told: list[str]) -> None:
     assert list(lines(explain(text, CATALOG, PUBLIC))) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SELECT 1 FROM told", ["cached", "  public.told", "    evicted by INSERT, DELETE and TRUNCATE of any row"]),
+        (
+            "SELECT now() FROM told",
+            [
+                "cached for at most 30s (ageing_ttl), since",
+                "  the time moves on (only outside of transactions and pipelines)",
+                "  public.told",
+                "    evicted by INSERT, DELETE and TRUNCATE of any row",
+            ],
+        ),
+        (
+            "SELECT id FROM made WHERE v < 'today'",
+            [
+                "cached for at most 30s (ageing_ttl), since",
+                "  the time moves on (only outside of transactions and pipelines)",
+                "  materialized views are refreshed (which evicts it as well, as soon as the proxy sees it)",
+            ],
+        ),
+        ("SELECT now(), random() FROM told", ["forwarded: volatile_function"]),
+    ],
+)
+def test_what_ages_is_explained_with_its_time(text: str, told: list[str]) -> None:
+    explanation = explain(text, CATALOG, PUBLIC, ageing_ttl=30.0)
+    assert list(lines(explanation))[: len(told)] == told
+    assert (explanation.ttl_seconds is not None) == bool(explanation.ageing)

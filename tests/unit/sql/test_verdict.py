@@ -1,7 +1,10 @@
 """Verdicts against a catalog made by hand: which statements are cached, and by which name the others are refused."""
 
+from dataclasses import replace
+
 import pytest
 
+from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.reasons import ADVICE, Reason
 from services.proxy.sql.snapshot import Catalog, Functions
 from services.proxy.sql.template import lex
@@ -118,13 +121,13 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
         ("SELECT * FROM ruled", Reason.RULES),
         ("SELECT nextval('s') FROM users", Reason.VOLATILE_FUNCTION),
         ("SELECT pg_sleep(1) FROM users", Reason.VOLATILE_FUNCTION),
-        ("SELECT now() FROM users", Reason.SESSION_FUNCTION),
-        ("SELECT age(created) FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT now() FROM users", Reason.CURRENT_TIME),
+        ("SELECT age(created) FROM users", Reason.CURRENT_TIME),
         ("SELECT current_setting('x') FROM users", Reason.SESSION_FUNCTION),
-        ("SELECT current_date FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT current_date FROM users", Reason.CURRENT_TIME),
         ("SELECT * FROM users WHERE name = current_user", Reason.SESSION_FUNCTION),
         ("SELECT user FROM users", Reason.SESSION_FUNCTION),
-        ("SELECT localtimestamp(3) FROM users", Reason.SESSION_FUNCTION),
+        ("SELECT localtimestamp(3) FROM users", Reason.CURRENT_TIME),
         ("SELECT lo_get(1) FROM users", Reason.LARGE_OBJECT),
         ("SELECT date(name) FROM users", Reason.UNKNOWN_FUNCTION),
         ("SELECT regproc('x') FROM users", Reason.UNKNOWN_FUNCTION),
@@ -193,7 +196,77 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
 def test_refusals_have_names(text: str, reason: Reason) -> None:
     analysis = judge(text)
     assert analysis.reason == reason
-    assert (analysis.cacheable, analysis.relations, analysis.tag_rules, analysis.fingerprint) == (False, (), (), "")
+    assert not analysis.cacheable
+    if not analysis.ageing:
+        assert (analysis.relations, analysis.tag_rules, analysis.fingerprint) == ((), (), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "ageing"),
+    [
+        ("SELECT name, now() FROM users", {Ageing.CLOCK}),
+        ("SELECT * FROM users WHERE created > now() - interval '1 day'", {Ageing.CLOCK}),
+        ("SELECT * FROM users WHERE created::date = current_date AND id = 7", {Ageing.CLOCK}),
+        ("SELECT transaction_timestamp(), statement_timestamp(), clock_timestamp() FROM users", {Ageing.CLOCK}),
+        ("SELECT timeofday(), localtime, localtimestamp(3), current_time, current_timestamp(0) FROM users",
+         {Ageing.CLOCK}),
+        ("SELECT pg_catalog.now(), age(created) FROM users", {Ageing.CLOCK}),
+        ("SELECT name::date FROM users", {Ageing.CLOCK}),
+        ("SELECT * FROM recent", {Ageing.CLOCK}),
+        ("SELECT * FROM materialized_one", {Ageing.REFRESH}),
+        ("SELECT now() FROM materialized_one", {Ageing.CLOCK, Ageing.REFRESH}),
+        ("SELECT m.v, u.name FROM materialized_one m JOIN users u USING (id) WHERE m.id = 7", {Ageing.REFRESH}),
+        ("SELECT * FROM of_materialized", {Ageing.REFRESH}),
+        ("SELECT 1 FROM users", set()),
+        ("SELECT now()", set()),  # no table
+        ("SELECT now(), random() FROM users", set()),
+        ("SELECT now(), nextval('s') FROM users", set()),
+        ("SELECT now(), txid_current() FROM users", set()),
+        ("SELECT now(), pg_sleep(1) FROM users", set()),
+        ("SELECT now(), current_user FROM users", set()),
+        ("SELECT now(), xmin FROM users", set()),
+        ("SELECT now() FROM users FOR UPDATE", set()),
+        ("SELECT now() FROM unlogged", set()),
+        ("SELECT now() FROM foreign_one", set()),
+        ("SELECT now() FROM keyless", set()),
+        ("SELECT now() FROM users, secured", set()),
+        ("SELECT 1 FROM materialized_one, unpublished", set()),
+    ],
+)  # fmt: skip
+def test_what_only_ages_is_told_from_what_is_refused_for_more(text: str, ageing: set[Ageing]) -> None:
+    views = {
+        20_115: "SELECT users.id FROM public.users WHERE (users.created > now())",
+        20_116: "SELECT materialized_one.v FROM public.materialized_one",
+    }
+    catalog = small_catalog(
+        *(relation for relation in CATALOG.relations.values() if relation.oid >= 20_100),
+        table(20_115, "recent", kind="v", publication_entry=None, rules=True),
+        table(20_116, "of_materialized", kind="v", publication_entry=None, rules=True),
+        views=views,
+    )
+    analysis = judge(text, catalog)
+    assert analysis.ageing == ageing
+    assert analysis.cacheable == (text == "SELECT 1 FROM users")
+    if ageing:
+        assert analysis.reason in (Reason.CURRENT_TIME, Reason.MATERIALIZED_VIEW, Reason.RELATIVE_TIME_INPUT)
+        assert analysis.effect.writes == frozenset()
+        assert set(analysis.relations) == ({USERS.oid} if "users" in text or "recent" in text else set())
+        assert {rule.shape.relation for rule in analysis.tag_rules} == set(analysis.relations)
+
+
+def test_somebodys_now_is_not_the_clock() -> None:
+    mine = CATALOG.functions
+    functions = replace(mine, user=mine.user | {"now"}, competing=mine.competing | {"now"})
+    analysis = judge("SELECT now() FROM users", small_catalog(functions=functions))
+    assert (analysis.reason, analysis.ageing) == (Reason.USER_FUNCTION, frozenset())
+
+
+def test_a_materialized_view_that_is_written_anew_is_another_fingerprint() -> None:
+    text, view = "SELECT v FROM materialized_one, users", table(20_108, "materialized_one", kind="m")
+    parts = small_catalog(view).relation_parts
+    before = judge(text, small_catalog(view, relation_parts=parts)).fingerprint
+    assert before == judge(text, small_catalog(view, relation_parts=parts)).fingerprint != ""
+    assert judge(text, small_catalog(view, relation_parts={**parts, view.oid: "refreshed"})).fingerprint != before
 
 
 def test_nothing_is_known_while_pg_catalog_does_not_come_first() -> None:

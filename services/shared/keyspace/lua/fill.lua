@@ -1,7 +1,8 @@
 #!lua
 --!include validity
 -- FILL: stores an entry if it is valid. Not `allow-oom`: without memory nothing is stored.
--- ARGV: entry key, bucket epoch, format, q, tags, relations, shapes, filled at, body, time to live (ms).
+-- ARGV: entry key, bucket epoch, format, q, tags, relations, shapes, filled at, body, time to live (ms),
+--       that of the entry which lives longest (ms).
 -- Reply: why not; '' when it was stored.
 local bucket = load_bucket()
 if not bucket then
@@ -36,13 +37,13 @@ if why ~= '' then
   return why
 end
 
-local key, ttl = PREFIX .. 'e:' .. ARGV[1], ARGV[10]
+local key = PREFIX .. 'e:' .. ARGV[1]
 redis.call('HSET', key, 'epoch', bucket.epoch, 'format', bucket.format,
   'q', q, 't', ARGV[5], 'r', ARGV[6], 's', ARGV[7], 'f', ARGV[8], 'b', ARGV[9])
-redis.call('PEXPIRE', key, ttl)
+redis.call('PEXPIRE', key, ARGV[10])
 for index = 1, #tags do
   local members = PREFIX .. 'i:' .. tags[index]
   redis.call('SADD', members, ARGV[1])
-  redis.call('PEXPIRE', members, ttl)
+  redis.call('PEXPIRE', members, ARGV[11])
 end
 return ''
