@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.shared.keyspace.scripts import EntryHit, Outcome, ReadMiss, Refusal, StoredEntry
+from services.shared.keyspace.scripts import EntryHit, Fill, Outcome, ReadMiss, Refusal, StoredEntry
 from services.shared.keyspace.tags import occurrence_tags
 from services.shared.lsn import Lsn
 from services.shared.position import Position
@@ -82,6 +82,19 @@ def test_an_entry_lives_no_longer_than_the_maximum_age(redis_server: RedisServer
         assert await fill(driver, entry(await warm(driver))) is Refusal.NONE
         for key in (driver.keys.entry(KEY), *map(driver.keys.index, TAGS)):
             assert 0 < await driver.client.pttl(key) <= 30_000
+
+    drive(redis_server, scenario, age=30.0)
+
+
+def test_an_entry_may_live_for_less_and_leaves_its_indexes_to_others(redis_server: RedisServer) -> None:
+    async def scenario(driver: BucketDriver) -> None:
+        q0 = await warm(driver)
+        fills = [Fill(driver.epoch, q0, KEY, entry(q0), seconds) for seconds in (None, 5.0, 3_600.0)]
+        for given, most_ms in zip(fills, (30_000, 5_000, 30_000), strict=True):
+            assert await driver.bucket.fill_all([given]) == [Refusal.NONE]
+            assert most_ms - 5_000 < await driver.client.pttl(driver.keys.entry(KEY)) <= most_ms
+            for tag in TAGS:
+                assert await driver.client.pttl(driver.keys.index(tag)) > 25_000
 
     drive(redis_server, scenario, age=30.0)
 

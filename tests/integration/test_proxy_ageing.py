@@ -13,7 +13,8 @@ import psycopg
 import pytest
 import redis
 
-from services.shared.pgwire.frontend import Query
+from services.proxy.cache.entry import decode_ageing, encode_ageing
+from services.shared.pgwire.frontend import Bind, Execute, Flush, FrontendMessage, Parse, Query, Sync
 from tests.integration.proxied_postgres import Connection, ProxiedPostgres, proxied_postgres
 from tests.integration.proxy_workers import on_worker
 from tests.integration.wire_client import WireClient, rows
@@ -30,7 +31,7 @@ CREATE UNIQUE INDEX ON totals (id);
 CREATE VIEW of_totals AS SELECT n FROM totals;
 """
 _NOW = "SELECT extract(epoch FROM now()), {} FROM people WHERE id = 1"
-_numbers = itertools.count(1)
+_numbers = itertools.count(1_000_001)
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +98,9 @@ def test_a_copy_through_redis_does_not_begin_a_new_life(short: ProxiedPostgres, 
     store = cleanup.enter_context(redis.Redis.from_url(short.stack.redis_url))
     for _ in range(_ATTEMPTS):
         sql = _new_statement()
-        stored, copied = _entries(store), short.stack.counter("tidegate_proxy_hits_l2_total")
+        copied = short.stack.counter("tidegate_proxy_hits_l2_total")
         told = _told(first, sql)
-        wait_until(partial(_new_entries, store, stored), "the answer in Redis")
+        wait_until(partial(_stored, store, sql), "the answer in Redis")
         ages = _ages(second, _changing(sql)) if _told(second, sql) == told else []
         if ages:
             assert short.stack.counter("tidegate_proxy_hits_l2_total") > copied
@@ -108,29 +109,50 @@ def test_a_copy_through_redis_does_not_begin_a_new_life(short: ProxiedPostgres, 
     pytest.fail("no answer was found in Redis in time")
 
 
-def _entries(store: "redis.Redis") -> set[Any]:
-    return set(store.keys("tidegate:{default}:*:e:*"))
-
-
-def _new_entries(store: "redis.Redis", before: set[Any]) -> set[Any]:
-    return _entries(store) - before
+def _stored(store: "redis.Redis", sql: str) -> bytes | None:
+    """Return the key in Redis of the answer to a new statement, which gives its number back."""
+    number = sql.partition("), ")[2].partition(" ")[0].encode()
+    keys: Any = store.keys("tidegate:{default}:*:e:*")
+    return next((bytes(key) for key in keys if number in (store.hget(key, "b") or b"")), None)
 
 
 def test_an_answer_outlives_the_worker_that_asked_for_it(lasting: ProxiedPostgres, cleanup: ExitStack) -> None:
     store = cleanup.enter_context(redis.Redis.from_url(lasting.stack.redis_url))
     wait_until(partial(_is_ready, lasting), "the worker to serve", 20)
-    before, sql = _entries(store), _new_statement()
+    told: dict[str, float] = {}
+    stored: dict[tuple[str, str], bytes] = {}
     with lasting.wire() as client:
-        told = _told(client, sql)
-        wait_until(partial(_new_entries, store, before), "the answer in Redis")
-    killed = lasting.stack.processes["proxy-0"]
-    os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: lasting.stack.processes["proxy-0"] != killed, "another worker", 20)
-    wait_until(partial(_is_ready, lasting), "it to serve", 20)
+        for what in ("as it is", "too old for one", "too old", "not born yet"):
+            sql = _new_statement()
+            told[sql] = _told(client, sql)
+            stored[what, sql] = wait_until(partial(_stored, store, sql), "the answer in Redis")
+    for (what, _), key in stored.items():
+        if what in _FORGED:
+            _make_older(store, key, _FORGED[what])
+    _replace_worker(lasting)
     copied = lasting.stack.counter("tidegate_proxy_hits_l2_total")
     with lasting.wire() as client:
-        assert _told(client, sql) == told
+        for what, sql in stored:
+            asked = f"{sql} /* tidegate_ageing_ttl='1ms' */" if what == "too old for one" else sql
+            assert (_told(client, asked) == told[sql]) == (what == "as it is"), what
     assert lasting.stack.counter("tidegate_proxy_hits_l2_total") == copied + 1
+
+
+_FORGED = {"too old": 600.0, "not born yet": -60.0}
+
+
+def _make_older(store: "redis.Redis", key: bytes, seconds: float) -> None:
+    """Have an answer in Redis say that it was asked for earlier, or will be later."""
+    body: Any = store.hget(key, "b")
+    answer, sent_at = decode_ageing(body)
+    store.hset(key, "b", encode_ageing(answer, sent_at - seconds))
+
+
+def _replace_worker(proxied: ProxiedPostgres) -> None:
+    killed = proxied.stack.processes["proxy-0"]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: proxied.stack.processes["proxy-0"] != killed, "another worker", 20)
+    wait_until(partial(_is_ready, proxied), "it to serve", 20)
 
 
 def _is_ready(proxied: ProxiedPostgres) -> bool:
@@ -250,6 +272,21 @@ def test_in_a_pipeline_now_stands_still(lasting: ProxiedPostgres) -> None:
             cursors = [connection.execute(sql, [1], prepare=False) for sql in (now, other)]
             first, second = (_cell(cursor.fetchone()) for cursor in cursors)
         assert first == second
+
+
+def test_in_a_turn_that_comes_in_parts_now_stands_still(lasting: ProxiedPostgres) -> None:
+    texts = [_new_statement() for _ in range(2)]
+    with lasting.wire() as client:
+        for text in texts:
+            lasting.wait_cached(partial(client.turns, *_extended(text), Sync()))
+        client.send(*_extended(texts[0]), Flush())
+        first = client.read_until("C")
+        client.send(*_extended(texts[1]), Sync())
+        assert rows(first)[0][0] == rows(client.read_until("Z"))[0][0]
+
+
+def _extended(text: str) -> list[FrontendMessage]:
+    return [Parse(b"", text.encode()), Bind(b"", b"", (), (), ()), Execute(b"")]
 
 
 def _first(connection: Connection, sql: str) -> Any:

@@ -25,13 +25,21 @@ REQUEST = Request(
 )
 
 
-def key(request: Request = REQUEST, text: str = "SELECT 1, 'a'", fingerprint: str = "f", state: bytes = b"s") -> bytes:
-    return entry_key(request, lex(text), fingerprint, state)
+def key(
+    request: Request = REQUEST,
+    text: str = "SELECT 1, 'a'",
+    fingerprint: str = "f",
+    state: bytes = b"s",
+    clock: bytes = b"",
+) -> bytes:
+    return entry_key(request, lex(text), fingerprint, state, clock)
 
 
 DIFFERENT = {
     "as it is": key(),
     "state": key(state=b"t"),
+    "a clock": key(clock=b"c"),
+    "another clock": key(clock=b"d"),
     "fingerprint": key(fingerprint="g"),
     "boundary of state and fingerprint": key(state=b"", fingerprint="sf"),
     "literal": key(text="SELECT 1, 'b'"),

@@ -20,6 +20,7 @@ from services.shared.runtime.settings import Consistency
         ("SELECT 1 /* tidegate_consistency = 'STRONG' */", Directives(strong=True)),
         ("SELECT 1 /* a='b', tidegate_max_staleness='200ms' */", Directives(max_staleness=0.2)),
         ("SELECT 1 /* tidegate_max_staleness='200%6Ds' */", Directives(max_staleness=0.2)),
+        ("SELECT 1 /* tidegate_ageing_ttl='5s' */", Directives(ageing_ttl=5.0)),
         ("SELECT ' /* tidegate_skip=''1'' */ '", Directives()),
         ("SELECT $$ -- tidegate_skip='1' $$", Directives()),
     ],
