@@ -96,6 +96,8 @@ def test_an_answer_is_a_hit_within_its_time_and_never_beyond_it(short: ProxiedPo
 def test_a_copy_through_redis_does_not_begin_a_new_life(short: ProxiedPostgres, cleanup: ExitStack) -> None:
     first, second = (on_worker(short, f"proxy-{index}", cleanup).start() for index in range(2))
     store = cleanup.enter_context(redis.Redis.from_url(short.stack.redis_url))
+    for client in (first, second):
+        short.wait_cached(partial(client.query, _new_statement()))
     for _ in range(_ATTEMPTS):
         sql = _new_statement()
         copied = short.stack.counter("tidegate_proxy_hits_l2_total")
@@ -162,6 +164,19 @@ def _is_ready(proxied: ProxiedPostgres) -> bool:
             return proxied.is_hit(partial(client.query, "SELECT name FROM people WHERE id = 50"))
     except OSError:
         return False
+
+
+def test_the_time_that_its_query_took_counts(lasting: ProxiedPostgres) -> None:
+    sql = f"{_new_statement()} /* tidegate_ageing_ttl='{_SHORT_SECONDS}s' */"
+    wait_until(partial(_is_ready, lasting), "the worker to serve", 20)
+    with lasting.wire() as client, lasting.server.connect() as lock:
+        lock.execute("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE")
+        client.send(Query(sql.encode()))
+        begun = wait_until(partial(_running, lasting, sql), "the query to wait")[0]
+        wait_until(partial(_is_past, begun + _SHORT_SECONDS / 2), "half of its time to be over")
+        lock.execute("COMMIT")
+        client.read_until("Z")
+        assert max(_ages(client, itertools.repeat(sql))) < _SHORT_SECONDS
 
 
 def test_a_query_under_way_is_shared_only_while_it_is_young(lasting: ProxiedPostgres, cleanup: ExitStack) -> None:
@@ -264,14 +279,12 @@ def test_in_a_transaction_now_stands_still(lasting: ProxiedPostgres) -> None:
 
 
 def test_in_a_pipeline_now_stands_still(lasting: ProxiedPostgres) -> None:
-    now, other = (f"SELECT now(), {next(_numbers)} FROM people WHERE id = %s" for _ in range(2))
-    with lasting.connect() as connection:
-        for sql in (now, other):
-            lasting.wait_cached(partial(connection.execute, sql, [1], prepare=False))
-        with connection.pipeline():
-            cursors = [connection.execute(sql, [1], prepare=False) for sql in (now, other)]
-            first, second = (_cell(cursor.fetchone()) for cursor in cursors)
-        assert first == second
+    texts = [_new_statement() for _ in range(2)]
+    with lasting.wire() as client:
+        for text in texts:
+            lasting.wait_cached(partial(client.turns, *_extended(text), Sync()))
+        first, second = rows(client.turns(*_extended(texts[0]), *_extended(texts[1]), Sync()))
+        assert first[0] == second[0]
 
 
 def test_in_a_turn_that_comes_in_parts_now_stands_still(lasting: ProxiedPostgres) -> None:
