@@ -154,9 +154,21 @@ def test_what_is_no_ddl_changes_nothing(postgres: PostgresServer, copy: str) -> 
             for part in statement.split("; "):
                 connection.execute(part.encode())
             assert read_stamp(postgres, copy, _ROLE) == before, statement
-        # A new file, so a new version of its pg_class row.
-        connection.execute("REFRESH MATERIALIZED VIEW user_count")
-        assert read_stamp(postgres, copy, _ROLE) != before
+
+
+def test_a_refresh_is_that_of_its_materialized_view_alone(postgres: PostgresServer, copy: str) -> None:
+    """It writes the view's row in pg_class, also where the view keeps its file."""
+    postgres.execute("CREATE UNIQUE INDEX ON user_count (n)", database=copy)
+    before = read_catalog(postgres, copy, _ROLE)
+    oid = before.relations["public", "user_count"].oid
+    for refresh in ("REFRESH MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW CONCURRENTLY"):
+        for _ in range(2):  # the second time nothing is different in it
+            postgres.execute(f"{refresh} user_count", database=copy)
+            after = read_catalog(postgres, copy, _ROLE)
+            assert after.stamp != before.stamp, refresh
+            assert after.fingerprint([oid]) != before.fingerprint([oid]), refresh
+            assert users_fingerprint(after) == users_fingerprint(before), refresh
+            before = after
 
 
 def test_the_catalog_carries_the_stamp_that_polling_gives(postgres: PostgresServer, template: str) -> None:

@@ -9,12 +9,12 @@ from tests.servers.postgres import PostgresServer
 
 
 def _explain(
-    server: PostgresServer, database: str, *arguments: str, stdin: str = ""
+    server: PostgresServer, database: str, *arguments: str, stdin: str = "", **settings: str
 ) -> "subprocess.CompletedProcess[str]":
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
     return subprocess.run(
         [sys.executable, "-m", "services.cli", "explain", *arguments],
-        env=environ | {"TIDEGATE_DATABASE_URL": server.url(database)},
+        env=environ | settings | {"TIDEGATE_DATABASE_URL": server.url(database)},
         input=stdin, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -27,6 +27,8 @@ def test_it_goes_by_the_database_and_the_search_path(newest_postgres: PostgresSe
     )
     told = _explain(newest_postgres, newest_database, "SELECT v FROM t WHERE id = 1")
     assert (told.returncode, told.stdout.splitlines()[:2]) == (0, ["cached", "  public.t where id = 1"])
+    ages = _explain(newest_postgres, newest_database, "SELECT now() FROM t", TIDEGATE_AGEING_TTL="1min")
+    assert ages.stdout.startswith("cached for at most 1min (ageing_ttl)")
     elsewhere = _explain(newest_postgres, newest_database, "--search-path", "s", "--json", "-", stdin="TABLE t")
     assert json.loads(elsewhere.stdout)["reason"] == "not_a_select"
     elsewhere = _explain(newest_postgres, newest_database, "--search-path", "s", "--json", "SELECT v FROM t")

@@ -8,6 +8,8 @@ from services.proxy.sql.builtin_types import MOMENT_TYPES, PLAIN_TYPES, REG_TYPE
 from services.proxy.sql.call_rules import BEFORE_PARENTHESIS
 from services.proxy.sql.functions import (
     ALLOWED,
+    CLOCK_FUNCTIONS,
+    CLOCK_WORDS,
     GIVES_MOMENT,
     HARMLESS_VOLATILE,
     IMMUTABLE,
@@ -104,3 +106,17 @@ def test_the_types_of_tags_have_these_oids(server: PostgresServer) -> None:
     assert {name: found[name][0] for name in TYPE_OIDS} == TYPE_OIDS
     assert {name: found[name][1] for name in TYPE_OIDS} == {name: ARRAYS[oid] for name, oid in TYPE_OIDS.items()}
     assert set(TYPE_OIDS.values()) == READABLE == set(ARRAYS)
+
+
+def test_what_tells_the_time_tells_nothing_else(server: PostgresServer) -> None:
+    found = server.execute(
+        "SELECT p.proname, t.typname, p.proretset, p.oid < 16384 FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype "
+        "WHERE p.pronamespace = 11 AND p.proname = ANY (%s)",
+        [list(CLOCK_FUNCTIONS)],
+    )
+    assert {name for name, *_ in found} == CLOCK_FUNCTIONS
+    times = {"timestamptz", "interval", "text"}
+    others = {(name, type_name) for name, type_name, sets, _ in found if type_name not in times or sets}
+    assert others == {("age", "int4")}  # age(xid)
+    words = server.execute("SELECT word FROM pg_get_keywords() WHERE catcode = 'R'")
+    assert {word for (word,) in words} >= CLOCK_WORDS  # nothing else goes by these names

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.catalog import Catalog
 from services.proxy.sql.snapshot import Relation
 from tests.integration.sql_corpus import by_hand, combined
@@ -142,6 +143,35 @@ def test_a_view_is_what_it_reads(text: str, tables: set[str], catalog: Catalog, 
     assert not analysis.effect.writes
     (row,) = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}").fetchall()
     assert set(_scanned(row[0])) == tables
+
+
+@pytest.mark.parametrize(
+    ("text", "tables", "views"),
+    [
+        ("SELECT id, now() FROM users WHERE id = 1", {"public.users"}, set()),
+        ("SELECT id FROM users WHERE created > now() - interval '1 day'", {"public.users"}, set()),
+        ("SELECT count(*) FILTER (WHERE created::date = current_date) FROM users", {"public.users"}, set()),
+        ("SELECT localtime, localtimestamp(3), current_time, current_timestamp(0) FROM users", {"public.users"}, set()),
+        ("SELECT age(u.created), timeofday() FROM users u JOIN orders o ON o.user_id = u.id",
+         {"public.users", "public.orders"}, set()),
+        ("SELECT name::date FROM users WHERE name LIKE '2%'", {"public.users"}, set()),
+        ("SELECT * FROM recent WHERE id = 1", {"public.orders"}, set()),
+        ("SELECT n FROM user_count", set(), {"public.user_count"}),
+        ("SELECT u.name FROM user_count c JOIN users u ON u.id = c.n WHERE c.n = 1",
+         {"public.users"}, {"public.user_count"}),
+        ("SELECT statement_timestamp() FROM user_count, orders WHERE id > n",
+         {"public.orders"}, {"public.user_count"}),
+    ],
+)  # fmt: skip
+def test_what_ages_reads_what_it_says(
+    text: str, tables: set[str], views: set[str], catalog: Catalog, connection: Connection
+) -> None:
+    analysis = judge(text, catalog)
+    assert analysis.ageing, analysis.reason
+    assert names(catalog, analysis.relations) == tables
+    assert (Ageing.REFRESH in analysis.ageing) == bool(views)
+    (row,) = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}").fetchall()
+    assert set(_scanned(row[0])) == tables | views
 
 
 @pytest.mark.parametrize(
