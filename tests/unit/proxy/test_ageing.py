@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.proxy.cache.boot_identity import boot_clock_identity
+from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.names import no_names
 from services.proxy.session.planning import Phase, Plan, Setting, plan_turn
 from services.proxy.session.portals import Portals
@@ -12,9 +13,11 @@ from services.proxy.session.prepared import Prepared
 from services.proxy.session.requests import read_requests
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Templates
+from services.shared.keyspace.canonical import TypeOid
 from services.shared.pgwire.frontend import Bind, Execute, Flush, FrontendMessage, Parse, Query, Sync
+from services.shared.relation import relation_tag
 from services.shared.runtime.settings import Consistency
-from tests.unit.sql.small_catalog import small_catalog, table
+from tests.unit.sql.small_catalog import column, small_catalog, table
 
 STATE = SessionState(("pg_catalog", "public"), "00000001", "c0ffee", b"state", "")
 PROMISE = Promise(Consistency.SESSION, 1.0, ageing_ttl=30.0, clock=b"this machine's")
@@ -132,3 +135,35 @@ def test_only_who_reads_the_same_clock_shares_what_ages() -> None:
 def test_this_machine_has_a_clock_with_a_name() -> None:
     assert boot_clock_identity() == boot_clock_identity()
     assert len(boot_clock_identity()) >= 36  # a boot id is a UUID
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_narrow"),
+    [
+        ("created > '2026-01-01 00:00:00+00'", True),
+        ("created > 'yesterday'", False),
+        ("created BETWEEN 'yesterday' AND 'today'", False),
+        ("created > now() - interval '1 day'", False),
+        ("day = '2026-01-01'", True),
+        ("day = 'today'", False),
+        ("day IN ('2026-01-01', 'tomorrow')", False),
+        ("day = current_date", False),
+        ("day = current_date AND id = 7", True),
+        ("day = 'now' AND id = 7", True),
+    ],
+)
+def test_a_moment_relative_to_now_is_no_value_of_a_tag(condition: str, *, is_narrow: bool) -> None:
+    """Row changes say which day it is: they would never meet a tag that says `today`."""
+    day = replace(column("day", "date"), type_oid=TypeOid.DATE)
+    columns = (column("id", "int4"), day, column("created", "timestamptz"))
+    names = frozenset(each.name for each in columns)
+    days = table(20_301, "days", *columns, identity="f", identity_columns=names)
+    templates = Templates(PROMISE)
+    templates.use(small_catalog(days))
+    text = f"SELECT * FROM days WHERE {condition}".encode()
+    setting = Setting(no_names(), None, Portals(), STATE, None, templates)
+    (step,) = plan_turn([Query(text)], read_requests([Query(text)], setting.names, None), setting).steps
+    assert step.plan is not None
+    assert step.plan.template is not None
+    found = answer_tags(step.plan.template.analysis, step.plan.template.lexed, step.request, b"")
+    assert (relation_tag(days.oid) not in found.tags) == is_narrow
