@@ -239,6 +239,20 @@ def test_a_statement_may_ask_for_less(lasting: ProxiedPostgres, *, same_bytes: b
         assert lasting.forwarded("skipped") == before + 1
 
 
+def test_an_answer_that_ages_is_marked_for_sessions_that_ask_for_it(lasting: ProxiedPostgres) -> None:
+    sql = _new_statement()
+    with lasting.wire() as quiet, lasting.wire() as client:
+        client.query("SET client_min_messages = debug1")
+        for each, kinds in ((quiet, "TDCZ"), (client, "NTDCZ"), (quiet, "TDCZ")):
+            lasting.wait_all_cached(partial(each.query, sql), 3)
+            answers = each.query(sql)
+            assert "".join(answer.kind for answer in answers) == kinds
+            assert all("ageing_ttl" in answer.fields["M"] for answer in answers if answer.kind == "N")
+        steady = "SELECT name FROM people WHERE id = 51"
+        lasting.wait_cached(partial(client.query, steady))
+        assert "".join(answer.kind for answer in client.query(steady)) == "TDCZ"
+
+
 def test_a_row_change_evicts_at_once(lasting: ProxiedPostgres) -> None:
     sql = "SELECT count(*) FROM people WHERE seen < now() AND name = 'new'"
     with lasting.connect() as connection:

@@ -28,7 +28,7 @@ OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
 
 _IN_BLOCK = int(TransactionStatus.IN_BLOCK)
 _READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
-_HELD, _LISTENS = b"T", b"L"  # tell the tables of ready-made replies apart
+_HELD, _LISTENS, _DEBUGS = b"T", b"L", b"D"  # tell the tables of ready-made replies apart
 
 
 class Conversation:
@@ -169,8 +169,8 @@ class Conversation:
 
     def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
-        way = _HELD if held else b""
-        return self.statements.names.context(state.key + way + _LISTENS if state.listens else state.key + way)
+        marks = ((_HELD, held), (_LISTENS, state.listens), (_DEBUGS, state.debugs))
+        return self.statements.names.context(state.key + b"".join(mark for mark, is_so in marks if is_so))
 
     def _setting(self, *, whole: bool = False) -> Setting:
         block, statements = self.block, self.statements

@@ -21,12 +21,15 @@ from services.proxy.session.turns import Part
 from services.proxy.sql.block_statement import BlockStep
 from services.shared.pgwire.backend import READY_FOR_QUERY
 from services.shared.pgwire.frontend import SYNC, FrontendMessage
-from services.shared.pgwire.notice import error_response
+from services.shared.pgwire.notice import error_response, notice_response
 from services.shared.pgwire.sqlstate import Sqlstate
 
 # Postgres's words.
 _CANCELED = "canceling statement due to user request"
 _TIMED_OUT = "canceling statement due to statement timeout"
+_AGES = notice_response(
+    "DEBUG", Sqlstate.SUCCESSFUL_COMPLETION, "tidegate: this answer may be out of date by ageing_ttl"
+)
 _MAX_HELD_BYTES = 64 * 1024  # of answers; a pipeline of hits may have gigabytes of them
 
 
@@ -201,7 +204,9 @@ class ReadRun:
 
     def _answer(self, step: Step, answer: Answer) -> None:
         """Answer one read from the cache."""
-        request, conversation = step.request, self._conversation
+        request, conversation, state = step.request, self._conversation, self._conversation.keeper.state
+        if state is not None and state.debugs and step.plan is not None and step.plan.ages:
+            self._put(_AGES.encode())
         self._put(request.reply(answer))
         if request.sets_unnamed:
             conversation.statements.answered_here(request.unnamed)

@@ -32,7 +32,7 @@ def found(**changed: Any) -> dict[str, Any]:
         "timeline": "00000001",
         "canary": "c0ffee",
         "settings": list(settings.values()),
-        "manners": ["0", None],
+        "manners": ["0", None, "notice"],
     } | {name: value for name, value in changed.items() if name not in SETTINGS}
 
 
@@ -78,9 +78,9 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
         ({"standard_conforming_strings": "off"}, "nonstandard_strings"),
         ({"default_transaction_isolation": "serializable"}, "isolation_level"),
         ({"default_transaction_isolation": "repeatable read"}, "isolation_level"),
-        ({"manners": ["0", "off"]}, "consistency_off"),
-        ({"manners": ["0", "OFF"]}, "consistency_off"),
-        ({"manners": ["0", "sometimes"]}, "unknown_consistency"),
+        ({"manners": ["0", "off", "notice"]}, "consistency_off"),
+        ({"manners": ["0", "OFF", "notice"]}, "consistency_off"),
+        ({"manners": ["0", "sometimes", "notice"]}, "unknown_consistency"),
     ],
 )
 def test_sessions_whose_statements_are_not_cached(changed: dict[str, Any], refusal: str) -> None:
@@ -140,19 +140,21 @@ def _statement(message: FrontendMessage) -> bytes | None:
     ("shown", "seconds"), [("0", 0), ("250ms", 0.25), ("5s", 5), ("2min", 120), ("1h", 3600), ("3d", 259_200)]
 )
 def test_the_statement_timeout_in_seconds(shown: str, seconds: float) -> None:
-    assert parsed(manners=[shown, None]).statement_timeout == seconds
+    assert parsed(manners=[shown, None, "notice"]).statement_timeout == seconds
 
 
 @pytest.mark.parametrize(
     ("value", "level"), [(None, None), ("", None), ("bounded", Consistency.BOUNDED), ("Session", Consistency.SESSION)]
 )
 def test_the_level_that_the_session_asks_for(value: str | None, level: Consistency | None) -> None:
-    state = parsed(manners=["0", value])
+    state = parsed(manners=["0", value, "notice"])
     assert (state.consistency, state.refusal) == (level, "")
 
 
 def test_how_a_session_is_served_is_not_in_the_key() -> None:
-    assert parsed(manners=["5s", "bounded"]).key == parsed().key
+    assert parsed(manners=["5s", "bounded", "debug1"]).key == parsed().key
+    assert parsed(manners=["0", None, "debug1"]).debugs
+    assert not parsed(manners=["0", None, "log"]).debugs
     assert parsed(listens=True).listens
     assert parsed(listens=True).key == parsed().key
 
