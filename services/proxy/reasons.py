@@ -54,7 +54,7 @@ ADVICE: dict[Reason, str] = {
     Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`, or `SET tidegate.consistency = 'off'`.",
     Reason.UNKNOWN_CONSISTENCY: "`tidegate.consistency` was set to something else than off, bounded or session.",
     Reason.SKIPPED: "A comment says so: `tidegate_skip='1'`, `tidegate_consistency='off'`, or "
-    "`tidegate_ageing_ttl='0'`.",
+    "`tidegate_ageing_ttl='0'`; or `SET tidegate.ageing_ttl = '0'`.",
     Reason.STRONG: "A comment asks for `tidegate_consistency='strong'`: so far that is Postgres's own answer.",
     Reason.OTHER_LEVEL: "A comment asks for `tidegate_consistency='session'`, and the session's level is bounded.",
     Reason.TIGHTER_BOUND: "A comment asks for a `tidegate_max_staleness` below that of the cache.",

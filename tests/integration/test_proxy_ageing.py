@@ -239,6 +239,21 @@ def test_a_statement_may_ask_for_less(lasting: ProxiedPostgres, *, same_bytes: b
         assert lasting.forwarded("skipped") == before + 1
 
 
+def test_a_session_may_ask_for_less(lasting: ProxiedPostgres) -> None:
+    sql = _new_statement()
+    with lasting.wire() as client, lasting.wire() as other:
+        lasting.wait_all_cached(partial(other.query, sql), 3)  # by its ready-made reply, too
+        told = _told(other, sql)
+        wait_until(partial(_is_past, told + _SHORT_SECONDS), "more than that")
+        client.query(f"SET tidegate.ageing_ttl = '{_SHORT_SECONDS}s'")
+        ages = _ages(client, itertools.repeat(sql))
+        assert _SHORT_SECONDS / 2 < max(ages) < _SHORT_SECONDS
+        client.query("SET tidegate.ageing_ttl = 0")
+        assert max(_age(client, sql) for _ in range(10)) <= 0
+        client.query("RESET tidegate.ageing_ttl")
+        wait_until(lambda: _age(client, sql) > 0, "a hit again")
+
+
 def test_an_answer_that_ages_is_marked_for_sessions_that_ask_for_it(lasting: ProxiedPostgres) -> None:
     sql = _new_statement()
     with lasting.wire() as quiet, lasting.wire() as client:

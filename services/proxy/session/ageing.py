@@ -9,6 +9,7 @@ from math import inf
 
 from services.proxy.reasons import Reason
 from services.proxy.session.requests import Request
+from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template
 from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.directives import Directives
@@ -19,13 +20,16 @@ NEVER = inf
 """What does not age may be served for as long as no change evicts it."""
 
 
-def lifetime(request: Request, template: Template, promise: Promise, *, alone: bool) -> tuple[float, str]:
+def lifetime(
+    request: Request, template: Template, promise: Promise, state: SessionState | None, *, alone: bool
+) -> tuple[float, str]:
     """Return for how many seconds after its query was sent an answer may be served; or why it may not be at all.
 
     Args:
         request: What is asked.
         template: Its statement, which is refused for nothing but that its answers age, if for anything.
         promise: What the cache promises.
+        state: The session's state, if it is known.
         alone: The statement is a whole turn, and in no block.
     """
     analysis = template.analysis
@@ -42,6 +46,8 @@ def lifetime(request: Request, template: Template, promise: Promise, *, alone: b
     if by_clock and not alone:
         return 0.0, Reason.FROZEN_NOW
     seconds = _asked(template.directives, promise)
+    if state is not None and state.ageing_ttl is not None:
+        seconds = min(seconds, state.ageing_ttl)
     return seconds, "" if seconds else Reason.SKIPPED
 
 

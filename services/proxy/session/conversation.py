@@ -170,7 +170,9 @@ class Conversation:
     def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
         marks = ((_HELD, held), (_LISTENS, state.listens), (_DEBUGS, state.debugs))
-        return self.statements.names.context(state.key + b"".join(mark for mark, is_so in marks if is_so))
+        way = b"".join(mark for mark, is_so in marks if is_so)
+        ttl = b"" if state.ageing_ttl is None else b"%f" % state.ageing_ttl
+        return self.statements.names.context(state.key + way + ttl)
 
     def _setting(self, *, whole: bool = False) -> Setting:
         block, statements = self.block, self.statements

@@ -283,7 +283,7 @@ def _plan_read(request: Request, template: Template | None, effect: Effect, sett
         return Plan(Reason.NOT_ANALYSED, effect)
     if not template.analysis.cacheable and not template.analysis.ageing:
         return Plan(str(template.analysis.reason), effect)
-    ttl, refusal = lifetime(request, template, promise, alone=alone)
+    ttl, refusal = lifetime(request, template, promise, state, alone=alone)
     if refusal:
         return Plan(refusal, effect)
     if state is None:

@@ -48,7 +48,7 @@ _SETTINGS = (
 
 # Settings that say how the session is to be served, and change no answer. Those of our own are forwarded like any
 # other: Postgres keeps them, so that RESET, SET LOCAL and ROLLBACK do what they do.
-_MANNERS = ("statement_timeout", "tidegate.consistency", "client_min_messages")
+_MANNERS = ("statement_timeout", "tidegate.consistency", "tidegate.ageing_ttl", "client_min_messages")
 
 
 # current_schemas() makes the session's temporary schema where that would come first on the path, which a question must
@@ -81,6 +81,8 @@ class SessionState:
         statement_timeout: Seconds after which Postgres would cancel a statement; 0: never.
         listens: It may be sent notifications.
         consistency: What `SET tidegate.consistency` asks for; None: what the cache's setting says.
+        ageing_ttl: For how many seconds at most its answers may age, by `SET tidegate.ageing_ttl`; None: as the cache's
+            setting says.
         debugs: It is sent messages for debugging.
     """
 
@@ -92,6 +94,7 @@ class SessionState:
     statement_timeout: float = 0.0
     listens: bool = False
     consistency: Consistency | None = None
+    ageing_ttl: float | None = None
     debugs: bool = False
 
 
@@ -165,7 +168,7 @@ def parse_state(row: bytes) -> SessionState:
         ).encode()
         schemas = tuple(str(schema) for schema in found["schemas"] or ())
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
-        statement_timeout, consistency, client_min_messages = found["manners"]
+        statement_timeout, consistency, ageing_ttl, client_min_messages = found["manners"]
         refusal, listens = _refusal(found, settings, consistency or ""), bool(found["listens"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"unexpected session state: {error!r}") from error
@@ -178,8 +181,19 @@ def parse_state(row: bytes) -> SessionState:
         parse_duration(statement_timeout),  # as Postgres shows it: a number and a unit, or a bare 0
         listens,
         Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
+        _ageing_ttl(ageing_ttl),
         str(client_min_messages).startswith("debug"),
     )
+
+
+def _ageing_ttl(setting: str | None) -> float | None:
+    """Read what a session asks for; what is not understood asks for answers that have not aged at all."""
+    if not setting:
+        return None  # never set, or reset
+    try:
+        return parse_duration(setting)
+    except ValueError:
+        return 0.0
 
 
 def prepared_names(row: bytes) -> frozenset[bytes]:

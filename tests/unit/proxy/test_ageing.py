@@ -39,6 +39,7 @@ def planned(
     phase: Phase = Phase.OUTSIDE,
     whole: bool = True,
     unnamed: bytes | None = None,
+    state: SessionState = STATE,
 ) -> Plan:
     """Plan the last statement of a turn."""
     templates = Templates(promise)
@@ -48,7 +49,7 @@ def planned(
         meaning = templates.find(unnamed, Setting(no_names(), None, Portals(), STATE, None, templates).name_space)
         assert meaning is not None
         before = Prepared(unnamed, (), b"", meaning.analysis.names)
-    setting = Setting(no_names(), before, Portals(), STATE, None, templates, phase, whole=whole)
+    setting = Setting(no_names(), before, Portals(), state, None, templates, phase, whole=whole)
     turn = plan_turn(list(messages), read_requests(messages, setting.names, before), setting)
     if not turn.steps:
         return Plan(turn.refusal, turn.effect)
@@ -123,6 +124,19 @@ def test_a_literal_means_what_it_meant_when_it_was_parsed() -> None:
 )
 def test_a_statement_may_ask_for_none(comment: str, reason: str) -> None:
     assert planned(Query(NOW + f" /* {comment} */".encode())).refusal == reason
+
+
+@pytest.mark.parametrize(
+    ("of_session", "of_statement", "ttl"), [(5.0, "", 5.0), (60.0, "", 30.0), (5.0, "2s", 2.0), (2.0, "5s", 2.0)]
+)
+def test_of_what_cache_session_and_statement_say_the_least_counts(
+    of_session: float, of_statement: str, ttl: float
+) -> None:
+    comment = f" /* tidegate_ageing_ttl='{of_statement}' */".encode() if of_statement else b""
+    state = replace(STATE, ageing_ttl=of_session)
+    assert planned(Query(NOW + comment), state=state).ttl == ttl
+    assert planned(Query(NOW + comment), state=replace(STATE, ageing_ttl=0.0)).refusal == "skipped"
+    assert planned(Query(STEADY + comment), state=replace(STATE, ageing_ttl=0.0)).refusal == ""
 
 
 def test_only_who_reads_the_same_clock_shares_what_ages() -> None:

@@ -32,7 +32,7 @@ def found(**changed: Any) -> dict[str, Any]:
         "timeline": "00000001",
         "canary": "c0ffee",
         "settings": list(settings.values()),
-        "manners": ["0", None, "notice"],
+        "manners": ["0", None, None, "notice"],
     } | {name: value for name, value in changed.items() if name not in SETTINGS}
 
 
@@ -78,9 +78,9 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
         ({"standard_conforming_strings": "off"}, "nonstandard_strings"),
         ({"default_transaction_isolation": "serializable"}, "isolation_level"),
         ({"default_transaction_isolation": "repeatable read"}, "isolation_level"),
-        ({"manners": ["0", "off", "notice"]}, "consistency_off"),
-        ({"manners": ["0", "OFF", "notice"]}, "consistency_off"),
-        ({"manners": ["0", "sometimes", "notice"]}, "unknown_consistency"),
+        ({"manners": ["0", "off", None, "notice"]}, "consistency_off"),
+        ({"manners": ["0", "OFF", None, "notice"]}, "consistency_off"),
+        ({"manners": ["0", "sometimes", None, "notice"]}, "unknown_consistency"),
     ],
 )
 def test_sessions_whose_statements_are_not_cached(changed: dict[str, Any], refusal: str) -> None:
@@ -140,21 +140,21 @@ def _statement(message: FrontendMessage) -> bytes | None:
     ("shown", "seconds"), [("0", 0), ("250ms", 0.25), ("5s", 5), ("2min", 120), ("1h", 3600), ("3d", 259_200)]
 )
 def test_the_statement_timeout_in_seconds(shown: str, seconds: float) -> None:
-    assert parsed(manners=[shown, None, "notice"]).statement_timeout == seconds
+    assert parsed(manners=[shown, None, None, "notice"]).statement_timeout == seconds
 
 
 @pytest.mark.parametrize(
     ("value", "level"), [(None, None), ("", None), ("bounded", Consistency.BOUNDED), ("Session", Consistency.SESSION)]
 )
 def test_the_level_that_the_session_asks_for(value: str | None, level: Consistency | None) -> None:
-    state = parsed(manners=["0", value, "notice"])
+    state = parsed(manners=["0", value, None, "notice"])
     assert (state.consistency, state.refusal) == (level, "")
 
 
 def test_how_a_session_is_served_is_not_in_the_key() -> None:
-    assert parsed(manners=["5s", "bounded", "debug1"]).key == parsed().key
-    assert parsed(manners=["0", None, "debug1"]).debugs
-    assert not parsed(manners=["0", None, "log"]).debugs
+    assert parsed(manners=["5s", "bounded", "1s", "debug1"]).key == parsed().key
+    assert parsed(manners=["0", None, None, "debug1"]).debugs
+    assert not parsed(manners=["0", None, None, "log"]).debugs
     assert parsed(listens=True).listens
     assert parsed(listens=True).key == parsed().key
 
@@ -171,3 +171,10 @@ def test_sessions_that_differ_in_nothing_share_one_state() -> None:
     for number in range(300):  # however many there are, only so many are remembered
         assert read(TimeZone=str(number)).refusal == ""
     assert read() == parsed()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(None, None), ("", None), ("0", 0.0), ("250ms", 0.25), ("10min", 600.0), ("a while", 0.0)]
+)
+def test_how_old_by_the_clock_an_answer_may_be_in_the_session(value: str | None, seconds: float | None) -> None:
+    assert parsed(manners=["0", None, value, "notice"]).ageing_ttl == seconds
