@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.catalog import Catalog
 from services.proxy.sql.verdict import Analysis
 from tests.integration.sql_database import make_schema, read_catalog
@@ -50,6 +51,14 @@ def _first_only(analysis: Analysis) -> Analysis:
     return replace(analysis, relations=analysis.relations[:1], tag_rules=analysis.tag_rules[:1])
 
 
+def _by_clock(analysis: Analysis) -> Analysis:
+    return replace(analysis, ageing=frozenset((Ageing.CLOCK,)))
+
+
+def _by_refresh(analysis: Analysis) -> Analysis:
+    return replace(analysis, ageing=frozenset((Ageing.REFRESH,)))
+
+
 def _one_column_less(analysis: Analysis) -> Analysis:
     rule = analysis.tag_rules[0]
     watched = None if rule.shape.watched is None else rule.shape.watched[1:]
@@ -84,6 +93,27 @@ def test_what_is_missing_in_a_verdict_is_found(
     assert found.cached == 1
     assert len(found.faults) == len(faults)
     assert all(fault.startswith(start) for fault, start in zip(found.faults, faults, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "take", "fault"),
+    [
+        ("SELECT u.name, now() FROM users u JOIN orders o ON o.user_id = u.id", _first_only, "scans public.orders,"),
+        ("SELECT now() FROM spenders", _first_only, "scans public.orders,"),
+        ("SELECT n, now() FROM user_count", _by_clock, "reads a materialized view, and nothing is said of one"),
+        ("SELECT n, now() FROM user_count", _by_refresh, "calls now, of which nobody has said on what it depends"),
+        ("SELECT n, current_date FROM user_count", _by_refresh, "calls SQLVALUEFUNCTION, which is volatile"),
+    ],
+)
+def test_what_is_missing_in_a_verdict_on_what_ages_is_found(
+    text: str, take: Callable[[Analysis], Analysis], fault: str, tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = examine("", [text], *tried)
+    assert (clean.ageing, clean.cached, clean.faults) == (1, 0, [])
+    judge = findings.judge
+    monkeypatch.setattr(findings, "judge", lambda text, catalog: take(judge(text, catalog)))
+    found = examine("", [text], *tried)
+    assert any(each.startswith(fault) for each in found.faults), found.faults
 
 
 @pytest.mark.parametrize(

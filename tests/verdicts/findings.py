@@ -1,16 +1,18 @@
 """One statement: our verdict held against what Postgres says, and its answers against each other.
 
 A *fault* is a statement that we would cache and must not: something that its answer depends on is not among what we
-say, it calls what is not the same at each call, or the same text gave other rows although nothing had changed.
+say, it calls what is not the same at each call, or the same text gave other rows although nothing had changed. What we
+would cache where answers may age is held to the same, but may tell the time and read materialized views.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
+from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.catalog import Catalog
 from services.proxy.sql.inputs import relative_time_literal
 from services.proxy.sql.lexer import LexError
@@ -19,7 +21,7 @@ from services.proxy.sql.snapshot import FIRST_USER_OID
 from services.proxy.sql.template import lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
 from tests.verdicts.dependencies import Connection, Dependencies, Oracle, Plan
-from tests.verdicts.steady import STEADY
+from tests.verdicts.steady import CLOCK, STEADY
 
 _FLOAT = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?|-?\d+e[-+]?\d+", re.IGNORECASE)
 _NAME_SPACE = NameSpace(("pg_catalog", "public"))
@@ -33,6 +35,7 @@ class Findings:
         name: The corpus.
         total: How many statements Postgres took.
         refused: Those that read tables of the database and are not cached, by the reason.
+        ageing: How many of those would be cached where answers may age.
         cached: How many are.
         viewed: Of those, how many Postgres took as a view, and so said everything of.
         compared: Of those, how many were run twice.
@@ -42,6 +45,7 @@ class Findings:
     name: str
     total: int = 0
     refused: dict[str, list[str]] = field(default_factory=dict)
+    ageing: int = 0
     cached: int = 0
     viewed: int = 0
     compared: int = 0
@@ -61,7 +65,8 @@ def judge(text: str, catalog: Catalog) -> Analysis:
         return unanalysable()
     analysis = analyse(lexed, catalog, _NAME_SPACE)
     if analysis.cacheable and relative_time_literal(lexed):
-        return Analysis(False, Reason.RELATIVE_TIME_INPUT.value, (), (), "", analysis.effect)
+        by_clock = frozenset((Ageing.CLOCK,))
+        return replace(analysis, cacheable=False, reason=Reason.RELATIVE_TIME_INPUT.value, ageing=by_clock)
     return analysis
 
 
@@ -84,6 +89,10 @@ def examine(name: str, texts: Iterable[str], catalog: Catalog, connection: Conne
         if not analysis.cacheable:
             if any(oid >= FIRST_USER_OID for oid in plan.relations):
                 findings.refused.setdefault(analysis.reason, []).append(text)
+            if analysis.ageing:
+                findings.ageing += 1
+                found = _faults_of_ageing(analysis, plan, oracle.dependencies(text), oracle, _stored(catalog))
+                findings.faults += [f"{fault}:\n{text}" for fault in found]
             continue
         findings.cached += 1
         dependencies = oracle.dependencies(text)
@@ -95,6 +104,30 @@ def examine(name: str, texts: Iterable[str], catalog: Catalog, connection: Conne
             faults += ["the same text gave other rows"] if same is False else []
         findings.faults += [f"{fault}:\n{text}" for fault in faults]
     return findings
+
+
+def _stored(catalog: Catalog) -> frozenset[int]:
+    """Return the materialized views."""
+    return frozenset(oid for oid, relation in catalog.by_oid.items() if relation.kind == "m")
+
+
+def _faults_of_ageing(
+    analysis: Analysis, plan: Plan, dependencies: Dependencies | None, oracle: Oracle, stored: frozenset[int]
+) -> Iterator[str]:
+    """Tell what a statement depends on beside its relations, and beside what it may age by."""
+    read = stored & (plan.relations | (dependencies.columns.keys() if dependencies is not None else frozenset()))
+    if (Ageing.REFRESH in analysis.ageing) < bool(read):
+        yield "reads a materialized view, and nothing is said of one"
+    yield from _unplanned(analysis, replace(plan, relations=plan.relations - stored), oracle)
+    if dependencies is not None:
+        tells = CLOCK if Ageing.CLOCK in analysis.ageing else frozenset()
+        known = replace(
+            dependencies,
+            columns={oid: columns for oid, columns in dependencies.columns.items() if oid not in stored},
+            steady=dependencies.steady - tells,
+            volatile=tuple(name for name in dependencies.volatile if name not in tells),
+        )
+        yield from _undeclared(analysis, known, oracle)
 
 
 def _unplanned(analysis: Analysis, plan: Plan, oracle: Oracle) -> Iterator[str]:

@@ -14,13 +14,14 @@ _MOST_FAULTS = 20
 def tables(found: Sequence[Findings]) -> str:
     """Return what came out as two Markdown tables: the corpora, and the reasons of refusals."""
     lines = [
-        "| corpus | statements, for Postgres | that read tables | of these, cacheable | as a view | twice | faults |",
-        "|---|---|---|---|---|---|---|",
+        "| corpus | statements, for Postgres | that read tables | of these, cacheable | with `ageing_ttl` | as a view "
+        "| twice | faults |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in found:
         lines.append(
             f"| {one.name} | {one.total:,} | {one.reading:,} | {one.cached:,} ({one.cached / max(one.reading, 1):.0%}) "
-            f"| {one.viewed:,} | {one.compared:,} | {len(one.faults):,} |"
+            f"| {one.ageing:,} more | {one.viewed:,} | {one.compared:,} | {len(one.faults):,} |"
         )
     counts = [{reason: len(texts) for reason, texts in one.refused.items()} for one in found]
     reasons = [reason for reason, _ in sum(map(Counter, counts), Counter[str]()).most_common()]

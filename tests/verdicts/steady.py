@@ -33,3 +33,11 @@ _BY_ELEMENTS = frozenset(
 )
 
 STEADY = _BY_TIME_ZONE | _BY_STYLE | _BY_LOCALE | _BY_CATALOG | _BY_ENCODING | _BY_STRING_SETTINGS | _BY_ELEMENTS
+
+CLOCK = frozenset(
+    """
+    age clock_timestamp date_in now statement_timestamp time_in timeofday timestamp_in timestamptz_in
+    transaction_timestamp SQLVALUEFUNCTION
+    """.split()
+)
+"""What an answer may age by: the clock, text that may say `now`, and session values such as CURRENT_DATE."""
