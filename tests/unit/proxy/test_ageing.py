@@ -164,6 +164,11 @@ def test_this_machine_has_a_clock_with_a_name() -> None:
         ("day = current_date", False),
         ("day = current_date AND id = 7", True),
         ("day = 'now' AND id = 7", True),
+        ("id = 7 OR id = 8", True),
+        ("id = 7 OR day = current_date", False),
+        ("id = 7 OR day = 'today'", False),
+        ("id = 7 OR created > 'yesterday'", False),
+        ("(id = 7 AND day = 'today') OR (id = 8 AND created < now())", True),
     ],
 )
 def test_a_moment_relative_to_now_is_no_value_of_a_tag(condition: str, *, is_narrow: bool) -> None:
