@@ -5,48 +5,65 @@ python -m benchmarks blocks --rounds 5 --seconds 5
 python -m benchmarks evictions --writes 300
 python -m benchmarks idle --idle-clients 2000
 python -m benchmarks stream --rounds 3
+python -m benchmarks shop --seconds 60 --json shop.json
+python -m benchmarks precision --operations 20000
 """
 
 import argparse
 import datetime as dt
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from benchmarks.evictions import measure_evictions
 from benchmarks.hits import BARE, IN_BLOCKS, measure_hits
 from benchmarks.idle import measure_idle
+from benchmarks.precision import PrecisionRun, measure_precision
+from benchmarks.precision_tally import precision_json, precision_table
+from benchmarks.shop.measure import ShopRun, measure_shop
+from benchmarks.shop.tables import shop_json, shop_tables
 from benchmarks.stream import SINGLE, Size, StreamResults, measure_stream
 from benchmarks.stream_services import SERVICES
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
+_SECTIONS = ("hits", "blocks", "evictions", "idle", "stream", "shop", "precision")
+_ROUND_SECONDS, _SHOP_SECONDS = 4, 20
 
 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument(
-        "what", nargs="?", choices=("all", "hits", "blocks", "evictions", "idle", "stream"), default="all"
-    )
+    parser.add_argument("what", nargs="?", choices=("all", *_SECTIONS), default="all")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each side; the median counts")
-    parser.add_argument("--seconds", type=int, default=4, help="length of one round")
+    parser.add_argument("--seconds", type=int, help="length of one round (default 4), of the shop's trace (default 20)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--writes", type=int, default=300, help="changes whose way is timed")
     parser.add_argument("--idle-clients", type=int, default=2000, help="how many clients idle at once")
     parser.add_argument("--changes", type=int, default=400_000, help="row changes of a backlog of bulk transactions")
     parser.add_argument("--transactions", type=int, default=50_000, help="transactions of a backlog of single rows")
     parser.add_argument("--profile", type=Path, help="folder for profiles of the services while they drain a backlog")
+    parser.add_argument("--shares", type=int, nargs="+", default=[1, 5, 10, 50], help="percent of the shop's writes")
+    parser.add_argument("--json", type=Path, help="file for the results of shop, or of precision, as JSON")
+    parser.add_argument("--operations", type=int, default=6_000, help="operations whose evictions are judged")
     arguments = parser.parse_args()
+    round_seconds = arguments.seconds or _ROUND_SECONDS
     if arguments.what in ("all", "hits"):
-        _keep("hits", _hits("hits", BARE, tuple(arguments.clients), arguments.rounds, arguments.seconds))
+        _keep("hits", _hits("hits", BARE, tuple(arguments.clients), arguments.rounds, round_seconds))
     if arguments.what in ("all", "blocks"):
-        _keep("blocks", _hits("blocks", IN_BLOCKS, tuple(arguments.clients), arguments.rounds, arguments.seconds))
+        _keep("blocks", _hits("blocks", IN_BLOCKS, tuple(arguments.clients), arguments.rounds, round_seconds))
     if arguments.what in ("all", "evictions"):
         _keep("evictions", _evictions(arguments.writes))
     if arguments.what in ("all", "idle"):
         _keep("idle", _idle(arguments.idle_clients))
     if arguments.what in ("all", "stream"):
-        size = Size(arguments.rounds, arguments.changes, arguments.transactions, arguments.seconds)
+        size = Size(arguments.rounds, arguments.changes, arguments.transactions, round_seconds)
         _keep("stream", _stream(size, arguments.profile))
+    if arguments.what in ("all", "shop"):
+        shares = tuple(percent / 100 for percent in arguments.shares)
+        _keep("shop", _shop(ShopRun(shares, arguments.seconds or _SHOP_SECONDS), arguments.json))
+    if arguments.what in ("all", "precision"):
+        _keep("precision", _precision(PrecisionRun(arguments.operations), arguments.json))
 
 
 def _hits(what: str, script: str, clients: tuple[int, ...], rounds: int, seconds: int) -> str:
@@ -135,6 +152,32 @@ def _stream_latencies(results: StreamResults) -> list[str]:
             f"| {latency.p99 / bare.p99:.1f} |"
         )
     return lines
+
+
+def _shop(run: ShopRun, json_file: Path | None) -> str:
+    outcomes = list(measure_shop(run))
+    _keep_json(json_file, shop_json(outcomes))
+    shares = " ".join(f"{share * 100:.0f}" for share in run.write_shares)
+    said = (
+        f"`python -m benchmarks shop --seconds {run.seconds} --shares {shares}` ({dt.datetime.now(dt.UTC):%Y-%m-%d}): "
+        f"{run.seconds * run.rate:,} operations of a web shop, {run.rate} due in a second."
+    )
+    return f"{said}\n\n{shop_tables(outcomes)}"
+
+
+def _precision(run: PrecisionRun, json_file: Path | None) -> str:
+    tallies = measure_precision(run)
+    _keep_json(json_file, precision_json(tallies))
+    said = (
+        f"`python -m benchmarks precision --operations {run.operations}` ({dt.datetime.now(dt.UTC):%Y-%m-%d}): "
+        f"the shop's trace with {run.write_share:.0%} writes."
+    )
+    return f"{said}\n\n{precision_table(tallies)}"
+
+
+def _keep_json(json_file: Path | None, content: Any) -> None:
+    if json_file is not None:
+        json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _mebibytes(peak_bytes: dict[str, int]) -> str:
