@@ -61,7 +61,8 @@ def measure_shop(run: ShopRun) -> Iterator[ShopOutcome]:
     Raises:
         WrongAnswer: Tidegate gave an answer that its level does not allow.
     """
-    with PostgresServer(shared_buffers="256MB", max_connections=200, **COUNTING) as server:
+    settings = COUNTING | {"shared_buffers": "256MB", "max_connections": "200", "max_slot_wal_keep_size": "4GB"}
+    with PostgresServer(**settings) as server:
         make_template(server, setup_statements(run.size))
         for write_share in run.write_shares:
             trace = make_trace(run.seed, write_share, run.seconds * run.rate, run.rate, run.size)
@@ -77,7 +78,8 @@ def _measure(server: PostgresServer, trace: Trace, write_share: float) -> Iterat
         if wrong:
             examples = [trace.operations[index] for index in sorted(wrong)[:3]]
             raise WrongAnswer(f"{peer}, {write_share:.0%} writes: {len(wrong)} wrong answers, as to {examples}")
-        yield ShopOutcome(write_share, peer, tuple(played.hits), len(stale), len(wrong), dict(reasons))
+        seconds = played.ended[-1] - played.began[0]
+        yield ShopOutcome(write_share, peer, tuple(played.hits), len(stale), len(wrong), dict(reasons), seconds)
     for peer in (PGPOOL_SIMPLE, PGPOOL_EXTENDED):
         played = play_pgpool(server, trace, simple=peer == PGPOOL_SIMPLE)
         yield ShopOutcome(write_share, peer, tuple(played.hits), _differing(played, right), None)

@@ -27,7 +27,8 @@ class ShopOutcome:
         hits: By tenth of the run.
         stale: Answers that were not Postgres's own at that moment.
         wrong: Those of them that the peer's promise does not allow; None: it promises nothing.
-        reasons: Why reads were not served from the cache, where the peer tells.
+        reasons: Why turns went to Postgres, where the peer tells.
+        seconds: How long it took, where it was played to in time.
     """
 
     write_share: float
@@ -36,6 +37,7 @@ class ShopOutcome:
     stale: int
     wrong: int | None
     reasons: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def ratio(self) -> float:

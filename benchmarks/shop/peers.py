@@ -1,5 +1,6 @@
 """The caches that a trace is played to, each in front of a fresh copy of the shop."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ MAX_STALENESS_SECONDS = 1.0  # the default of the setting
 
 _TEMPLATE = "shop"
 _LOCK_MS = 5_000  # nobody waits for locks where one operation follows the other: a peer that forgot a COMMIT is stuck
+_DROPPED = "cache dropped in this worker"
 _STREAK = 20  # hits in a row
 _WARM_SECONDS = 30.0
 
@@ -57,7 +59,7 @@ def play_tidegate(server: PostgresServer, trace: Trace, identity: str) -> tuple[
         identity: Replica identity of all tables: FULL or DEFAULT.
 
     Returns:
-        What came of it, and why reads were not served from the cache, by reason.
+        What came of it, and why turns were forwarded, by reason; and how often a worker dropped all that it held.
     """
     with fresh_copy(server) as url:
         run_all(url, identity_statements(identity))
@@ -67,8 +69,9 @@ def play_tidegate(server: PostgresServer, trace: Trace, identity: str) -> tuple[
                 before = Counter(stack.counters("tidegate_proxy_forwarded_total", "reason"))
                 played = player.play(trace, counter, paced=True)
                 after = Counter(stack.counters("tidegate_proxy_forwarded_total", "reason"))
+            dropped = _drops(stack.process.log())
     after.subtract(before)
-    return played, +Counter({reason: int(count) for reason, count in after.items()})
+    return played, +Counter({reason: int(count) for reason, count in after.items()}) + dropped
 
 
 def play_pgpool(server: PostgresServer, trace: Trace, *, simple: bool) -> Played:
@@ -90,6 +93,12 @@ def play_pgpool(server: PostgresServer, trace: Trace, *, simple: bool) -> Played
                 return player.play(trace, counter, paced=False)
         finally:
             pgpool.stop()
+
+
+def _drops(log: str) -> "Counter[str]":
+    """Count from the stack's log how often the worker dropped everything, by reason."""
+    lines = (json.loads(line) for line in log.splitlines() if _DROPPED in line)
+    return Counter(f"everything dropped ({line['reason']})" for line in lines)
 
 
 def _wait_until_cached(stack: RunningStack) -> None:

@@ -29,6 +29,7 @@ def shop_json(outcomes: Sequence[ShopOutcome]) -> list[dict[str, Any]]:
             "wrong_answers": outcome.wrong,
             "times_pgpool": _times_pgpool(outcome, outcomes),
             "forwarded_by_reason": outcome.reasons,
+            "seconds": outcome.seconds,
         }
         for outcome in outcomes
     ]
@@ -70,10 +71,11 @@ def _by_class(outcomes: Sequence[ShopOutcome]) -> str:
 
 
 def _reasons(outcomes: Sequence[ShopOutcome]) -> str:
-    """Say why turns went to Postgres; those of writes among them."""
-    lines = ["| writes | turns that Tidegate forwarded (FULL), by reason |", "|---|---|"]
+    """Say why turns went to Postgres, those of writes among them, and how long the trace took on this machine."""
+    lines = ["| writes | seconds | turns that Tidegate forwarded (FULL), by reason |", "|---|---|---|"]
     for outcome in outcomes:
         if outcome.peer == TIDEGATE_FULL:
             most = sorted(outcome.reasons.items(), key=lambda item: -item[1])[:_MOST_REASONS]
-            lines.append(f"| {outcome.write_share:.0%} | {', '.join(f'{name} {count:,}' for name, count in most)} |")
+            told = ", ".join(f"{name} {count:,}" for name, count in most)
+            lines.append(f"| {outcome.write_share:.0%} | {outcome.seconds:.0f} | {told} |")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from benchmarks.shop.tables import shop_json, shop_tables
 
 def outcome(peer: str, hits: int, *, write_share: float = 0.1) -> ShopOutcome:
     parts = (Hits(100, hits, {"product": (60, hits), "order": (40, 0)}), Hits(100, 0, {"product": (100, 0)}))
-    return ShopOutcome(write_share, peer, parts, 3, 0, {"not_cached": 5})
+    return ShopOutcome(write_share, peer, parts, 3, 0, {"not_cached": 5}, 12.3)
 
 
 _OUTCOMES = [
@@ -33,4 +33,4 @@ def test_the_peer_counts_in_its_better_mode_and_with_the_same_writes() -> None:
 
 def test_the_table_says_it_all() -> None:
     assert f"| 10% | {TIDEGATE_FULL} | 30.0% | 60 0 | 3.0 | 3 | 0 |" in shop_tables(_OUTCOMES)
-    assert "| 10% | not_cached 5 |" in shop_tables(_OUTCOMES)
+    assert "| 10% | 12 | not_cached 5 |" in shop_tables(_OUTCOMES)
