@@ -13,9 +13,10 @@ from benchmarks.shop.reads import READ_KINDS
 from benchmarks.shop.schema import ShopSize, identity_statements, setup_statements
 from benchmarks.shop.statements import Statement
 from benchmarks.shop.trace import Operation, make_trace
+from services.shared.relation import Shape
 from tests.precision.case import Parameter, Query
-from tests.precision.judging import Entry, Eviction, entry_of, eviction_of, shapes_by_relation
-from tests.precision.stage import SCHEMA, Answer, Scene, Stage, open_stage
+from tests.precision.judging import Answer, Entry, Eviction, cacheable, eviction_of, shapes_by_relation
+from tests.precision.stage import SCHEMA, Scene, Stage, open_stage
 from tests.servers.postgres import PostgresServer
 
 IDENTITIES = ("FULL", "DEFAULT")
@@ -82,7 +83,7 @@ class _History:
     def __init__(self, stage: Stage, scene: Scene) -> None:
         self._stage, self._scene = stage, scene
         self._kept: dict[Statement, _Kept] = {}
-        self._entries: dict[str, Entry] = {}  # one of each template: they have the same shapes
+        self._entries: dict[tuple[Shape, ...], Entry] = {}  # one with each shapes, as they are registered
         self._tally = PrecisionTally()
 
     def play(self, run: PrecisionRun) -> PrecisionTally:
@@ -110,13 +111,15 @@ class _History:
         self._tally.by_tags.misses += 1
         self._tally.by_tables.misses += 1
         query = Query(asked.text, tuple(Parameter("", False, value.encode()) for value in asked.values))
-        entry = entry_of(query, self._scene.catalog, self._scene.type_oids, SCHEMA)
-        if isinstance(entry, str):
+        cached = cacheable(query, self._scene.catalog, self._scene.type_oids, SCHEMA)
+        if isinstance(cached, str):
             self._tally.refused[operation.kind] += 1
             return
-        self._entries.setdefault(operation.kind, entry)
+        answer = self._stage.answer(self._scene, query)
+        entry = cached.entry(answer)
+        self._entries.setdefault(entry.shapes, entry)
         template = Template(operation.kind, _FAMILIES[operation.kind])
-        self._kept[asked] = _Kept(template, query, entry, self._stage.answer(self._scene, query))
+        self._kept[asked] = _Kept(template, query, entry, answer)
 
     def _write(self, operation: Operation) -> None:
         xid = self._stage.transact([each.inlined() for each in operation.statements])
