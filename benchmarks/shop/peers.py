@@ -22,6 +22,7 @@ MAX_STALENESS_SECONDS = 1.0  # the default of the setting
 _TEMPLATE = "shop"
 _LOCK_MS = 5_000  # nobody waits for locks where one operation follows the other: a peer that forgot a COMMIT is stuck
 _DROPPED = "cache dropped in this worker"
+_WIDE = "relations evicted as a whole"
 _STREAK = 20  # hits in a row
 _WARM_SECONDS = 30.0
 
@@ -59,19 +60,17 @@ def play_tidegate(server: PostgresServer, trace: Trace, identity: str) -> tuple[
         identity: Replica identity of all tables: FULL or DEFAULT.
 
     Returns:
-        What came of it, and why turns were forwarded, by reason; and how often a worker dropped all that it held.
+        What came of it, and why turns were forwarded, by reason; and how often more was evicted than was asked for.
     """
     with fresh_copy(server) as url:
         run_all(url, identity_statements(identity))
         with running_stack(url, "--workers", "1", environ={"TIDEGATE_TLS": "off"}) as stack:
             _wait_until_cached(stack)
             with closing(StatementCounter(url)) as counter, Player(stack.database_url) as player:
-                before = Counter(stack.counters("tidegate_proxy_forwarded_total", "reason"))
+                before = _reasons(stack)
                 played = player.play(trace, counter, paced=True)
-                after = Counter(stack.counters("tidegate_proxy_forwarded_total", "reason"))
-            dropped = _drops(stack.process.log())
-    after.subtract(before)
-    return played, +Counter({reason: int(count) for reason, count in after.items()}) + dropped
+                reasons = _reasons(stack) - before
+            return played, reasons + _drops(stack.process.log())
 
 
 def play_pgpool(server: PostgresServer, trace: Trace, *, simple: bool) -> Played:
@@ -93,6 +92,13 @@ def play_pgpool(server: PostgresServer, trace: Trace, *, simple: bool) -> Played
                 return player.play(trace, counter, paced=False)
         finally:
             pgpool.stop()
+
+
+def _reasons(stack: RunningStack) -> "Counter[str]":
+    """Return what the stack has counted so far: turns forwarded, by reason, and evictions of all of a relation."""
+    forwarded = stack.counters("tidegate_proxy_forwarded_total", "reason")
+    wide = stack.counter("tidegate_invalidator_evicted_relations_total")
+    return Counter({reason: int(count) for reason, count in forwarded.items()} | {_WIDE: int(wide)})
 
 
 def _drops(log: str) -> "Counter[str]":
