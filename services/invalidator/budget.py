@@ -1,6 +1,8 @@
 """How many tags a relation may evict: beyond that the relation is evicted as a whole. Pure.
 
-Every tag is remembered for as long as an entry may live. A relation that changes so fast has few hits to lose.
+Every tag is remembered for as long as an entry may live. A relation that changes so fast has few hits to lose. A range
+has sixteen tags for a row, an equality one: so when half of the tags are spent, ranges are evicted as a whole, and what
+is left is for equalities.
 """
 
 TAGS_PER_SECOND = 5_000
@@ -17,6 +19,10 @@ class TagBudget:
     def is_spent(self, relation: int, now: float) -> bool:
         """Tell whether a relation can have no more tags in this second, so that none need be found."""
         return int(now) == self._second and self._spent.get(relation, 0) >= self._tags_per_second
+
+    def is_half_spent(self, relation: int, now: float) -> bool:
+        """Tell whether a relation should do with few tags for the rest of this second."""
+        return int(now) == self._second and self._spent.get(relation, 0) >= self._tags_per_second // 2
 
     def spend(self, relation: int, tags: int, now: float) -> bool:
         """Take tags from a relation's budget.

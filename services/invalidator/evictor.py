@@ -125,7 +125,8 @@ class Evictor:
         relation, now = event.relation, self._clock()
         if self._budget.is_spent(relation, now):
             return plan_wide(relation)
-        plan = plan_changes(event, self._shapes.of(relation))
+        ranges_as_a_whole = self._budget.is_half_spent(relation, now)
+        plan = plan_changes(event, self._shapes.of(relation), ranges_as_a_whole=ranges_as_a_whole)
         return plan if self._budget.spend(relation, len(plan.tags), now) else plan_wide(relation)
 
     def _evict(self, record: Accepted, relation: int, plan: Plan) -> Evict:

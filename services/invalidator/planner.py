@@ -5,8 +5,8 @@ states as equalities, or as a block of values. So a change evicts the tags of th
 relation's own tag always; and wherever a value is unknown, or has no canonical form, the tag of the whole shape. What
 cannot be known widens, never narrows.
 
-A shape may watch columns: an update that left all of them alone cannot alter its answers. What the event calls changed
-is every column that may have.
+A shape may watch columns: an update that left all of them alone cannot alter its answers, and one that left all columns
+alone none at all. What the event calls changed is every column that may have.
 
 What is known of the row before follows from the replica identity. DEFAULT and INDEX give its key columns, and only when
 they changed (else they are those of the row after); FULL gives all.
@@ -41,25 +41,27 @@ class Plan:
     wide: bool = False
 
 
-def plan_changes(event: Changes, shapes: Sequence[Shape]) -> Plan:
+def plan_changes(event: Changes, shapes: Sequence[Shape], *, ranges_as_a_whole: bool = False) -> Plan:
     """Return what one transaction's changes of a relation evict.
 
     Args:
         event: The changes.
         shapes: The relation's registered shapes.
+        ranges_as_a_whole: Evict all answers of shapes with a range: few tags, instead of many for each row.
     """
     tags = {relation_tag(event.relation): None}
     key_columns = frozenset(event.key_columns)
     rows = [(row, row_images(row, key_columns)) for row in event.rows]
     for shape in shapes:
-        tags.update(_shape_tags(_Matched(shape, key_columns), rows))
+        most = 0 if ranges_as_a_whole and shape.ranged is not None else MAX_TAGS_PER_SHAPE
+        tags.update(_shape_tags(_Matched(shape, key_columns), rows, most))
         if len(tags) > MAX_TAGS_PER_RECORD:
             return plan_wide(event.relation)
     return Plan(tuple(tags))
 
 
-def _shape_tags(matched: "_Matched", rows: Sequence[tuple[RowChange, tuple[Row, ...]]]) -> dict[str, None]:
-    """Return the tags that the versions of changed rows carry in a shape, or its own where they are many."""
+def _shape_tags(matched: "_Matched", rows: Sequence[tuple[RowChange, tuple[Row, ...]]], most: int) -> dict[str, None]:
+    """Return the tags that the versions of changed rows carry in a shape, or its own where they are too many."""
     shape = matched.shape
     tags: dict[str, None] = {}
     for row, images in rows:
@@ -74,7 +76,7 @@ def _shape_tags(matched: "_Matched", rows: Sequence[tuple[RowChange, tuple[Row, 
             tags[shape_tag(shape)] = None
             if image is images[-1] and row.op != "delete":
                 tags[entry_tag(shape)] = None
-        if len(tags) > MAX_TAGS_PER_SHAPE:
+        if len(tags) > most:
             return dict.fromkeys((shape_tag(shape), entry_tag(shape)))
     return tags
 
@@ -96,7 +98,7 @@ class _Matched:
 
     def ignores(self, row: RowChange) -> bool:
         """Tell whether an update touches nothing that the shape's statements look at."""
-        return self._watched is not None and self._watched.isdisjoint(row.changed)
+        return not row.changed if self._watched is None else self._watched.isdisjoint(row.changed)
 
 
 def plan_wide(relation: int) -> Plan:

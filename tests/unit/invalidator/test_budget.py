@@ -20,3 +20,13 @@ def test_what_is_spent_is_known_before_a_tag_is_found() -> None:
     assert not budget.spend(1, 1, now=5.9)
     assert not budget.is_spent(2, now=5.9)
     assert not budget.is_spent(1, now=6.0)
+
+
+def test_half_of_it_is_spent_before_all_is() -> None:
+    budget = TagBudget(tags_per_second=10)
+    budget.spend(1, 4, now=5.0)
+    assert not budget.is_half_spent(1, now=5.5)
+    budget.spend(1, 1, now=5.5)
+    assert budget.is_half_spent(1, now=5.9)
+    assert not budget.is_half_spent(2, now=5.9)
+    assert not budget.is_half_spent(1, now=6.0)

@@ -3,6 +3,7 @@
 import pytest
 
 from schemas.changes import RowChange
+from schemas.fields import Row
 from services.invalidator.planner import MAX_TAGS_PER_RECORD, MAX_TAGS_PER_SHAPE, Plan, plan_changes, plan_wide
 from services.shared.keyspace.intervals import blocks_of
 from services.shared.keyspace.order_keys import key_of_row_value
@@ -99,11 +100,11 @@ class TestShapesOfSeveralColumns:
 
 class TestLongValues:
     def test_that_did_not_change_are_taken_from_the_old_row(self) -> None:
-        row = update({"id": "1"}, old={"id": "1", "note": "long"}, unchanged=("note",))
+        row = update({"id": "1", "v": "2"}, old={"id": "1", "v": "1", "note": "long"}, unchanged=("note",))
         assert plan_changes(changes(row), (BY_NOTE,)).tags == (ALL, value_tag(BY_NOTE, [b"long"]))
 
     def test_that_did_not_change_and_are_nowhere_widen(self) -> None:
-        row = update({"id": "1"}, unchanged=("note",))
+        row = update({"id": "1", "v": "2"}, unchanged=("note",))
         assert set(plan_changes(changes(row), (BY_NOTE,)).tags) == {ALL} | unknown(BY_NOTE)
 
     def test_that_are_hashed_match_by_their_hash(self) -> None:
@@ -120,8 +121,14 @@ def test_types_without_a_canonical_form_widen() -> None:
 
 
 def test_a_table_without_a_key_widens_every_update() -> None:
-    plan = plan_changes(changes(update({"id": "1"}), key=()), (BY_ID,))
+    plan = plan_changes(changes(update({"id": "1", "v": "2"}), key=()), (BY_ID,))
     assert set(plan.tags) == {ALL, order(1), shape_tag(BY_ID)}
+
+
+def test_an_update_to_the_same_values_evicts_nothing() -> None:
+    row: Row = {"id": "1", "customer": "7"}
+    assert plan_changes(changes(update(row, old=row)), (BY_ID, BY_CUSTOMER)).tags == (ALL,)
+    assert len(plan_changes(changes(update(row)), (BY_ID, BY_CUSTOMER)).tags) > 1  # the old values are not known
 
 
 def test_too_many_tags_of_a_shape_become_the_whole_shape() -> None:
@@ -164,6 +171,14 @@ def priced(price: str) -> set[str]:
 )
 def test_a_row_is_in_the_blocks_of_its_value(row: RowChange, tags: set[str]) -> None:
     assert set(plan_changes(changes(row), (BY_PRICE,)).tags) == {ALL} | tags
+
+
+def test_ranges_can_be_evicted_as_a_whole() -> None:
+    row = update({"id": "1", "price": "5"}, old={"id": "1", "price": "7.00"})
+    plan = plan_changes(changes(row), (BY_ID, BY_PRICE), ranges_as_a_whole=True)
+    assert set(plan.tags) == {ALL, order(1)} | unknown(BY_PRICE)
+    untouched = plan_changes(changes(insert({"id": "1", "price": None})), (BY_PRICE,), ranges_as_a_whole=True)
+    assert untouched.tags == (ALL,)
 
 
 WATCHING = Shape(ORDERS, (ShapeColumn("customer", INT4),), ("customer", "note"))
