@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from services.installation.database_check import DatabaseLook, look_at_database
+from services.installation.identity_check import identity_findings
 from services.installation.ownership import read_bucket
 from services.installation.proxy_check import proxy_findings
 from services.installation.store_check import dead_letter_findings, log_findings, redis_findings
@@ -18,8 +19,14 @@ _CATCHING_UP_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 
 
-async def check_cache(cache: CacheSettings) -> list[Finding]:
-    """Look at everything that a cache depends on."""
+async def check_cache(cache: CacheSettings, measure_seconds: float = 0.0) -> list[Finding]:
+    """Look at everything that a cache depends on.
+
+    Args:
+        cache: The cache.
+        measure_seconds: How long to watch how much tables change that would gain from another replica identity; 0: go
+            by what Postgres has counted.
+    """
     database = await look_at_database(cache)
     redis = await redis_findings(cache, database.server)
     log = [] if failed(redis) and not cache.kafka_bootstrap else await log_findings(cache, database.server)
@@ -28,6 +35,8 @@ async def check_cache(cache: CacheSettings) -> list[Finding]:
     findings = [*database.findings, *proxy, *redis, *log, *letters]
     if database.read_up_to is not None and not failed([*redis, *log]):
         findings.append(await _freshness_finding(cache, database, database.read_up_to))
+    if database.server is not None and not failed(redis):
+        findings += await identity_findings(cache, measure_seconds)
     return findings
 
 

@@ -11,6 +11,7 @@ import typer
 from services.shared.runtime.command_line import cache_or_fail, fail, settings_or_fail
 from services.shared.runtime.lifecycle import EXIT_REFUSED, EXIT_WRONG_USE
 from services.shared.runtime.logging import configure_logging
+from services.shared.runtime.quantities import parse_duration
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.refusal import Refusal
 from services.shared.runtime.settings import CacheSettings, ProcessSettings
@@ -45,6 +46,15 @@ def setup(
 def check(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    measure: Annotated[
+        str,
+        typer.Option(
+            "--measure",
+            metavar="DURATION",
+            help="Watch for so long (1min) how much tables change that would gain from another replica identity; "
+            "without it, what Postgres has counted is gone by.",
+        ),
+    ] = "0s",
     cache: Cache = None,
 ) -> None:
     """Look at everything that a cache depends on, and say how to mend what is wrong; change nothing."""
@@ -52,8 +62,12 @@ def check(
     from services.installation.report import finding_line, findings_json, summary
     from services.shared.runtime.finding import failed
 
+    try:
+        seconds = parse_duration(measure)
+    except ValueError as error:
+        fail("check", f"--measure: {error}", EXIT_WRONG_USE)
     found = {
-        settings.name: _run("check", lambda s=settings: check_cache(s))  # type: ignore[misc]
+        settings.name: _run("check", lambda s=settings: check_cache(s, seconds))  # type: ignore[misc]
         for settings in _caches("check", cache)
     }
     if as_json:

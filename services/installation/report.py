@@ -21,9 +21,11 @@ def summary(findings: Sequence[Finding]) -> str:
     """Return the line below them."""
     to_mend = len(failed(findings))
     warnings = sum(finding.level is Level.WARN for finding in findings)
+    hints = sum(finding.level is Level.HINT for finding in findings)
+    better = f" {hints} hint{'s' * (hints != 1)}." if hints else ""
     if not to_mend and not warnings:
-        return "All is well."
-    return f"{to_mend} to be mended, {warnings} to know about."
+        return f"All is well.{better}"
+    return f"{to_mend} to be mended, {warnings} to know about.{better}"
 
 
 def findings_json(findings: Mapping[str, Sequence[Finding]]) -> str:

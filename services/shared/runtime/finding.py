@@ -9,6 +9,7 @@ class Level(StrEnum):
     """How much a finding matters."""
 
     OK = "ok"
+    HINT = "hint"  # all is well, and could be better
     WARN = "warn"
     FAIL = "fail"
 
