@@ -7,6 +7,7 @@ stack up for playing until Ctrl-C.
 import asyncio
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from services.shared.runtime.lifecycle import EXIT_REFUSED, Refusal, run_until_s
 from services.shared.runtime.logging import configure_logging
 from services.shared.runtime.setting_sources import PREFIX
 from services.shared.runtime.upstream import Upstream
+from services.standalone.banner import look_inside
 from services.standalone.command import stop_seconds, stop_with_the_terminal
 from services.standalone.http import FetchError
 from services.standalone.output import Output
@@ -113,6 +115,7 @@ class Demo:
         """Say how to play."""
         psql = shutil.which("psql") or str(installation() / "bin" / "psql")
         endpoints, processes = stack.endpoints, stack.supervisor.processes
+        tidegate = Path(sys.executable).with_name("tidegate")
         stars = "SELECT rating, count(*) FROM reviews GROUP BY rating ORDER BY rating"
         lines = (
             ("[bold green]The stack is still up.[/] Put this into any program, it is Postgres:", ""),
@@ -124,6 +127,11 @@ class Demo:
             ("", f"  {psql} '{endpoints.database_url}' -c 'SELECT name, price FROM products WHERE id = 1'"),
             ("[bold]3.[/] Freeze the change stream, and do 2 again: every answer is still right, from Postgres:", ""),
             ("", f"  kill -STOP {processes['cdc']}      # and kill -CONT {processes['cdc']} to go on"),
+            ("[bold]4.[/] Ask what is cached and what evicts it, see what evicts what, and what would help:", ""),
+            ("", f"  export {look_inside(endpoints, database=True, redis=True).strip()}"),
+            ("", f"  {tidegate} explain 'SELECT name, price FROM products WHERE id = 1'"),
+            ("", f"  {tidegate} tail      # beside it, while you do 2"),
+            ("", f"  {tidegate} check"),
         )
         self._console.print()
         for text, command in lines:

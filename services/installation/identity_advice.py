@@ -11,7 +11,7 @@ A partition or a child has an identity of its own, and is read by the names of w
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.installation.identity_facts import RowTable, SeenReads
+from services.installation.identity_facts import ReadRelation, RowTable, SeenReads
 from services.installation.wal_cost import ChangeCost, SampledColumn, cost_of_full, cost_of_index
 from services.shared.relation import Shape
 from services.shared.runtime.finding import Finding, Level
@@ -44,7 +44,7 @@ class Wanting:
     """A relation of which reads are evicted too widely.
 
     Attributes:
-        relation, name: Which one it is.
+        relation, named: Which one it is.
         shapes: Of these reads.
         untold: Columns that changes do not tell of the old row.
         tables: With rows of it, and with an identity that does not tell them.
@@ -52,7 +52,7 @@ class Wanting:
     """
 
     relation: int
-    name: str
+    named: ReadRelation
     shapes: tuple[Shape, ...]
     untold: tuple[str, ...]
     tables: tuple[RowTable, ...]
@@ -60,14 +60,15 @@ class Wanting:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """What would mend it, one for each table."""
-        return tuple(
-            f"ALTER TABLE {table.quoted} REPLICA IDENTITY {f'USING INDEX {index}' if index else 'FULL'}"
-            for table, index in zip(self.tables, self.indexes, strict=True)
-        )
+        """What would mend it, one for each table, and for a partitioned table that these are a part of."""
+        identities = [f"USING INDEX {index}" if index else "FULL" for index in self.indexes]
+        altered = [(table.quoted, identity) for table, identity in zip(self.tables, identities, strict=True)]
+        if self.named.partly and not any(self.indexes):
+            altered.append((self.named.quoted, "FULL"))
+        return tuple(f"ALTER TABLE {quoted} REPLICA IDENTITY {identity}" for quoted, identity in altered)
 
 
-def wanting(shapes: Iterable[Shape], tables: Sequence[RowTable], names: Mapping[int, str]) -> list[Wanting]:
+def wanting(shapes: Iterable[Shape], tables: Sequence[RowTable], names: Mapping[int, ReadRelation]) -> list[Wanting]:
     """Return the relations that would gain.
 
     Args:
@@ -86,13 +87,13 @@ def wanting(shapes: Iterable[Shape], tables: Sequence[RowTable], names: Mapping[
             relation = max(sorted({shape.relation for shape in wide}), key=parts.__getitem__)
             groups.setdefault(relation, []).append(table)
     found = [_wanting(relation, names[relation], on, group) for relation, group in groups.items() if relation in names]
-    return sorted(found, key=lambda one: one.name)
+    return sorted(found, key=lambda one: one.named.name)
 
 
 def _by_relation(shapes: Iterable[Shape]) -> dict[int, list[Shape]]:
     found: dict[int, list[Shape]] = {}
     for shape in shapes:
-        if shape.columns:
+        if shape.named:
             found.setdefault(shape.relation, []).append(shape)
     return found
 
@@ -105,10 +106,12 @@ def _wide(on: Mapping[int, Sequence[Shape]], table: RowTable) -> list[Shape]:
 
 
 def _untold(shape: Shape, table: RowTable) -> list[str]:
-    return [column.name for column in shape.columns if column.name not in table.key]
+    return [column.name for column in shape.named if column.name not in table.key]
 
 
-def _wanting(relation: int, name: str, on: Mapping[int, Sequence[Shape]], tables: Sequence[RowTable]) -> Wanting:
+def _wanting(
+    relation: int, named: ReadRelation, on: Mapping[int, Sequence[Shape]], tables: Sequence[RowTable]
+) -> Wanting:
     wide: dict[str, Shape] = {}
     untold: dict[str, None] = {}
     for table in tables:
@@ -116,13 +119,13 @@ def _wanting(relation: int, name: str, on: Mapping[int, Sequence[Shape]], tables
             wide[shape.id] = shape
             untold.update(dict.fromkeys(_untold(shape, table)))
     indexes = tuple(_index(on, table) for table in tables)
-    return Wanting(relation, name, tuple(wide.values()), tuple(sorted(untold)), tuple(tables), indexes)
+    return Wanting(relation, named, tuple(wide.values()), tuple(sorted(untold)), tuple(tables), indexes)
 
 
 def _index(on: Mapping[int, Sequence[Shape]], table: RowTable) -> str:
     """Return the narrowest index that tells what reads ask for, and all that the identity tells now."""
     needed = set(table.key)
-    needed.update(column.name for root in table.roots for shape in on.get(root, ()) for column in shape.columns)
+    needed.update(column.name for root in table.roots for shape in on.get(root, ()) for column in shape.named)
     return next((name for name, columns in table.indexes if needed <= columns), "")
 
 
@@ -143,11 +146,12 @@ def advice(one: Wanting, seen: SeenReads, costs: Mapping[int, ChangeCost], windo
         costs: What a change would cost, for those tables of which it is known.
         window: The time over which changes were counted.
     """
-    forms = sorted({" and ".join(column.name for column in shape.columns) for shape in one.shapes})
+    forms = sorted({_form(shape) for shape in one.shapes})
     more = f" and in {len(forms) - _NAMED_FORMS} more ways" if len(forms) > _NAMED_FORMS else ""
+    ways = f"{', by '.join(forms[:_NAMED_FORMS])}{more}"
     where = "" if [table.oid for table in one.tables] == [one.relation] else f" of {_listed(one.tables)}"
     text = (
-        f"{one.name}: reads by {', by '.join(forms[:_NAMED_FORMS])}{more} are evicted too widely on UPDATE and DELETE"
+        f"{one.named.name}: reads by {ways} are evicted too widely on UPDATE and DELETE"
         f"{where}, which do not tell the old {' and '.join(one.untold)}{_evidence(one, seen)}"
     )
     statements = one.statements
@@ -156,6 +160,11 @@ def advice(one: Wanting, seen: SeenReads, costs: Mapping[int, ChangeCost], windo
     return Finding(
         Level.HINT, "identity", text, remedy, tables=tuple(table.name for table in one.tables), statements=statements
     )
+
+
+def _form(shape: Shape) -> str:
+    names = " and ".join(column.name for column in shape.named)
+    return names if shape.ranged is None else f"a range of {names}"
 
 
 def _evidence(one: Wanting, seen: SeenReads) -> str:
@@ -182,7 +191,7 @@ def _cost(one: Wanting, costs: Mapping[int, ChangeCost], window: Window) -> str:
     if not updates + deletes:
         return f"{each} (there were none in {_span(window.seconds)})"
     rate = added / window.seconds
-    share = f"+{_percent(rate / window.wal_per_second)} of what the server writes, " if window.wal_per_second else ""
+    share = f"{_percent(rate / window.wal_per_second)} of what the server writes, " if window.wal_per_second else ""
     basis = "measured for" if window.measured else "by the changes of the last"
     return f"for {about} {_bytes(rate * _HOUR_SECONDS)}/h more WAL ({share}{basis} {_span(window.seconds)})"
 
@@ -204,7 +213,9 @@ def _bytes(count: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.2g} %" if share >= 0.001 else "less than 0.1 %"
+    if share < 0.001:
+        return "less than 0.1 %"
+    return f"+{share * 100:.2g} %" if share < 1 else f"+{share * 100:.0f} %"
 
 
 def _span(seconds: float) -> str:

@@ -20,8 +20,10 @@ _APPLICATION_NAME = "tidegate-check"
 _MOST_SAMPLED = 30
 """Tables whose rows are looked at: of a tree of more, the others are taken to be alike."""
 
+_SAMPLING_SECONDS = 10.0  # for all tables of a relation
+
 _PATIENCE = "SET statement_timeout = '5s'"
-"""For each statement: looking at a few pages takes milliseconds."""
+"""For each statement; a lock is awaited for half a second. Looking at a few pages takes milliseconds."""
 
 
 async def identity_findings(cache: CacheSettings, measure_seconds: float = 0.0) -> list[Finding]:
@@ -35,7 +37,7 @@ async def identity_findings(cache: CacheSettings, measure_seconds: float = 0.0) 
         seen = await seen_reads(cache)
     except (RedisError, OSError, ValueError):
         return []  # what is the matter with Redis is said elsewhere
-    relations = {shape.relation for shape in seen.shapes if shape.columns}
+    relations = {shape.relation for shape in seen.shapes if shape.named}
     if not relations:
         return []
     try:
@@ -55,11 +57,14 @@ async def _costs(control: ControlConnection, one: Wanting) -> dict[int, ChangeCo
     """Look at rows of the tables that change most."""
     busiest = sorted(zip(one.tables, one.indexes, strict=True), key=lambda pair: -pair[0].updates - pair[0].deletes)
     costs = {}
+    give_up_at = asyncio.get_running_loop().time() + _SAMPLING_SECONDS
     for table, index in busiest[:_MOST_SAMPLED]:
+        if asyncio.get_running_loop().time() > give_up_at:
+            break
         try:
             sample = await read_sample(control, table)
         except StatementError:
-            continue  # our role may not read it
+            continue  # our role may not read it, or somebody has it locked
         if sample:
             costs[table.oid] = cost_of(one, table, index, sample)
     return costs

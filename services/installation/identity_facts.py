@@ -17,7 +17,7 @@ class RowTable:
         quoted: The same as SQL.
         identity: Its replica identity.
         roots: OIDs of the relations asked for by whose names its rows are read; its own among them, if that was.
-        pages: Its length.
+        pages: Its length when it was last vacuumed or analysed.
         updates, deletes: Rows updated and deleted since the counters began.
         key: Columns of its identity; not told for FULL.
         indexes: Indexes that could be its identity, the narrowest first, as SQL, with their columns.
@@ -33,6 +33,22 @@ class RowTable:
     deletes: int
     key: frozenset[str]
     indexes: tuple[tuple[str, frozenset[str]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRelation:
+    """A relation by whose name tables are read.
+
+    Attributes:
+        name: What it is called, with its schema.
+        quoted: The same as SQL.
+        partly: Whether it is a partitioned table without FULL: that decides nothing of its rows, and yet whether reads
+            of it count on being told which columns an UPDATE touched.
+    """
+
+    name: str
+    quoted: str
+    partly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from services.cdc.control import ControlConnection
 from services.cdc.statements import quote
 from services.cdc.tables import IDENTITIES
-from services.installation.identity_facts import Counting, RowTable
+from services.installation.identity_facts import Counting, ReadRelation, RowTable
 from services.installation.wal_cost import SampledColumn
 
 _SAMPLED_PAGES = 32  # of a table, about: a quarter of a megabyte
 _SAMPLED_VALUES = 20_000
 _LEAST_ROWS = 50
 
-_PAGE_BYTES = 8192
 _ALIGNMENTS = {"c": 1, "s": 2, "i": 4, "d": 8}
 
 # Relations and whatever below them has rows. Key columns are those of the identity that there is.
@@ -28,7 +27,7 @@ _TABLES = """
         FROM tree JOIN pg_class c ON c.oid = tree.oid AND c.relkind = 'r' GROUP BY tree.oid
     )
     SELECT c.oid, format('%s.%s', n.nspname, c.relname), format('%I.%I', n.nspname, c.relname), c.relreplident::text,
-           m.roots, pg_relation_size(c.oid), coalesce(s.n_tup_upd, 0), coalesce(s.n_tup_del, 0),
+           m.roots, greatest(c.relpages, 0), coalesce(s.n_tup_upd, 0), coalesce(s.n_tup_del, 0),
            ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a
                  ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
                  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
@@ -50,7 +49,8 @@ _INDEXES = """
     ORDER BY i.indnkeyatts, x.relname
 """
 _NAMES = """
-    SELECT c.oid, format('%s.%s', n.nspname, c.relname)
+    SELECT c.oid, format('%s.%s', n.nspname, c.relname), format('%I.%I', n.nspname, c.relname),
+           c.relkind = 'p' AND c.relreplident <> 'f'
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])
 """
 _COLUMNS = """
@@ -75,16 +75,16 @@ async def read_row_tables(control: ControlConnection, relations: Iterable[int]) 
         indexes.setdefault(oid, []).append((name, frozenset(columns)))
     return [
         RowTable(
-            oid, name, quoted, IDENTITIES[identity], tuple(roots), size // _PAGE_BYTES, updates, deletes,
+            oid, name, quoted, IDENTITIES[identity], tuple(roots), pages, updates, deletes,
             frozenset(key), tuple(indexes.get(oid, ())),
         )
-        for oid, name, quoted, identity, roots, size, updates, deletes, key in rows
+        for oid, name, quoted, identity, roots, pages, updates, deletes, key in rows
     ]  # fmt: skip
 
 
-async def read_names(control: ControlConnection, relations: Iterable[int]) -> dict[int, str]:
-    """Read what relations are called, with their schemas."""
-    return dict(await control.fetch(_NAMES, sorted(set(relations))))
+async def read_names(control: ControlConnection, relations: Iterable[int]) -> dict[int, ReadRelation]:
+    """Read what relations are called."""
+    return {oid: ReadRelation(*rest) for oid, *rest in await control.fetch(_NAMES, sorted(set(relations)))}
 
 
 async def read_counting(control: ControlConnection) -> Counting:

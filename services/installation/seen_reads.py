@@ -10,7 +10,7 @@ from services.installation.identity_facts import SeenReads
 from services.installation.ownership import REDIS_SECONDS
 from services.shared.keyspace.feed import FeedItem, FeedKind, decode_item
 from services.shared.keyspace.keys import Keys
-from services.shared.keyspace.tags import shape_tag
+from services.shared.keyspace.tags import entry_tag, shape_tag
 from services.shared.redis_client import connect
 from services.shared.relation import Shape, relation_of_tag
 from services.shared.runtime.settings import CacheSettings
@@ -33,7 +33,8 @@ async def seen_reads(cache: CacheSettings) -> SeenReads:
     evictions: Counter[int] = Counter()
     evicted: Counter[str] = Counter()
     try:
-        shapes = tuple(map(Shape.parse, await client.hkeys(keys.shapes)))
+        known = list(map(Shape.parse, await client.hkeys(keys.shapes)))
+        shapes = tuple([shape for shape in known if not await _shows_keys(client, keys, shape)])
         wanted = {shape_tag(shape) for shape in shapes}
         for partition in range(cache.partitions):
             for item in await _last_items(client, keys.feed(partition), partition):
@@ -42,6 +43,18 @@ async def seen_reads(cache: CacheSettings) -> SeenReads:
     finally:
         await client.aclose()
     return SeenReads(shapes, evictions, evicted)
+
+
+async def _shows_keys(client: Any, keys: Keys, shape: Shape) -> bool:
+    """Tell whether the answers of a shape are evicted by the keys that they show: then no identity is wanted for it.
+
+    Where no answer is kept just now, that cannot be told, and the shape is one like any other.
+    """
+    if not shape.named:
+        return False
+    return bool(await client.exists(keys.index(entry_tag(shape)))) and not await client.exists(
+        keys.index(shape_tag(shape))
+    )
 
 
 async def _last_items(client: Any, key: str, partition: int) -> list[FeedItem]:

@@ -136,12 +136,16 @@ def cause_of(event: Changes | RelationWide, hidden: HiddenColumns) -> str:
     if isinstance(event, RelationWide):
         what = event.op
     elif len(event.rows) == 1:
-        row = event.rows[0]
-        key = hidden.apply(table_of(event), row.key)
-        what = f"{row.op} {shown_values(key)}" if key else row.op
+        what = row_words(event, event.rows[0], hidden)
     else:
         what = f"{len(event.rows):,} rows"
     return " ".join((what, *_origin(event)))
+
+
+def row_words(event: Changes, row: RowChange, hidden: HiddenColumns) -> str:
+    """Say in a few words what happened to which row."""
+    key = hidden.apply(table_of(event), row.key)
+    return f"{row.op} {shown_values(key)}" if key else row.op
 
 
 def position_facts(event: Event) -> dict[str, object]:

@@ -4,22 +4,23 @@ It only reads: the event log without a group, the eviction feed without a script
 """
 
 import asyncio
+import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from services.shared.runtime.command_line import cache_or_fail, fail, settings_or_fail
-from services.shared.runtime.lifecycle import EXIT_REFUSED, run_together, run_until_stopped
+from services.shared.runtime.lifecycle import EXIT_REFUSED, EXIT_WRONG_USE, run_together, run_until_stopped
 from services.shared.runtime.logging import configure_logging
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.refusal import Refusal
 from services.shared.runtime.settings import CacheSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from services.tail.line import Line
     from services.tail.story import Story, View
@@ -38,6 +39,16 @@ def tail(
         list[str] | None, typer.Option("--table", help="Only this table: schema.table, or a name in any schema.")
     ] = None,
     *,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Only evictions of this tag, which `tidegate explain` tells for a statement."),
+    ] = None,
+    explained: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            "--explained", help="Only evictions of the tags in what `tidegate explain --json` prints; - reads it."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, every row with its values.")] = False,
     no_watermarks: Annotated[
         bool, typer.Option("--no-watermarks", help="Leave out how far log and cache are.")
@@ -58,7 +69,8 @@ def tail(
     from services.tail.tables import TableFilter
     from services.tail.values import HiddenColumns
 
-    view = View(TableFilter(table or ()), HiddenColumns(chosen.hashed_columns), not no_watermarks, every_row=as_json)
+    tables, hidden, tags = TableFilter(table or ()), HiddenColumns(chosen.hashed_columns), _tags(tag or (), explained)
+    view = View(tables, hidden, not no_watermarks, every_row=as_json, tags=tags)
     write = json_text if as_json else Columns(coloured=_wants_colours())
 
     def show(lines: "list[Line]") -> None:
@@ -108,6 +120,27 @@ async def _tail(
             await asyncio.sleep(TICK_SECONDS)
 
     await run_together({"log": log.run, "feed": feed_after_log, "dead": dead.run, "ticks": tick})
+
+
+def _tags(tags: "Iterable[str]", explained: IO[str] | None) -> frozenset[str]:
+    """Look at tags that somebody wrote, and take those of an explanation."""
+    wanted = list(tags)
+    for tag in wanted:
+        relation, mark, rest = tag.partition(":")
+        if not (relation.isdecimal() and mark and rest):
+            reason = "a tag is a relation's OID, a colon and more, as tidegate explain tells it"
+            fail("tail", f"--tag {tag}: {reason}", EXIT_WRONG_USE)
+    if explained is not None:
+        try:
+            dependencies = json.loads(explained.read())["dependencies"]
+            found = [tag["tag"] for dependency in dependencies for tag in dependency["tags"]]
+        except (ValueError, LookupError, TypeError):
+            fail("tail", "--explained: this is not what tidegate explain --json prints", EXIT_WRONG_USE)
+        if not found or not all(found):
+            reason = "it has no tags: is the statement cached, and is there a --param for each of its parameters?"
+            fail("tail", f"--explained: {reason}", EXIT_WRONG_USE)
+        wanted += found
+    return frozenset(wanted)
 
 
 def _story(view: "View", partition_count: int) -> "Story":

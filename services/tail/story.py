@@ -37,7 +37,7 @@ from services.tail.changes import (
 )
 from services.tail.line import Line, LineKind
 from services.tail.tables import TableFilter
-from services.tail.tags import tag_names
+from services.tail.tags import NamedTag, named_tags
 from services.tail.values import HiddenColumns, listed
 from services.tail.watermarks import Watermarks
 
@@ -45,7 +45,7 @@ HOLD_SECONDS = 1.0
 """How long an eviction waits for the change that caused it."""
 
 _REMEMBERED_CHANGES = 4_096  # records whose evictions may still come
-_NAMED_ROWS = 20  # a record of more rows does not name the tags that it evicted
+_NAMED_ROWS = 200  # of a record, whose tags are named for a person; for a program and where tags are chosen, all
 _SHOWN_TAGS = 4
 
 _Where = tuple[str, int, Position]  # stream epoch, partition, position
@@ -60,12 +60,20 @@ class View:
         hidden: Columns that are shown as hashes.
         watermarks: Whether watermarks are shown.
         every_row: Whether records of many rows are told row by row.
+        tags: Only evictions of these tags; none: everything.
     """
 
     tables: TableFilter
     hidden: HiddenColumns
     watermarks: bool = True
     every_row: bool = False
+    tags: frozenset[str] = frozenset()
+
+    def wants_item(self, item: FeedItem) -> bool:
+        """Tell whether an eviction is of tags that are wanted: one of a relation as a whole is of all of its tags."""
+        if not self.tags:
+            return True
+        return not self.tags.isdisjoint(item.tags) or any(relation_of_tag(tag) in item.relations for tag in self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ class Story:
         """
         if item.kind is FeedKind.WATERMARK and stream_epoch_of(item.epoch) == self._epoch:
             self._watermarks.applied(item.partition, item.watermark)
-        if item.kind is not FeedKind.EVICT or CATALOG in item.relations:
+        if item.kind is not FeedKind.EVICT or CATALOG in item.relations or not self._view.wants_item(item):
             return []
         now = self._clock.monotonic()
         self._held.append(_Held(item, None if past else self._clock.wall(), now))
@@ -166,7 +174,8 @@ class Story:
         """Return what is due by now."""
         now = self._clock.monotonic()
         lines = self._release(now)
-        line = self._watermarks.line(now, self._clock.wall()) if self._view.watermarks else None
+        wanted = self._view.watermarks and not self._view.tags
+        line = self._watermarks.line(now, self._clock.wall()) if wanted else None
         return lines if line is None else [*lines, line]
 
     def note(self, text: str) -> Line:
@@ -196,6 +205,8 @@ class Story:
             return [begin_line(event, self._clock.wall())] if begun != self._begun else []  # one a partition
         if isinstance(event, CatalogChange):
             return [] if self._view.tables.is_narrow else [catalog_line(event)]
+        if self._view.tags:
+            return []  # their evictions tell of the change
         if isinstance(event, Watermark) or not self._view.tables.wants(event.schema_name, event.table):
             return []
         if isinstance(event, RelationWide):
@@ -240,16 +251,19 @@ class Story:
         position = position_text(format_lsn(item.position.incarnation), item.position.k)
         by = f"position {position}" if cause is None else cause_of(cause, self._view.hidden)
         names = self._names(item, relations, cause)
+        of_many = isinstance(cause, Changes) and len(cause.rows) > 1
+        chosen = [name for name in names if name.tag in self._view.tags or not self._view.tags]
+        told = list(dict.fromkeys(name.told(with_rows=of_many) for name in chosen))  # a range has many tags
         return Line(
             LineKind.EVICT,
             held.at,
             ", ".join(self._name(relation) for relation in relations),
             "table" if wide else f"{len(item.tags)} tag{'s' * (len(item.tags) != 1)}",
-            ("everything about it" if wide else listed(names, ", ", _SHOWN_TAGS), f"by {by}"),
+            ("everything about it" if wide else listed(told, ", ", _SHOWN_TAGS), f"by {by}"),
             {
                 "relations": list(item.relations),
                 "tags": [] if wide else list(item.tags),
-                "named": names,
+                "named": [name.facts for name in names],
                 "xid": None if cause is None else cause.xid or None,
                 "lsn": None if cause is None else cause.commit_lsn,
                 "end_lsn": format_lsn(item.end_lsn),
@@ -257,12 +271,13 @@ class Story:
             },
         )
 
-    def _names(self, item: FeedItem, relations: list[int], cause: Changes | RelationWide | None) -> list[str]:
+    def _names(self, item: FeedItem, relations: list[int], cause: Changes | RelationWide | None) -> list[NamedTag]:
         if item.relations:
             return []
         shapes = [shape for relation in relations for shape in self._shapes.get(relation, ())]
-        known = cause if isinstance(cause, Changes) and len(cause.rows) <= _NAMED_ROWS else None
-        return tag_names(item.tags, relations, shapes, known, self._view.hidden)
+        known = cause if isinstance(cause, Changes) else None
+        most_rows = None if self._view.every_row or self._view.tags else _NAMED_ROWS
+        return named_tags(item.tags, relations, shapes, known, self._view.hidden, most_rows)
 
     def _name(self, relation: int) -> str:
         name = self._tables.get(relation)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -118,6 +120,19 @@ def test_no_secret_is_among_the_arguments_of_any_process(stack: Up) -> None:
 
     assert all(len(password) > 20 for password in passwords)
     assert not any(password in arguments for password in passwords)
+
+
+def test_the_settings_that_are_printed_lead_the_other_commands_to_it(stack: Up) -> None:
+    (line,) = (line for line in stack.process.log().splitlines() if "tidegate explain" in line)
+    settings = dict(word.split("=", 1) for word in shlex.split(line) if word.startswith("TIDEGATE_"))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
+    command = [sys.executable, "-m", "services.cli", "check"]
+
+    told = subprocess.run(command, env=clean | settings, capture_output=True, text=True, timeout=60, check=False)
+
+    assert set(settings) == {"TIDEGATE_DATABASE_URL", "TIDEGATE_REDIS_URL"}
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "CDC service and invalidator are at work" in told.stdout
 
 
 def test_a_change_made_directly_in_postgres_is_seen_through_the_proxy(stack: Up) -> None:

@@ -118,7 +118,15 @@ def test_a_change_and_its_eviction_are_shown(redis_server: RedisServer, tmp_path
                 ["customer"],
             )
             assert evicted["position"] == changed["position"]
-            assert set(evicted["named"]) == {"reads of all rows", "id=1", "customer=9", "any customer"}  # type: ignore[call-overload]  # JSON
+            named: list[dict[str, object]] = evicted["named"]  # type: ignore[assignment]  # JSON
+            row = {"operation": "update", "key": {"id": "1"}}
+            assert {str(one["words"]): one["rows"] for one in named} == {
+                "reads of all rows": [],
+                "id=1": [row],
+                "customer=9": [row],
+                "any customer (old customer not told)": [row],
+            }
+            assert {one["tag"] for one in named} == set(evicted["tags"])  # type: ignore[call-overload]  # JSON
             await stage.author.wide("truncate")
             assert (await tail.until(lambda line: line["kind"] == "evict"))["operation"] == "table"
 

@@ -1,7 +1,7 @@
 """What is said of replica identities that would make evictions exact."""
 
 from services.installation.identity_advice import Wanting, Window, advice, wanting
-from services.installation.identity_facts import RowTable, SeenReads
+from services.installation.identity_facts import ReadRelation, RowTable, SeenReads
 from services.installation.wal_cost import ChangeCost
 from services.shared.keyspace.tags import shape_tag
 from services.shared.relation import Shape, ShapeColumn
@@ -28,13 +28,17 @@ def _table(oid: int = 1, **changes: object) -> RowTable:
 
 
 def _wanting(*tables: RowTable, shapes: tuple[Shape, ...] = (_BY_OWNER, _BY_ID)) -> list[Wanting]:
-    return wanting(shapes, tables, {1: "public.t1", 9: "public.all"})
+    return wanting(
+        shapes, tables, {1: ReadRelation("public.t1", "public.t1"), 9: ReadRelation("public.all", "public.all", True)}
+    )
 
 
 def test_a_table_gains_where_its_changes_do_not_tell_what_it_is_read_by() -> None:
     (found,) = _wanting(_table())
 
     assert (found.shapes, found.untold) == ((_BY_OWNER,), ("owner",))
+    (ranged,) = _wanting(_table(), shapes=(Shape(1, (), None, ShapeColumn("owner", _INT4)),))
+    assert ranged.untold == ("owner",)
     assert _wanting(_table(), shapes=(_BY_ID,)) == []
     assert _wanting(_table(), shapes=(Shape(1), Shape(1, (), ("owner",)))) == []
     assert _wanting(_table(identity="full", key=frozenset())) == []
@@ -58,7 +62,7 @@ def test_parts_are_told_with_what_most_of_them_are_a_part_of() -> None:
 
     (found,) = _wanting(*parts, shapes=on_both)
 
-    assert (found.name, len(found.statements)) == ("public.all", 3)
+    assert (found.named.name, len(found.statements)) == ("public.all", 4)
 
 
 def test_it_is_said_in_one_line() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from schemas.encoding import Event
 from schemas.fields import HashedValue
 from services.shared.keyspace.canonical import canonical_text
 from services.shared.keyspace.feed import FeedItem, FeedKind
+from services.shared.keyspace.intervals import blocks_of
+from services.shared.keyspace.order_keys import key_of_row_value
 from services.shared.keyspace.tags import shape_tag
 from services.shared.lsn import Lsn
 from services.shared.position import Position
@@ -42,10 +45,15 @@ class Audience:
     """A story and whoever reads its lines; time stands still until it is told otherwise."""
 
     def __init__(
-        self, *tables: str, hidden: tuple[str, ...] = (), every_row: bool = False, partitions: int = 1
+        self,
+        *tables: str,
+        hidden: tuple[str, ...] = (),
+        every_row: bool = False,
+        partitions: int = 1,
+        tags: tuple[str, ...] = (),
     ) -> None:
         self.now = 100.0
-        view = View(TableFilter(tables), HiddenColumns(hidden), every_row=every_row)
+        view = View(TableFilter(tables), HiddenColumns(hidden), every_row=every_row, tags=frozenset(tags))
         self.story = Story(view, partitions, Clock(lambda: self.now, lambda: WHEN))
         self.story.know_shapes([BY_ID, BY_CUSTOMER])
 
@@ -149,9 +157,71 @@ class TestEvictions:
         ]
         lines = audience.story.item(evict(4, *tags))
         assert texts(lines) == [
-            "evict   public.orders  4 tags      reads of all rows, id=1, customer=7, any customer"
-            "  by update id=1 xid 1 0/1"
+            "evict   public.orders  4 tags      reads of all rows, id=1, customer=7, "
+            "any customer (old customer not told)  by update id=1 xid 1 0/1"
         ]
+
+    def test_of_many_rows_each_tag_names_those_that_it_comes_of(self) -> None:
+        audience = Audience()
+        rows = [
+            RowChange(
+                op="update", key={"id": str(number)}, changed=["customer"], new={"id": str(number), "customer": "7"}
+            )
+            for number in range(1, 31)
+        ]
+        audience.sees(changes(*rows, k=4))
+        by_value = {BY_ID: "3", BY_CUSTOMER: "7"}
+        tags = [value_tag(shape, [canonical_text(INT4, value) or b""]) for shape, value in by_value.items()]
+        (line,) = audience.story.item(evict(4, *tags))
+        assert line.parts == ("id=3 (update id=3), customer=7 (update id=1 and 29 more)", "by 30 rows xid 1 0/1")
+        named: Any = line.facts["named"]
+        by_id, by_customer = named
+        assert by_id == {
+            "tag": tags[0], "words": "id=3", "rows": [{"operation": "update", "key": {"id": "3"}}], "more": 0,
+        }  # fmt: skip
+        assert (len(by_customer["rows"]), by_customer["more"]) == (20, 10)
+
+    def test_what_an_old_row_does_not_tell_is_said(self) -> None:
+        audience = Audience()
+        deleted = RowChange(op="delete", key={"id": "1"}, changed=[], old={"id": "1"})
+        moved = RowChange(
+            op="update", key={"id": "2"}, changed=["id"], old={"id": "1"}, new={"id": "2", "customer": "7"}
+        )
+        whole = RowChange(op="delete", key={"id": "1"}, changed=[], old={"id": "1", "customer": "7"})
+        for k, row in enumerate((deleted, moved, whole), 4):
+            audience.sees(changes(row, k=k))
+            (line,) = audience.story.item(evict(k, shape_tag(BY_CUSTOMER)))
+            assert ("(old customer not told)" in line.parts[0]) is (row is not whole)
+
+    def test_reads_of_all_rows_are_told_by_what_they_look_at(self) -> None:
+        audience = Audience()
+        by_state, count = Shape(ORDERS, (), ("customer",)), Shape(ORDERS, (), ())
+        audience.story.know_shapes([by_state, count])
+        audience.sees(changes(update(customer="7"), k=4))
+        (line,) = audience.story.item(evict(4, shape_tag(by_state), shape_tag(count)))
+        assert line.parts[0] == "reads of all rows for customer, reads of all rows for their number"
+        named: Any = line.facts["named"]
+        by, of_none = named
+        assert (len(by["rows"]), of_none["rows"]) == (1, [])
+
+    def test_the_many_tags_of_a_range_are_told_once(self) -> None:
+        audience = Audience()
+        by_range = Shape(ORDERS, (), None, ShapeColumn("customer", INT4))
+        audience.story.know_shapes([by_range])
+        audience.sees(changes(update(customer="7"), k=4))
+        blocks = [value_tag(by_range, (block,)) for block in blocks_of(key_of_row_value(INT4, "7") or 0)]
+        (line,) = audience.story.item(evict(4, *blocks, shape_tag(by_range)))
+        assert line.parts[0] == "ranges of customer with customer=7, any customer (old customer not told)"
+
+    def test_those_of_chosen_tags_are_shown_and_nothing_else(self) -> None:
+        audience = Audience(tags=(shape_tag(BY_CUSTOMER),))
+        assert audience.sees(changes(update(customer="7"), k=4), changes(update(id="1"), k=5), watermark(6)) == []
+        assert audience.story.item(evict(5, relation_tag(ORDERS))) == []
+        (line,) = audience.story.item(evict(4, relation_tag(ORDERS), shape_tag(BY_CUSTOMER)))
+        assert line.parts == ("any customer (old customer not told)", "by update id=1 xid 1 0/1")
+        audience.sees(wide("truncate", 7))
+        assert len(audience.story.item(evict(7, relation_tag(ORDERS), relations=(ORDERS,)))) == 1
+        assert audience.later(60.0) == []
 
     def test_a_relation_as_a_whole(self) -> None:
         audience = Audience()
