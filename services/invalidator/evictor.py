@@ -127,6 +127,8 @@ class Evictor:
             return plan_wide(relation)
         ranges_as_a_whole = self._budget.is_half_spent(relation, now)
         plan = plan_changes(event, self._shapes.of(relation), ranges_as_a_whole=ranges_as_a_whole)
+        if not ranges_as_a_whole and not self._shapes.wide_tags.isdisjoint(plan.tags):
+            self._statistics.count_widened(f"{event.schema_name}.{event.table}")
         return plan if self._budget.spend(relation, len(plan.tags), now) else plan_wide(relation)
 
     def _evict(self, record: Accepted, relation: int, plan: Plan) -> Evict:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.shared.keyspace.state import Registry
+from services.shared.keyspace.tags import shape_tag
 from services.shared.relation import Shape
 
 
@@ -14,10 +15,12 @@ class RegisteredShapes:
     Attributes:
         version: The version; an eviction that was planned with another one is refused.
         by_relation: The shapes but for that of the whole relation, which every relation has, registered or not.
+        wide_tags: The tags that stand for all values of a shape: evicted where a change does not tell which.
     """
 
     version: str
     by_relation: Mapping[int, tuple[Shape, ...]]
+    wide_tags: frozenset[str] = frozenset()
 
     def of(self, relation: int) -> tuple[Shape, ...]:
         """Return a relation's shapes."""
@@ -38,4 +41,7 @@ def registered_shapes(registry: Registry) -> RegisteredShapes:
         shape = Shape.parse(shape_id)
         if not shape.is_whole_relation:
             by_relation[shape.relation] = (*by_relation.get(shape.relation, ()), shape)
-    return RegisteredShapes(registry.version, by_relation)
+    every = (shape for shapes in by_relation.values() for shape in shapes)
+    return RegisteredShapes(
+        registry.version, by_relation, frozenset(shape_tag(shape) for shape in every if shape.named)
+    )

@@ -25,11 +25,16 @@ _GAUGES = {
 }
 
 
+MOST_TABLES = 200
+"""Labels of a metric should stay few; tables that are met with later are counted as `other`."""
+
+
 class InvalidatorStatistics:
     """Counts and the present state; `trouble` says in words what is wrong, empty if nothing is.
 
     Attributes:
         epochs: How often a bucket epoch was begun, by reason.
+        widened: How many records evicted all reads of some form, whatever their values, by table.
     """
 
     def __init__(self) -> None:
@@ -50,6 +55,7 @@ class InvalidatorStatistics:
         self.following = 0
         self.watermark_lsn = 0
         self.epochs: dict[str, int] = {}
+        self.widened: dict[str, int] = {}
         self.trouble = "it has not begun"
 
     def count_outcome(self, outcome: Outcome) -> None:
@@ -67,6 +73,11 @@ class InvalidatorStatistics:
         """Count an epoch that was begun."""
         self.epochs[reason] = self.epochs.get(reason, 0) + 1
 
+    def count_widened(self, table: str) -> None:
+        """Count a record of which a value is not known that decides what it evicts."""
+        label = table if table in self.widened or len(self.widened) < MOST_TABLES else "other"
+        self.widened[label] = self.widened.get(label, 0) + 1
+
     def health(self) -> str | None:
         """Return None if the log is followed, else what is in the way."""
         return self.trouble or None
@@ -77,6 +88,10 @@ class InvalidatorStatistics:
         telemetry.counts_by(
             "invalidator", "epochs", "reason", "Bucket epochs begun: each is a cold cache.", lambda: self.epochs
         )
+        description = (
+            "Log records that evicted all reads of some form, since they do not tell which: see tidegate check."
+        )
+        telemetry.counts_by("invalidator", "widened", "table", description, lambda: self.widened)
         for name, description in _GAUGES.items():
 
             def read(name: str = name) -> float:
