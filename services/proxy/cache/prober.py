@@ -54,6 +54,7 @@ class Prober:
         self._freshness = freshness
         self._interval = max_staleness / 10
         self._asked = asyncio.Event()
+        self._sleeps = False  # until it is asked, however long that takes
         self._last_read = boot_clock()
         self._reads = reads  # the hot path tells nobody of its reads, it counts them
         self._reads_seen = 0
@@ -65,10 +66,9 @@ class Prober:
 
     def note_read(self) -> None:
         """A read wanted to know: keep probing, and start again after a quiet time."""
-        now = boot_clock()
-        if now - self._last_read > self._interval and not self._freshness.is_fresh():
+        if self._sleeps and not self._freshness.is_fresh():
             self._asked.set()
-        self._last_read = now
+        self._last_read = boot_clock()
 
     async def run(self) -> None:
         """Probe for ever, over as many connections as it takes. Cancel-safe: yes."""
@@ -126,10 +126,11 @@ class Prober:
         if reads != self._reads_seen:
             self._reads_seen = reads
             self._last_read = boot_clock()
-        quiet = boot_clock() - self._last_read > _QUIET_SECONDS
+        self._sleeps = boot_clock() - self._last_read > _QUIET_SECONDS
         try:
-            async with asyncio.timeout(None if quiet else self._interval - _SPACING_SECONDS):
+            async with asyncio.timeout(None if self._sleeps else self._interval - _SPACING_SECONDS):
                 await self._asked.wait()
         except TimeoutError:
             pass
+        self._sleeps = False
         self._asked.clear()
