@@ -123,7 +123,10 @@ def test_no_secret_is_among_the_arguments_of_any_process(stack: Up) -> None:
 
 
 def test_the_settings_that_are_printed_lead_the_other_commands_to_it(stack: Up) -> None:
-    (line,) = (line for line in stack.process.log().splitlines() if "tidegate explain" in line)
+    def printed() -> str:
+        return next((line for line in stack.process.log().splitlines() if "tidegate explain" in line), "")
+
+    line = wait_until(printed, "the settings")  # they come after the ready file
     settings = dict(word.split("=", 1) for word in shlex.split(line) if word.startswith("TIDEGATE_"))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
     command = [sys.executable, "-m", "services.cli", "check"]
