@@ -110,6 +110,7 @@ def test_hits_and_forwarded_turns_in_one_pipeline_come_in_order(cached: ProxiedP
         ("multiple_statements", "SELECT name FROM people WHERE id = 1; SELECT name FROM people WHERE id = 1"),
         ("relative_time_input", "SELECT count(*) FROM orders WHERE placed < 'now'"),
         ("relative_time_input", "SELECT count(*) FROM orders WHERE placed < 'today'::timestamptz"),
+        ("relative_time_input", r"SELECT count(*) FROM orders WHERE day = ANY ('{n\ow}')"),
     ],
 )
 def test_what_may_not_be_cached_is_forwarded_for_a_named_reason(cached: ProxiedPostgres, reason: str, sql: str) -> None:

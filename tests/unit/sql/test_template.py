@@ -116,6 +116,10 @@ def test_lexing_is_cheap(text: str, budget_us: float) -> None:
         ("{2020-01-01,today}", True),
         ("[yesterday,)", True),
         ("tomorrow 10:00", True),
+        ("{n\\ow}", True),
+        ('{2020-01-01,"to\\day"}', True),
+        ('[n"o"w,)', True),
+        ('{"[\\"n\\\\ow\\",)"}', True),
         ("know", False),
         ("nowhere", False),
         ("2024-01-01", False),
@@ -130,5 +134,7 @@ def test_relative_time(value: str, relative: bool) -> None:
 
 
 def test_relative_time_hides_behind_no_spelling() -> None:
-    for text in ("'no'\n'w'", "E'n\\x6fw'", "$$now$$", "$a$today$a$", "E'n' \n 'ow'"):
+    plain = ("'no'\n'w'", "E'n\\x6fw'", "$$now$$", "$a$today$a$", "E'n' \n 'ow'", "E'{n\\\\ow}'")
+    unread = ("E'\\xC2\\xA0'",)  # what it says is not known
+    for text in (*plain, *unread):
         assert relative_time_literal(lex(f"select {text}::date"))
