@@ -11,11 +11,13 @@ from services.proxy.sql.functions import (
     CLOCK_FUNCTIONS,
     CLOCK_WORDS,
     GIVES_MOMENT,
+    GIVES_ROWS,
     HARMLESS_VOLATILE,
     IMMUTABLE,
     RUNS_QUERIES,
     SPECIAL_FORMS,
     STABLE_IN_SESSION,
+    TEXT_SEARCH,
 )
 from services.proxy.sql.tag_families import ARRAYS, READABLE, TYPE_OIDS
 from tests.servers.postgres import PostgresServer
@@ -23,10 +25,11 @@ from tests.servers.postgres import PostgresServer
 # Functions that came later than the oldest version, or left: unknown to some server, and refused there.
 _NEWER_THAN_14 = frozenset(
     """
-    any_value array_reverse casefold crc32 crc32c date_add date_subtract erf erfc gamma json_agg_strict
+    any_value array_reverse array_sort casefold crc32 crc32c date_add date_subtract erf erfc gamma json_agg_strict
     json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict jsonb_agg_strict
     jsonb_object_agg_strict jsonb_object_agg_unique jsonb_object_agg_unique_strict lgamma range_agg
-    range_intersect_agg regexp_count regexp_instr regexp_like regexp_substr to_oct
+    range_intersect_agg regexp_count regexp_instr regexp_like regexp_substr to_bin to_oct unicode_assigned
+    uuid_extract_timestamp uuid_extract_version xmltext
     """.split()
 )
 
@@ -65,6 +68,29 @@ def test_no_allowed_function_gives_sets_or_reads_names_or_moments_of_text(server
     assert {name for name, type_name in found if name in ALLOWED and type_name in forbidden} == set()
     sets = server.execute("SELECT DISTINCT proname FROM pg_proc WHERE proretset AND pronamespace = 11 AND oid < 16384")
     assert {name for (name,) in sets} & set(ALLOWED) == set()
+    rows_of_names = {name for name, type_name in found if name in GIVES_ROWS and type_name in forbidden}
+    assert rows_of_names == set()
+    assert {name for (name,) in sets} >= GIVES_ROWS - {"json_to_record", "jsonb_to_record"}  # one row, of any columns
+    named = {type_name for name, type_name in found if name in TEXT_SEARCH and type_name in forbidden}
+    assert named == {"regconfig"}
+
+
+def test_what_gives_rows_or_searches_text_is_steady_and_runs_no_queries(server: PostgresServer) -> None:
+    volatile = {name for (name,) in server.execute("SELECT proname FROM pg_proc WHERE provolatile = 'v'")}
+    assert (GIVES_ROWS | TEXT_SEARCH) & (volatile | RUNS_QUERIES) == set()
+
+
+def test_no_function_in_from_names_its_columns_like_a_function(server: PostgresServer) -> None:
+    """Of a single value `e.upper` is upper(e): only names that no function has may follow the alias of a call."""
+    given = server.execute(
+        "SELECT DISTINCT u.name FROM pg_proc p CROSS JOIN unnest(p.proargnames, p.proargmodes) AS u(name, mode) "
+        f"WHERE p.proname IN ({', '.join(repr(name) for name in sorted(GIVES_ROWS))}) AND u.mode IN ('o', 't')"
+    )
+    assert {name for (name,) in given} == {"key", "value", "lexeme", "positions", "weights"}
+    named = (
+        "SELECT proname FROM pg_proc WHERE proname IN ('key', 'value', 'lexeme', 'positions', 'weights', 'ordinality')"
+    )
+    assert server.execute(named) == []
 
 
 def test_no_allowed_function_is_a_cast_by_its_name(server: PostgresServer) -> None:

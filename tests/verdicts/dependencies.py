@@ -22,6 +22,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 _MOST_ROWS = 50_000  # of an answer that is fetched to be compared, as the planner guesses
 _ENUM = "e"
+_TABLE_OID = "tableoid"  # changes when a row moves to another partition, which is a DELETE and an INSERT
+_TEXT_SEARCH = "pg_ts_config"  # of the database or not: every change of it changes the catalog's stamp
 _TREES = """
     WITH RECURSIVE views(oid) AS (
         SELECT 'pg_temp.the_view'::regclass::oid
@@ -33,8 +35,8 @@ _TREES = """
     JOIN pg_rewrite r ON r.ev_class = views.oid AND r.ev_type = '1'  -- that of SELECT: views may have others for writes
 """
 _DEPENDENCIES = """
-    SELECT d.refclassid::regclass::text, d.refobjid::int8, d.refobjsubid, a.attname, t.typtype, k.conrelid::int8,
-        pg_describe_object(d.refclassid, d.refobjid, 0)
+    SELECT d.refclassid::regclass::text, d.refobjid::int8, d.refobjsubid, a.attname, t.typtype,
+        coalesce(k.conrelid, nullif(t.typrelid, 0))::int8, pg_describe_object(d.refclassid, d.refobjid, 0)
     FROM pg_depend d
     LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid
     LEFT JOIN pg_attribute a ON c.oid IS NOT NULL AND a.attrelid = c.oid AND a.attnum = d.refobjsubid
@@ -145,12 +147,12 @@ class Oracle:
         values = [word for _, _, tree in trees for word in _SESSION_VALUE.findall(tree)]
         columns: dict[int, set[str]] = {}
         foreign: set[str] = set()
-        for catalog, oid, number, column, type_kind, constrained, description in found:
+        for catalog, oid, number, column, type_kind, of_relation, description in found:
             if catalog == "pg_class":
-                columns.setdefault(oid, set()).update([column] if number else [])
-            elif constrained:  # the primary key, which lets GROUP BY do without the other columns
-                columns.setdefault(constrained, set())
-            elif type_kind != _ENUM:
+                columns.setdefault(oid, set()).update([column] if number and column != _TABLE_OID else [])
+            elif of_relation:  # the primary key, which lets GROUP BY do without the other columns; the type of its rows
+                columns.setdefault(of_relation, set())
+            elif type_kind != _ENUM and catalog != _TEXT_SEARCH:
                 foreign.add(description)
         return Dependencies(
             {oid: frozenset(names) for oid, names in columns.items()},

@@ -45,7 +45,7 @@ def examine_all(version: str, source: Path, results: Path) -> Iterator[Findings]
         results: Where psql's outputs are kept.
     """
     with PostgresServer(version) as server:
-        for examine_one in (examine_orm, examine_generated):
+        for examine_one in (examine_orm, examine_applications, examine_generated):
             with server.database("verdicts") as database:
                 yield examine_one(server, database)
     yield from examine_regression(version, source, results)
@@ -53,9 +53,18 @@ def examine_all(version: str, source: Path, results: Path) -> Iterator[Findings]
 
 def examine_orm(server: PostgresServer, database: str) -> Findings:
     """Examine what object-relational mappers send, in an empty database."""
+    return _examine_shop("orm", server, database)
+
+
+def examine_applications(server: PostgresServer, database: str) -> Findings:
+    """Examine what applications ask beyond that, in an empty database."""
+    return _examine_shop("applications", server, database)
+
+
+def _examine_shop(name: str, server: PostgresServer, database: str) -> Findings:
     server.execute((_HERE / "orm_schema.sql").read_text(encoding="utf-8"), database=database)
-    texts = reads_in_file((_HERE / "orm_corpus.sql").read_text(encoding="utf-8"))
-    return _examine("orm", texts, server, database)
+    texts = reads_in_file((_HERE / f"{name}_corpus.sql").read_text(encoding="utf-8"))
+    return _examine(name, texts, server, database)
 
 
 def examine_generated(server: PostgresServer, database: str, count: int = _GENERATED) -> Findings:

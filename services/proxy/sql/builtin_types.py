@@ -18,6 +18,9 @@ MOMENT_TYPES = frozenset(
     """.split()
 )
 
+# What a text is; only these are read as another type when they are cast to it.
+TEXT_TYPES = frozenset(("text", "varchar", "bpchar", "char", "name"))
+
 PLAIN_TYPES = (
     frozenset(
         """

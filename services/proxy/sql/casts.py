@@ -1,4 +1,4 @@
-"""The casts of a statement, read from its tokens: `x::type`, `CAST(x AS type)` and `type 'literal'`. Pure.
+"""The casts of a statement, read from its tokens: `x::type`, `CAST(x AS type)`, `type 'literal'`, `type(x)`. Pure.
 
 sqlglot translates the type names of many databases into its own; here a name means what it means to Postgres.
 """
@@ -6,7 +6,8 @@ sqlglot translates the type names of many databases into its own; here a name me
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.proxy.sql.builtin_types import SQL_NAMES
+from services.proxy.sql.builtin_types import PLAIN_TYPES, REG_TYPES, SQL_NAMES
+from services.proxy.sql.functions import GIVES_RECORDS
 from services.proxy.sql.snapshot import CATALOG_SCHEMA
 from services.proxy.sql.tokens import Token, TokenKind, at, closing
 
@@ -16,8 +17,12 @@ _MANY_WORDS = sorted((tuple(name.split()) for name in SQL_NAMES if " " in name),
 _BEFORE_A_STRING = frozenset(
     """
     select distinct all any some and or not in like ilike to escape between symmetric asymmetric when then else case
-    from for both leading trailing zone by limit offset on where having values is
+    from for both leading trailing placing zone by limit offset on where having values is
     """.split()
+)
+
+_WITH_MODIFIER = frozenset(
+    "bit char character decimal dec float interval numeric time timestamp timestamptz varbit varchar".split()
 )
 
 
@@ -48,6 +53,55 @@ def casts(tokens: Sequence[Token]) -> Iterator[CastToken]:
             typed = _typed_literal(tokens, index)
             if typed is not None:
                 yield typed
+
+
+def called_casts(tokens: Sequence[Token]) -> Iterator[CastToken]:
+    """Give the calls of one argument by a type's name. Where no function of that name takes it, it is cast."""
+    for index, token in enumerate(tokens):
+        if not token.is_name or token.text not in PLAIN_TYPES | REG_TYPES or not at(tokens, index + 1).is_mark("("):
+            continue
+        if not is_type_modifier(tokens, index) and argument_count(tokens, index + 1) == 1:
+            after = closing(tokens, index + 1)
+            yield CastToken(token.text, (index + 2, after), after + 1)
+
+
+def argument_count(tokens: Sequence[Token], opening: int) -> int:
+    """Return how many arguments the parenthesis at `opening` holds."""
+    depth, commas = 0, 0
+    for index in range(opening, closing(tokens, opening)):
+        token = tokens[index]
+        depth += token.is_mark("(") + token.is_mark("[") - token.is_mark(")") - token.is_mark("]")
+        commas += depth == 1 and token.is_mark(",")
+    return 0 if at(tokens, opening + 1).is_mark(")") else commas + 1
+
+
+def is_type_modifier(tokens: Sequence[Token], index: int) -> bool:
+    """Whether the parenthesis behind a name belongs to a type, as in numeric(10, 2)."""
+    previous = at(tokens, index - 1)
+    if previous.is_mark("::"):
+        return True
+    if tokens[index].kind is not TokenKind.WORD:
+        return False
+    name = tokens[index].text
+    two_words = previous.is_word("character", "char", "bit") and name == "varying"
+    in_cast = previous.is_word("as") and name in _WITH_MODIFIER and any(token.is_word("cast") for token in tokens)
+    return two_words or in_cast or name in ("interval", "time", "timestamp")
+
+
+def defined_columns(tokens: Sequence[Token]) -> Iterator[str]:
+    """Give the types of the columns that are defined for functions whose rows have none of their own ("": not read)."""
+    for index, token in enumerate(tokens):
+        if token.text in GIVES_RECORDS and token.is_name and at(tokens, index + 1).is_mark("("):
+            place = closing(tokens, index + 1) + 1
+            place += at(tokens, place).is_word("as")
+            place += at(tokens, place).is_name
+            more = at(tokens, place).is_mark("(")
+            if not more:
+                yield ""
+            while more:
+                name, place = type_at(tokens, place + 2)
+                more = at(tokens, place).is_mark(",")
+                yield name if more or at(tokens, place).is_mark(")") else ""
 
 
 def type_at(tokens: Sequence[Token], index: int) -> tuple[str, int]:

@@ -37,6 +37,12 @@ _GLOBAL_SOURCES: tuple[tuple[str, str, str], ...] = (
     ("pg_publication", "x.oid", "x.pubname = {publication}"),
     ("pg_auth_members", "pg_catalog.hash_record(ROW(x.roleid, x.member, x.grantor))", "true"),
     ("pg_db_role_setting", "pg_catalog.hash_record(ROW(x.setdatabase, x.setrole))", "true"),
+    # Of text search what came with Postgres may be changed as well.
+    ("pg_ts_config", "x.oid", "true"),
+    ("pg_ts_config_map", "pg_catalog.hash_record(ROW(x.mapcfg, x.maptokentype, x.mapseqno))", "true"),
+    ("pg_ts_dict", "x.oid", "true"),
+    ("pg_ts_parser", "x.oid", "x.oid >= 16384"),
+    ("pg_ts_template", "x.oid", "x.oid >= 16384"),
 )
 
 
@@ -238,6 +244,16 @@ SELECT EXISTS (
     WHERE k.oid >= 16384 AND (s.oid < 16384 OR s.typtype IN ('e', 'c')) AND (t.oid < 16384 OR t.typtype IN ('e', 'c'))
       AND NOT (k.castmethod = 'i' AND (t.typtype = 'e' OR t.oid IN (25, 1042, 1043)))
 )
+"""
+
+# Parsers and templates of dictionaries are code. Of what these extensions bring it is known that it reads no table.
+USER_TEXT_SEARCH = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_ts_parser p WHERE p.oid >= 16384) OR EXISTS (
+    SELECT FROM pg_catalog.pg_ts_template t
+    WHERE t.oid >= 16384 AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid
+        WHERE d.classid = 3764 AND d.objid = t.oid AND d.refclassid = 3079 AND d.deptype = 'e'
+          AND x.extname IN ('unaccent', 'dict_int', 'dict_xsyn')))
 """
 
 BUILTIN_TYPES = """

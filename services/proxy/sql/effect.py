@@ -10,7 +10,8 @@ from typing import Literal
 
 from sqlglot import exp
 
-from services.proxy.sql.call_rules import BEFORE_PARENTHESIS, allowed_operators, no_user_casts
+from services.proxy.sql.call_rules import BEFORE_PARENTHESIS
+from services.proxy.sql.cast_rules import no_user_casts
 from services.proxy.sql.casts import casts
 from services.proxy.sql.functions import (
     ALLOWED,
@@ -20,8 +21,9 @@ from services.proxy.sql.functions import (
     SPECIAL_FORMS,
 )
 from services.proxy.sql.inner_statement import copied_table, inner_statement
-from services.proxy.sql.occurrences import scanned_relations
-from services.proxy.sql.snapshot import CATALOG_SCHEMA, FIRST_USER_OID, Relation
+from services.proxy.sql.occurrences import call_in_from, scanned_relations
+from services.proxy.sql.operator_rules import allowed_operators
+from services.proxy.sql.snapshot import CATALOG_SCHEMA, FIRST_USER_OID, Functions, Relation
 from services.proxy.sql.statement import Statement, read_statement
 from services.proxy.sql.tokens import Token, TokenKind, at
 
@@ -241,7 +243,7 @@ def _relations(statement: Statement) -> list[Relation | None]:
     path = statement.name_space.schemas
     if statement.tree is None or isinstance(statement.tree, exp.Command):
         return [None]
-    names = {(table.db, table.name) for table in statement.tree.find_all(exp.Table)}
+    names = {(table.db, table.name) for table in statement.tree.find_all(exp.Table) if call_in_from(table) is None}
     scanned = {(found.schema, found.name) for found in scanned_relations(statement.tokens)}
     ctes = {cte.alias for cte in statement.tree.find_all(exp.CTE)}
     return [
@@ -266,14 +268,21 @@ def _tame_calls(statement: Statement, also: frozenset[str]) -> bool:
         if not token.is_name:
             continue
         if not at(tokens, index + 1).is_mark("("):
-            if at(tokens, index - 1).is_mark(".") and token.text in functions.user:
-                return False  # x.name may call it
+            if at(tokens, index - 1).is_mark(".") and not _is_tame_attribute(token.text, functions):
+                return False
             continue
         if token.text in functions.user and _may_be_meant(statement, index):
             return False
         if not _is_tame_call(statement, tokens, index, also):
             return False
     return True
+
+
+def _is_tame_attribute(name: str, functions: Functions) -> bool:
+    """Whether `x.name` does nothing: it may call a function of that name with x."""
+    if name in functions.user or name in RUNS_QUERIES:
+        return False
+    return name not in functions.builtin or name in functions.steady or name in HARMLESS_VOLATILE
 
 
 def _may_be_meant(statement: Statement, index: int) -> bool:

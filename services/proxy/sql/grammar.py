@@ -20,9 +20,11 @@ STRUCTURE: dict[type[exp.Expr], frozenset[str]] = {
     exp.CTE: frozenset((*_ALIAS_PARTS, "materialized")),
     exp.From: frozenset(("this",)),
     exp.Join: frozenset(("this", "on", "using", "method", "side", "kind")),
-    exp.Table: frozenset(("this", "db", "alias", "only", "joins")),
+    exp.Table: frozenset(("this", "db", "alias", "only", "joins", "ordinality")),
     exp.TableAlias: frozenset(("this", "columns")),
-    exp.Lateral: frozenset(_ALIAS_PARTS),
+    exp.Lateral: frozenset((*_ALIAS_PARTS, "ordinality")),
+    exp.Unnest: frozenset(("expressions", "alias", "offset")),
+    exp.ColumnDef: frozenset(("this", "kind")),
     exp.Where: frozenset(("this",)),
     exp.Group: frozenset(("expressions", "rollup", "cube", "grouping_sets")),
     exp.Having: frozenset(("this",)),
@@ -38,18 +40,19 @@ STRUCTURE: dict[type[exp.Expr], frozenset[str]] = {
     exp.Values: frozenset(("expressions", "alias")),
 }
 
-# Nodes that hold nothing but expressions.
+# Nodes that hold nothing but expressions. (What sqlglot takes for a lambda is `a -> 'b'` as an argument.)
 PLAIN: tuple[type[exp.Expr], ...] = (
     exp.Alias, exp.Aliases, exp.Identifier, exp.Star, exp.Literal, exp.Boolean, exp.Null, exp.Parameter, exp.Paren,
     exp.Tuple, exp.And, exp.Or, exp.Not, exp.Neg, exp.Is, exp.In, exp.Between, exp.Any, exp.All, exp.Case, exp.If,
     exp.Exists, exp.Cast, exp.DataType, exp.DataTypeParam, exp.Interval, exp.IntervalSpan, exp.Var, exp.WindowSpec,
-    exp.Filter, exp.WithinGroup, exp.Array, exp.Bracket, exp.Slice, exp.AtTimeZone, exp.Collate, exp.Escape,
-    exp.Rollup, exp.Cube, exp.GroupingSets, exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey, exp.JSONPathSubscript,
+    exp.Explode, exp.Filter, exp.WithinGroup, exp.Lambda, exp.Array, exp.Bracket, exp.Slice, exp.AtTimeZone,
+    exp.Collate, exp.Escape, exp.Rollup, exp.Cube, exp.GroupingSets, exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey,
+    exp.JSONPathSubscript,
 )  # fmt: skip
 
 # Operators and calls: which ones is decided by the tokens (symbols, and names before a parenthesis).
 _BY_TOKENS: tuple[type[exp.Expr], ...] = (exp.Func, exp.Binary, exp.Unary)
-_NEVER: tuple[type[exp.Expr], ...] = (exp.UDTF, exp.Unnest, exp.Operator, exp.PropertyEQ, exp.Kwarg)
+_NEVER: tuple[type[exp.Expr], ...] = (exp.UDTF, exp.Operator, exp.PropertyEQ, exp.Kwarg)
 
 QUERIES: tuple[type[exp.Expr], ...] = (exp.Select, exp.Union, exp.Intersect, exp.Except)
 WRITES: tuple[type[exp.Expr], ...] = (exp.Insert, exp.Update, exp.Delete, exp.Merge)

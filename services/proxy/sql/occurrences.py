@@ -61,6 +61,8 @@ def parsed_relations(tree: exp.Expr) -> tuple[list[Occurrence], list[NameInFrom]
     occurrences: list[Occurrence] = []
     names: list[NameInFrom] = []
     for table in tree.find_all(exp.Table):
+        if call_in_from(table) is not None:
+            continue
         only = bool(table.args.get("only"))
         names.append(NameInFrom(table.db, table.name, only))
         if not table.db and _is_cte(table):
@@ -69,6 +71,15 @@ def parsed_relations(tree: exp.Expr) -> tuple[list[Occurrence], list[NameInFrom]
         renames = bool(alias is not None and alias.args.get("columns"))
         occurrences.append(Occurrence(table.db, table.name, table.alias_or_name, renames, only, table))
     return occurrences, sorted(names)
+
+
+def call_in_from(item: exp.Expr | None) -> exp.Expr | None:
+    """Return the function that an item of FROM is the call of; None where it is none."""
+    if isinstance(item, exp.Unnest):
+        return item
+    if isinstance(item, exp.Table | exp.Lateral) and isinstance(item.this, exp.Func | exp.Unnest):
+        return item.this
+    return None
 
 
 def _is_cte(table: exp.Table) -> bool:
@@ -160,5 +171,7 @@ def _read_name(tokens: Sequence[Token], index: int, found: list[NameInFrom], *, 
     while at(tokens, index).is_mark(".") and at(tokens, index + 1).is_name:
         parts.append(tokens[index + 1].text)
         index += 2
+    if at(tokens, index).is_mark("("):  # a function
+        return index
     found.append(NameInFrom(".".join(parts[:-1]), parts[-1], only))
     return index

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     UNKNOWN_FUNCTION = "unknown_function"
     USER_FUNCTION = "user_function"
     TABLE_FUNCTION = "table_function"
+    TEXT_SEARCH = "text_search"
     SESSION_FUNCTION = "session_function"
     CURRENT_TIME = "current_time"
     LARGE_OBJECT = "large_object"
@@ -74,7 +75,8 @@ ADVICE: dict[Reason, str] = {
     Reason.VOLATILE_FUNCTION: "A function depends on more than its arguments; pass its value as a parameter.",
     Reason.UNKNOWN_FUNCTION: "A function is not on the list of functions that depend on their arguments alone.",
     Reason.USER_FUNCTION: "A function of that name was defined in this database; what it reads cannot be known.",
-    Reason.TABLE_FUNCTION: "A function stands in FROM or gives several rows; such functions are not cached yet.",
+    Reason.TABLE_FUNCTION: "Of what gives rows in FROM, only functions called by their names are cached.",
+    Reason.TEXT_SEARCH: "A text search parser or template was defined in this database; what it does cannot be known.",
     Reason.SESSION_FUNCTION: "The statement asks for something of the session; pass the value as a parameter.",
     Reason.CURRENT_TIME: "The statement asks for the time; pass it as a parameter, or let answers age (`ageing_ttl`).",
     Reason.LARGE_OBJECT: "Large objects are not part of the WAL stream; keep the data in a bytea column.",

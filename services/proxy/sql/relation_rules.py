@@ -5,9 +5,11 @@ from sqlglot import exp
 from services.proxy.sql.ageing import NO_AGEING, Ageing
 from services.proxy.sql.builtin_types import PLAIN_TYPES
 from services.proxy.sql.functions import ALLOWED
+from services.proxy.sql.occurrences import call_in_from
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, Relation
 from services.proxy.sql.statement import Statement
+from services.proxy.sql.watched_columns import rows_as_values
 
 _SYSTEM_SCHEMAS = (CATALOG_SCHEMA, "information_schema")
 
@@ -64,7 +66,7 @@ def relation_refusal(relation: Relation, *, only: bool, ageing: frozenset[Ageing
 def plain_columns(statement: Statement) -> Reason | None:
     """No column is touched whose type the cache does not know; without a star, only those that are named count."""
     named = {token.text for token in statement.tokens if token.is_name}
-    everything = _has_star(statement) or "natural" in statement.words
+    everything = _has_star(statement) or "natural" in statement.words or bool(rows_as_values(statement))
     for relation in statement.relations:
         for column in relation.columns if relation is not None else ():
             if not everything and column.name not in named:
@@ -84,43 +86,56 @@ def _has_star(statement: Statement) -> bool:
 
 
 def known_columns(statement: Statement) -> Reason | None:
-    """`x.name` is a column: else Postgres may call a function of that name with the row. No rows as values."""
+    """`x.name` is a column: else Postgres may call a function of that name with the row."""
     tree = statement.tree
     if tree is None:
         return Reason.PARSE_ERROR
-    rows = {occurrence.alias for occurrence in statement.occurrences}
     renamed = {alias.name for alias in tree.find_all(exp.TableAlias) if alias.args.get("columns")}
     for column in tree.find_all(exp.Column):
-        if isinstance(column.this, exp.Star):
-            if not isinstance(column.parent, exp.Select):
-                return Reason.UNSUPPORTED_SYNTAX
-        elif column.table:
-            if not _is_column(statement, column.table, column.name, column.table in renamed):
-                return Reason.UNKNOWN_COLUMN
-        elif column.name in rows:
-            return Reason.UNSUPPORTED_SYNTAX
+        if isinstance(column.this, exp.Star) or not column.table:
+            continue
+        if not _is_column(statement, column.table, column.name, column.table in renamed):
+            return Reason.UNKNOWN_COLUMN
     return None
 
 
 def _is_column(statement: Statement, alias: str, name: str, renamed: bool) -> bool:
+    catalog = statement.catalog
     base = [
         relation
         for occurrence, relation in zip(statement.occurrences, statement.relations, strict=True)
         if occurrence.alias == alias
     ]
-    harmless = name not in statement.catalog.functions.on_rows or (
-        name in ALLOWED and name not in statement.catalog.functions.user
-    )
+    calls = [item for item in _calls_in_from(statement) if item.alias == alias]
+    if calls or not (base or _is_derived_too(statement, alias)):
+        # A function in FROM, whose row may be a single value of any type: every function can be meant.
+        columns = [{column.name for column in item.args["alias"].columns} for item in calls]
+        no_function = catalog.functions.builtin | catalog.functions.user | catalog.builtin_types
+        return name not in no_function or (bool(columns) and all(name in listed for listed in columns))
+    harmless = name not in catalog.functions.on_rows or (name in ALLOWED and name not in catalog.functions.user)
     if renamed or not base:
         return harmless
-    return all(relation is not None and relation.column(name) is not None for relation in base) or (
+    return all(relation is not None and _has_column(relation, name) for relation in base) or (
         harmless and _is_derived_too(statement, alias)
     )
 
 
+def _calls_in_from(statement: Statement) -> list[exp.Expr]:
+    """Return the functions in FROM that have an alias."""
+    items = statement.tree.find_all(exp.Table, exp.Lateral, exp.Unnest) if statement.tree is not None else ()
+    return [item for item in items if item.alias and call_in_from(item) is not None]
+
+
+def _has_column(relation: Relation, name: str) -> bool:
+    return relation.column(name) is not None or (name == "tableoid" and relation.kind != "v")
+
+
 def _is_derived_too(statement: Statement, alias: str) -> bool:
-    """Whether a sub-query or CTE goes by the same name somewhere else in the statement."""
+    """Whether a sub-query, a CTE or a list of values goes by the same name somewhere in the statement."""
     if statement.tree is None:
         return False
-    items = [*statement.tree.find_all(exp.Subquery), *statement.tree.find_all(exp.CTE)]
-    return any(item.alias == alias for item in items)
+    relations = {id(occurrence.node) for occurrence in statement.occurrences}
+    items = statement.tree.find_all(exp.Subquery, exp.CTE, exp.Lateral, exp.Values, exp.Table)
+    return any(
+        item.alias_or_name == alias and id(item) not in relations and call_in_from(item) is None for item in items
+    )

@@ -9,17 +9,13 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from services.proxy.sql.call_rules import (
-    allowed_casts,
-    allowed_functions,
-    allowed_operators,
-    no_user_casts,
-    refusal_of_clock,
-)
-from services.proxy.sql.functions import CLOCK_WORDS
+from services.proxy.sql.call_rules import allowed_functions, refusal_of_clock
+from services.proxy.sql.cast_rules import allowed_casts, no_user_casts
+from services.proxy.sql.functions import CLOCK_WORDS, GIVES_RECORDS
 from services.proxy.sql.grammar import QUERIES, WRITES, is_allowed
 from services.proxy.sql.lexer import LiteralKind
 from services.proxy.sql.occurrences import scanned_relations
+from services.proxy.sql.operator_rules import allowed_operators
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.relation_rules import followed_relations, known_columns, plain_columns
 from services.proxy.sql.snapshot import CATALOG_SCHEMA
@@ -29,7 +25,7 @@ from services.proxy.sql.views import refusal_of_view, tables_read
 
 Rule = Callable[[Statement], Reason | None]
 
-SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
+SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax"))  # tableoid changes with the catalog alone
 _SESSION_WORDS = frozenset(
     "current_catalog current_role current_schema current_user session_user system_user user".split()
 )
@@ -102,14 +98,8 @@ def allowed_tree(statement: Statement) -> Reason | None:
     for node in tree.walk():
         if isinstance(node, WRITES):
             return Reason.DATA_MODIFYING_CTE
-        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier):
+        if isinstance(node, exp.Table | exp.Lateral) and not _is_known_item(node):
             return Reason.TABLE_FUNCTION
-        if isinstance(node, exp.Lateral) and not isinstance(node.this, exp.Subquery):
-            return Reason.TABLE_FUNCTION
-        if isinstance(node, exp.Unnest):
-            return Reason.TABLE_FUNCTION
-        if isinstance(node, exp.Subquery) and node.alias and _is_join(node.this):
-            return Reason.UNSUPPORTED_SYNTAX
         if not is_allowed(node) or (isinstance(node, exp.Join) and not _is_join_of_postgres(node)):
             return Reason.UNSUPPORTED_SYNTAX
     query = tree
@@ -118,16 +108,19 @@ def allowed_tree(statement: Statement) -> Reason | None:
     return None if isinstance(query, QUERIES) else Reason.NOT_A_SELECT
 
 
+def _is_known_item(item: exp.Table | exp.Lateral) -> bool:
+    """Whether an item of FROM is a relation, a derived table, or the call of a function by its name."""
+    alias = item.args.get("alias")
+    if alias is not None and any(isinstance(column, exp.ColumnDef) for column in alias.columns):
+        return isinstance(item.this, exp.Anonymous) and item.this.name in GIVES_RECORDS
+    if isinstance(item, exp.Table):
+        return isinstance(item.this, exp.Identifier | exp.Func) and not item.args.get("rows_from")
+    return isinstance(item.this, exp.Subquery | exp.Func | exp.Unnest)
+
+
 def _is_join_of_postgres(join: exp.Join) -> bool:
     """Whether it is no join of other databases: in `FROM a semi JOIN b`, `semi` is the name by which a goes."""
     return join.method in ("", "NATURAL") and join.kind in ("", "INNER", "CROSS", "OUTER")
-
-
-def _is_join(inside: exp.Expr) -> bool:
-    """Whether parentheses hold a join and no query: a name given to it hides those of its tables, and their columns."""
-    while isinstance(inside, exp.Subquery) and not inside.alias and not inside.args.get("joins"):
-        inside = inside.this
-    return not isinstance(inside, QUERIES)
 
 
 def both_readers_agree(statement: Statement) -> Reason | None:

@@ -122,6 +122,7 @@ class Catalog:
         relations: Every relation by schema and name; temporary ones and TOAST tables excepted.
         builtin_types: Names of the types that come with Postgres.
         user_casts: A cast was defined in the database between types that values of a cached statement may have.
+        user_text_search: Text search may run code that did not come with Postgres: parsers, templates of dictionaries.
         views: Definitions of the views that were made in the database, by OID.
         read_views: What has been made of them so far (`views.py`); no part of the value.
         name_spaces: Changes whenever a schema, or who may use it, does: a session's search path may then mean others.
@@ -138,6 +139,7 @@ class Catalog:
     builtin_types: frozenset[str]
     user_casts: bool
     name_spaces: str
+    user_text_search: bool = False
     views: Mapping[int, str] = field(default_factory=dict)
     read_views: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -21,6 +21,16 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it cann
 _PARSED_KEYWORDS = ("SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE")
 # sqlglot takes `$1,$2` for the beginning of a dollar-quoted text with the tag `1,`: a space goes behind each parameter.
 _PARAMETER_OR_QUOTED = re.compile(r'"(?:[^"]|"")*+"|(?<![\w$])(\$[0-9]+)')
+# Operators that sqlglot cannot read. Like `<->`, which it can, Postgres binds them tighter than comparisons; which
+# operators a statement may use is decided by its tokens.
+_UNREAD_OPERATORS = frozenset("<<| |>> &<| |&> ~= ?-| ?|| ?# ## <^ >^ <<= >>= ~<~ ~<=~ ~>~ ~>=~".split())
+_STAND_IN = "<->"
+_OPERATOR = re.compile(r'"(?:[^"]|"")*+"|[+\-*/<>=~!@#%^&|`?]+')
+# Types that it does not take in front of a literal: it reads `'…'::inet` for `inet '…'`.
+_TYPED_LITERAL = re.compile(
+    r'"(?:[^"]|"")*+"|(?<![\w$."])(bit|box|cidr|circle|inet|line|lseg|macaddr8?|path|pg_lsn|point|polygon|tsquery|tsvector)'
+    r" ?(\{[ed]?str\})"
+)
 _NUMBERS = (LiteralKind.INTEGER, LiteralKind.DECIMAL, LiteralKind.RADIX)
 
 
@@ -88,6 +98,8 @@ def _parse(lexed: Lexed) -> exp.Expr | None:
     template = _PARAMETER_OR_QUOTED.sub(
         lambda found: f"{found.group()} " if found[1] else found.group(), lexed.template
     )
+    template = _OPERATOR.sub(lambda found: _STAND_IN if found.group() in _UNREAD_OPERATORS else found.group(), template)
+    template = _TYPED_LITERAL.sub(lambda found: f"{found[2]}::{found[1]}" if found[1] else found.group(), template)
     try:
         trees = sqlglot.parse(fill_placeholders(template, texts), dialect=_DIALECT)
     except Exception:  # noqa: BLE001 - it stumbles in many ways (a TypeError over `a ?# b`): all mean "not understood"

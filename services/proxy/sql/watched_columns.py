@@ -12,9 +12,9 @@ from services.proxy.sql.statement import Statement
 def watched_columns(statement: Statement) -> list[frozenset[str] | None]:
     """Return the columns for each occurrence of a relation; None: all of them."""
     tree = statement.tree
-    if tree is None or "natural" in statement.words:
+    if tree is None or "natural" in statement.words or any(map(is_named_join, tree.find_all(exp.Subquery))):
         return [None] * len(statement.occurrences)
-    stars: set[str] = set()  # aliases of which all columns are given; "" for every one
+    stars = set(rows_as_values(statement))  # aliases of which all columns are given; "" for every one
     named: dict[str, set[str]] = {}  # by qualifier, "" for none
     for node in tree.find_all(exp.Column, exp.Star, exp.Identifier):
         if isinstance(node, exp.Identifier):  # of USING, or whatever else may be a column's name
@@ -37,6 +37,34 @@ def watched_columns(statement: Statement) -> list[frozenset[str] | None]:
         else _of(relation, named.get("", set()) | named.get(found.alias, set()))
         for found, relation in zip(statement.occurrences, statement.relations, strict=True)
     ]
+
+
+def is_named_join(item: exp.Subquery) -> bool:
+    """Whether it is `(a JOIN b …) AS j`: the name hides those of the tables, and columns go by it."""
+    inside: exp.Expr = item
+    while isinstance(inside, exp.Subquery) and (inside is item or not inside.alias) and not inside.args.get("joins"):
+        inside = inside.this
+    return bool(item.alias) and not isinstance(inside, exp.Query)
+
+
+def rows_as_values(statement: Statement) -> frozenset[str]:
+    """Return the aliases that stand where a value does, as in `to_json(t)`: the row, unless a column is called so.
+
+    What the tree shows as no identifier, it may show in some other way.
+    """
+    tree, aliases = statement.tree, {found.alias for found in statement.occurrences}
+    if tree is None:
+        return frozenset(aliases)
+    found = {node.name for node in tree.find_all(exp.Identifier)}
+    values = {
+        node.name
+        for node in tree.find_all(exp.Identifier)
+        if node.name in aliases
+        and not isinstance(node.parent, exp.Table | exp.TableAlias)
+        and not (isinstance(node.parent, exp.Column) and node.arg_key != "this")
+    }
+    unseen = {token.text for token in statement.tokens if token.is_name and token.text in aliases - found}
+    return frozenset(values | unseen)
 
 
 def _is_only_asked_for(select: exp.Expr | None) -> bool:

@@ -1,7 +1,14 @@
 """A small catalog made by hand, for rules that need no Postgres."""
 
 from services.proxy.sql.builtin_types import PLAIN_TYPES
-from services.proxy.sql.functions import ALLOWED, HARMLESS_VOLATILE, IMMUTABLE, SEQUENCE_FUNCTIONS
+from services.proxy.sql.functions import (
+    ALLOWED,
+    GIVES_ROWS,
+    HARMLESS_VOLATILE,
+    IMMUTABLE,
+    SEQUENCE_FUNCTIONS,
+    TEXT_SEARCH,
+)
 from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Relation
 
 _TYPES = {
@@ -14,7 +21,13 @@ _TYPES = {
     "bool": 16,
     "numeric": 1700,
 }
-_STEADY = ALLOWED | {"now", "current_setting", "pg_table_is_visible", "table_to_xml"}
+_STEADY = (
+    ALLOWED
+    | GIVES_ROWS
+    | TEXT_SEARCH
+    | {"age", "date", "daterange", "int4", "int4range", "numeric", "timestamp", "tsrange", "now"}
+    | {"current_setting", "pg_table_is_visible", "table_to_xml"}
+)
 _VOLATILE = HARMLESS_VOLATILE | SEQUENCE_FUNCTIONS | {"set_config", "lo_get", "pg_advisory_lock", "txid_current"}
 
 
@@ -78,7 +91,8 @@ def small_catalog(*more: Relation, **changes: object) -> Catalog:
         ),
         "operators": Operators(
             builtin=frozenset(
-                "= <> < > <= >= + - * / % || ~ !~ ~* !~* ~~ !~~ ~~* !~~* -> ->> #> #>> @> <@ && ? ?| ?& @ | & #".split()
+                "= <> < > <= >= + - * / % || ~ !~ ~* !~* ~~ !~~ ~~* !~~* -> ->> #> #>> @> <@ && ? ?| ?& @ | & # "
+                "@@ ~<~ ~>=~ <<=".split()
             ),
             competing=frozenset(("&&",)),
         ),
