@@ -23,7 +23,8 @@ ALTER TABLE visits REPLICA IDENTITY FULL;
 INSERT INTO visits VALUES
     (1, '2024-05-01 22:30+00', '2024-05-03 03:10+00', '2024-05-01', 'the cats are running', '{b,a}', '{"k": [1, 2]}',
      '1 day 02:03:04', 12.5, '\\x00ff'),
-    (2, '2024-05-02 01:00+00', NULL, '2024-05-02', 'a dog', '{}', '{"k": []}', '-3 hours', 7, '\\x01');
+    (2, '2024-05-02 01:00+00', NULL, '2024-05-02', 'a dog', '{}', '{"k": []}', '-3 hours', 7, '\\x01'),
+    (3, '2024-04-01', '2024-04-02', '2024-04-01', '', '{}', NULL, '0', 0, '');
 CREATE TABLE sold (id int, price int, PRIMARY KEY (id, price)) PARTITION BY RANGE (price);
 CREATE TABLE sold_cheap PARTITION OF sold FOR VALUES FROM (0) TO (100);
 CREATE TABLE sold_dear PARTITION OF sold FOR VALUES FROM (100) TO (1000);
@@ -129,6 +130,51 @@ def test_what_the_sessions_differ_in_is_in_the_answers(visits: ProxiedPostgres) 
     for number, answer in enumerate(answers):
         for other in answers[:number]:
             assert sum(one != another for one, another in zip(answer, other, strict=True)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("read", "before", "after"),
+    [
+        ("SELECT id FROM visits WHERE at < '2024-05-02'::timestamptz", "TimeZone = UTC", "TimeZone = PST8PDT"),
+        ("SELECT id, '03/02/2024'::date - day FROM visits ORDER BY id", "DateStyle = MDY", "DateStyle = DMY"),
+        ("SELECT id FROM visits WHERE NULL = doc", "transform_null_equals = off", "transform_null_equals = on"),
+    ],
+)
+def test_a_prepared_statement_keeps_what_its_literals_meant(
+    visits: ProxiedPostgres, read: str, before: str, after: str
+) -> None:
+    """Postgres reads them once, at Parse; what is parsed under the new settings has an answer of its own."""
+    with ExitStack() as stack:
+        client, other = (stack.enter_context(visits.connect()) for _ in range(2))
+        direct, new = (stack.enter_context(_connect(visits, "")) for _ in range(2))
+        for connection in (client, direct):
+            connection.execute(f"SET {before}")
+            connection.execute(read, prepare=True)
+        for connection in (client, direct, other, new):
+            connection.execute(f"SET {after}")
+        kept, anew = direct.execute(read, prepare=True).fetchall(), new.execute(read, prepare=False).fetchall()
+        assert kept != anew
+        for _ in range(3):  # whoever fills the cache first
+            assert client.execute(read, prepare=True).fetchall() == kept
+            assert other.execute(read, prepare=False).fetchall() == anew
+        visits.wait_cached(lambda: other.execute(read, prepare=False))
+        assert client.execute(read, prepare=True).fetchall() == kept
+
+
+def test_a_prepared_statement_keeps_the_configuration_that_it_named(visits: ProxiedPostgres) -> None:
+    read = "SELECT to_tsvector('heard', said) FROM visits WHERE id = 2"
+    visits.server.execute("CREATE TEXT SEARCH CONFIGURATION heard (COPY = english)")
+    visits.server.execute("CREATE TEXT SEARCH CONFIGURATION seen (COPY = simple)")
+    with visits.connect() as client, visits.connect() as other:
+        kept = client.execute(read, prepare=True).fetchall()
+        visits.server.execute("ALTER TEXT SEARCH CONFIGURATION heard RENAME TO gone")
+        visits.server.execute("ALTER TEXT SEARCH CONFIGURATION seen RENAME TO heard")
+        anew = visits.server.execute(read)
+        assert kept != anew
+        wait_until(lambda: other.execute(read, prepare=False).fetchall() == anew, "the other configuration")
+        visits.wait_cached(lambda: other.execute(read, prepare=False))
+        assert client.execute(read, prepare=True).fetchall() == kept
+    visits.server.execute("DROP TEXT SEARCH CONFIGURATION heard; DROP TEXT SEARCH CONFIGURATION gone")
 
 
 def test_a_row_that_moves_to_another_partition_has_another_tableoid(visits: ProxiedPostgres) -> None:

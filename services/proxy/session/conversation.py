@@ -13,7 +13,7 @@ from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
 from services.proxy.session.portals import Portals
-from services.proxy.session.prepared import LookUp, Meaning, Prepared
+from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
 from services.proxy.session.requests import Request, decode_part, read_requests
 from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
@@ -122,9 +122,9 @@ class Conversation:
         if state is None:
             return None
         if self.lookup.behind_own_ddl:
-            return LookUp(state.schemas, templates.number, self.writes.definitions)
+            return LookUp(state.schemas, templates.number, self.writes.definitions, state.reading)
         template = templates.find(text, NameSpace(state.schemas))
-        return template.analysis.names if template is not None else None
+        return meaning_of(template, state.reading) if template is not None else None
 
     def ready_made(self) -> dict[bytes, Reply] | None:
         """Return the table of ready-made replies that holds now; None when each turn has to be looked at."""
@@ -165,7 +165,7 @@ class Conversation:
         assert isinstance(how, LookUp)
         known = templates.number == how.catalog or self.writes.definitions == how.definitions
         template = templates.find(prepared.text, NameSpace(how.schemas)) if known else None
-        return replace(prepared, meaning=template.analysis.names if template is not None else None)
+        return replace(prepared, meaning=meaning_of(template, how.reading) if template is not None else None)
 
     def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""

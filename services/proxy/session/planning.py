@@ -14,7 +14,7 @@ from services.proxy.session.entry_key import entry_key
 from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.prepared import Prepared, meaning_of
 from services.proxy.session.requests import Request, bound_before, executed_texts
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
@@ -205,6 +205,8 @@ def _plan_step(
     if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
         return None, Reason.PREPARED_BEFORE, _unsure_effect([prepared], setting.templates, setting.name_space)
     template = setting.templates.find(request.text, setting.name_space)
+    if prepared is not None and template is not None and _was_read_otherwise(prepared, template, setting.state):
+        return None, Reason.PREPARED_BEFORE, _effect(template, request.text)
     block = None if _has_parameters(request) else _held_step(template, setting, phase)
     if block is not None:
         return Step(request, message_count, block=block), "", NO_EFFECT
@@ -322,7 +324,14 @@ def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameS
     statement that is prepared already.
     """
     template = templates.find(prepared.text, name_space)
-    return template is None or prepared.meaning != template.analysis.names
+    if template is None or not isinstance(prepared.meaning, tuple):
+        return True
+    return tuple(number for number in prepared.meaning if number >= 0) != template.analysis.names
+
+
+def _was_read_otherwise(prepared: Prepared, template: Template, state: SessionState | None) -> bool:
+    """Tell whether a statement was prepared under other settings than now, by which its literals were read."""
+    return state is not None and prepared.meaning != meaning_of(template, state.reading)
 
 
 def _unsure_effect(statements: list[Prepared], templates: Templates, name_space: NameSpace) -> Effect:

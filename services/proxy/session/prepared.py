@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.proxy.session.templates import Template
+
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
@@ -15,15 +17,26 @@ class LookUp:
         schemas: The search path.
         catalog: Number of the catalog that was known. If it is still the same, there was no DDL.
         definitions: How often the session may have changed the catalog. If no further time, it has been as it is now.
+        reading: By which settings literals were read (`SessionState.reading`).
     """
 
     schemas: tuple[str, ...]
     catalog: int
     definitions: int
+    reading: int = 0
 
 
 Meaning = tuple[int, ...] | LookUp | None
-"""OIDs of the relations that the names in a statement mean, how to find them out later, or that it is not known."""
+"""OIDs of the relations that the names in a statement mean, how to find them out later, or that it is not known.
+
+Behind the OIDs stands, as a negative number, by which settings its literals were read, if it has any.
+"""
+
+
+def meaning_of(template: Template, reading: int) -> tuple[int, ...]:
+    """Return what a statement means that is prepared now."""
+    names = template.analysis.names
+    return (*names, -reading) if template.lexed.is_read_by_settings else names
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,19 @@ _SETTINGS = (
 )
 
 
+# Of these, the ones by which Postgres reads a statement's literals when it parses it. What it made of them stays so for
+# a prepared statement, whatever the settings are when that is executed.
+_READING = (
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "timezone_abbreviations",
+    "lc_monetary",
+    "array_nulls",
+    "xmloption",
+    "transform_null_equals",
+)
+
 # Settings that say how the session is to be served, and change no answer. Those of our own are forwarded like any
 # other: Postgres keeps them, so that RESET, SET LOCAL and ROLLBACK do what they do.
 _MANNERS = ("statement_timeout", "tidegate.consistency", "tidegate.ageing_ttl", "client_min_messages")
@@ -84,6 +97,7 @@ class SessionState:
         ageing_ttl: For how many seconds at most its answers may age, by `SET tidegate.ageing_ttl`; None: as the cache's
             setting says.
         debugs: It is sent messages for debugging.
+        reading: Digest of the settings by which literals are read.
     """
 
     schemas: tuple[str, ...]
@@ -96,6 +110,7 @@ class SessionState:
     consistency: Consistency | None = None
     ageing_ttl: float | None = None
     debugs: bool = False
+    reading: int = 1
 
 
 # The statements that the client has prepared by Parse. One that PREPARE made is none of these, whatever its name was
@@ -183,6 +198,7 @@ def parse_state(row: bytes) -> SessionState:
         Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
         _ageing_ttl(ageing_ttl),
         str(client_min_messages).startswith("debug"),
+        _digest([settings[name] for name in _READING]),
     )
 
 
@@ -194,6 +210,11 @@ def _ageing_ttl(setting: str | None) -> float | None:
         return parse_duration(setting)
     except ValueError:
         return 0.0
+
+
+def _digest(values: list[str | None]) -> int:
+    """Return a number that is above 0."""
+    return int.from_bytes(blake2b(json.dumps(values).encode(), digest_size=8).digest()) + 1
 
 
 def prepared_names(row: bytes) -> frozenset[bytes]:

@@ -48,6 +48,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         types = await connection.fetchval(catalog_queries.BUILTIN_TYPES)
         user_casts = await connection.fetchval(catalog_queries.USER_CASTS)
         user_text_search = await connection.fetchval(catalog_queries.USER_TEXT_SEARCH)
+        text_search_names = await connection.fetchval(catalog_queries.TEXT_SEARCH_NAMES)
         stamp = await connection.fetchval(catalog_queries.stamp_query(publication))
         version = await connection.fetchval(catalog_queries.VERSION)
     part_of = {int(row["relation"]): str(row["part"]) for row in parts}
@@ -69,6 +70,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         builtin_types=frozenset(types),
         user_casts=bool(user_casts),
         user_text_search=bool(user_text_search),
+        text_search_names=int(text_search_names),
         views={int(row["oid"]): str(row["definition"]) for row in views},
         name_spaces=name_spaces,
     )

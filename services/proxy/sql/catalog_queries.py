@@ -256,6 +256,13 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_ts_parser p WHERE p.oid >= 16384) OR EX
           AND x.extname IN ('unaccent', 'dict_int', 'dict_xsyn')))
 """
 
+# Changes when a name may mean another configuration. In a prepared statement it goes on to mean the one that it meant.
+TEXT_SEARCH_NAMES = """
+SELECT COALESCE(pg_catalog.bit_xor(pg_catalog.hashtextextended(
+    pg_catalog.concat_ws('.', c.oid, c.cfgnamespace, c.cfgname), 0)), 0) & 9223372036854775807
+FROM pg_catalog.pg_ts_config c
+"""
+
 BUILTIN_TYPES = """
 SELECT pg_catalog.array_agg(t.typname::pg_catalog.text) FROM pg_catalog.pg_type t
 WHERE t.typnamespace = 11 AND t.oid < 16384 AND t.typtype IN ('b', 'r', 'm') AND t.typcategory <> 'A'

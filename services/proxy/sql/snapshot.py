@@ -123,6 +123,7 @@ class Catalog:
         builtin_types: Names of the types that come with Postgres.
         user_casts: A cast was defined in the database between types that values of a cached statement may have.
         user_text_search: Text search may run code that did not come with Postgres: parsers, templates of dictionaries.
+        text_search_names: Changes whenever a name may mean another text search configuration.
         views: Definitions of the views that were made in the database, by OID.
         read_views: What has been made of them so far (`views.py`); no part of the value.
         name_spaces: Changes whenever a schema, or who may use it, does: a session's search path may then mean others.
@@ -140,6 +141,7 @@ class Catalog:
     user_casts: bool
     name_spaces: str
     user_text_search: bool = False
+    text_search_names: int = 0
     views: Mapping[int, str] = field(default_factory=dict)
     read_views: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
 

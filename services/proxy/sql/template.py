@@ -30,6 +30,7 @@ _PLACEHOLDERS = {group: "{" + kind.value + "}" for group, kind in KIND_OF_GROUP.
 _STRING_PIECE = re.compile(r"'((?:[^']|'')*+)'|--[^\n\r]*")
 _ESCAPED_PIECE = re.compile(r"'((?:[^'\\]|''|\\.)*+)'|--[^\n\r]*", re.DOTALL)
 _ESCAPE = re.compile(r"''|\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
+_TEXTS = (LiteralKind.STRING, LiteralKind.ESCAPE, LiteralKind.DOLLAR, LiteralKind.UNICODE, LiteralKind.NATIONAL)
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -76,6 +77,14 @@ class Lexed:
     def empty(cls) -> "Lexed":
         """Return the lexed empty text."""
         return cls("", (), 0, "")
+
+    @cached_property
+    def is_read_by_settings(self) -> bool:
+        """Whether settings decide what Postgres makes of it when it is parsed, once for all times that it is executed.
+
+        `'01/02/2024'::date` and `'2024-01-01'::timestamptz` become values then, and `x = NULL` may become `x IS NULL`.
+        """
+        return "null" in self.template or any(literal.kind in _TEXTS for literal in self.literals)
 
     @cached_property
     def text(self) -> str:

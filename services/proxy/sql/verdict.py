@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from services.proxy.sql.ageing import ALL_AGEING, NO_AGEING, Ageing
 from services.proxy.sql.effect import READS, WIDEST, StatementEffect, statement_effect
+from services.proxy.sql.functions import TEXT_SEARCH
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.rules import first_refusal
 from services.proxy.sql.snapshot import Catalog
@@ -38,8 +39,9 @@ class Analysis:
         tag_rules: One per occurrence of a relation.
         fingerprint: Changes with every schema change that touches the statement; part of the entry's key.
         effect: What forwarding it may do.
-        names: OIDs of the relations that its identifiers may mean here, sorted. A statement that was prepared when they
-            meant others goes on to mean those: Postgres does not look names up again (see `planning`).
+        names: OIDs of the relations that its identifiers may mean here, sorted; and a number for all text search
+            configurations, if it may name one. A statement that was prepared when they meant others goes on to mean
+            those: Postgres does not look names up again (see `planning`).
         ageing: What its answers age by. Where there is any, the statement is refused for nothing else, and everything
             is here that is needed to keep its answers where they may age.
     """
@@ -83,6 +85,8 @@ def _meant(statement: Statement) -> tuple[int, ...]:
     """Return every relation that an identifier of the statement may mean, whatever it stands for in truth."""
     tokens, path = statement.tokens, statement.name_space.schemas
     found: set[int] = set()
+    if (TEXT_SEARCH | {"regconfig"}) & {token.text for token in tokens}:
+        found.add(statement.catalog.text_search_names)
     for index, token in enumerate(tokens):
         if token.is_name:
             qualified = index >= 2 and tokens[index - 1].is_mark(".") and tokens[index - 2].is_name
