@@ -54,11 +54,13 @@ _READS = {
     "SELECT j.a, j.words FROM (visits v JOIN sold s ON s.id = v.id) AS j (i, t, u, d, a) ORDER BY 1": "said words",
     "SELECT j.k FROM (visits v CROSS JOIN sold s) AS j (i, a, t, d, w, o, c, l, k) ORDER BY 1": "price",
 }
-_SESSIONS = (
+_SESSIONS = (  # each differs from the first in one setting
     "",
     "-c TimeZone=Asia/Tokyo",
-    "-c TimeZone=America/Lima -c DateStyle=German -c default_text_search_config=simple",
-    "-c IntervalStyle=iso_8601 -c bytea_output=escape -c DateStyle=SQL,DMY",
+    "-c DateStyle=German",
+    "-c IntervalStyle=iso_8601",
+    "-c default_text_search_config=simple",
+    "-c bytea_output=escape",
 )
 _CHANGES = {
     "at": "at = '2024-05-01 23:59+00'",
@@ -129,7 +131,7 @@ def test_what_the_sessions_differ_in_is_in_the_answers(visits: ProxiedPostgres) 
         answers = [[_rows(one, read) for read in _READS] for one in direct]
     for number, answer in enumerate(answers):
         for other in answers[:number]:
-            assert sum(one != another for one, another in zip(answer, other, strict=True)) >= 3
+            assert answer != other
 
 
 @pytest.mark.parametrize(
@@ -147,9 +149,11 @@ def test_a_prepared_statement_keeps_what_its_literals_meant(
     with ExitStack() as stack:
         client, other = (stack.enter_context(visits.connect()) for _ in range(2))
         direct, new = (stack.enter_context(_connect(visits, "")) for _ in range(2))
+        visits.wait_cached(lambda: other.execute(read, prepare=False))  # so that all is known when it is prepared
         for connection in (client, direct):
             connection.execute(f"SET {before}")
             connection.execute(read, prepare=True)
+        visits.wait_cached(lambda: client.execute(read, prepare=True))
         for connection in (client, direct, other, new):
             connection.execute(f"SET {after}")
         kept, anew = direct.execute(read, prepare=True).fetchall(), new.execute(read, prepare=False).fetchall()
@@ -166,6 +170,7 @@ def test_a_prepared_statement_keeps_the_configuration_that_it_named(visits: Prox
     visits.server.execute("CREATE TEXT SEARCH CONFIGURATION heard (COPY = english)")
     visits.server.execute("CREATE TEXT SEARCH CONFIGURATION seen (COPY = simple)")
     with visits.connect() as client, visits.connect() as other:
+        visits.wait_cached(lambda: other.execute(read, prepare=False))
         kept = client.execute(read, prepare=True).fetchall()
         visits.server.execute("ALTER TEXT SEARCH CONFIGURATION heard RENAME TO gone")
         visits.server.execute("ALTER TEXT SEARCH CONFIGURATION seen RENAME TO heard")
