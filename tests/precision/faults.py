@@ -245,6 +245,14 @@ def _nothing_is_asked_for() -> Any:
     return _patch(watched_columns, "_is_only_asked_for", asked)
 
 
+def _rows_are_no_values() -> Any:
+    return _patch(watched_columns, "rows_as_values", lambda statement: frozenset())
+
+
+def _names_of_joins_hide_nothing() -> Any:
+    return _patch(watched_columns, "is_named_join", lambda item: False)
+
+
 # -- values
 
 
@@ -396,6 +404,8 @@ FAULTS: dict[str, Fault] = {
     "watching: USING": _unwatched(exp.Join, parts=("using",)),
     "watching: generated columns": _generated_columns_stand_for_themselves,
     "watching: EXISTS (SELECT DISTINCT *)": _nothing_is_asked_for,
+    "watching: rows as values": _rows_are_no_values,
+    "watching: joins with a name": _names_of_joins_hide_nothing,
     "numbers keep their zeros": _numbers_keep_their_zeros,
     "labels of enums": _labels_are_numbers,
     "arrays with NULL": _arrays_end_at_null,

@@ -7,10 +7,11 @@ is easy; the rest is found out when a failure is looked at again.
 from collections.abc import Sequence
 
 from tests.precision.case import Query
+from tests.precision.forms import function_item, named_join
 from tests.precision.scopes import Item, Output, Scope, Writer
 from tests.precision.tables import Table, World
 from tests.precision.traps import make_trap
-from tests.precision.values import INT4, INT8, Kind
+from tests.precision.values import INT4, INT8, TEXT, Kind
 from tests.wire.chance import Chance
 
 _ALIASES = ("x", "y", "z", "x", "y", '"X"', "t0", "t1")
@@ -125,6 +126,8 @@ class _Maker:
             return self._scalar(scope, depth)
         if kind is None and self.chance.one_in(14):
             return self._window(scope)
+        if kind is None and self.chance.one_in(14):
+            return f"({self.chance.pick(scope.items).alias}::text)", TEXT  # the row
         found = self.writer.column(scope, kind) or self.writer.column(Scope(scope.items), kind)
         if found is None:
             value = "NULL" if kind is None or self.chance.one_in(3) else self.writer.value(kind)
@@ -169,6 +172,8 @@ class _Maker:
         found = self.writer.column(Scope(scope.items))
         if found is None or self.chance.one_in(3):
             return "count(*)"
+        if self.chance.one_in(8):
+            return f"count({self.chance.pick(scope.items).alias})"
         name, kind = found
         filter_ = f" FILTER (WHERE {self.writer.condition(scope, 0)})" if self.chance.one_in(4) else ""
         if self.chance.one_in(3) and kind.orders and kind.family in ("numbers", "moments", "texts"):
@@ -237,6 +242,8 @@ class _Maker:
     def _item(self, parent: Scope | None, depth: int, before: list[Item]) -> tuple[str, Item]:
         self._size += 1
         taken = {item.alias for item in before}
+        if depth > 0 and self.chance.one_in(14):
+            return self._other_item(parent, self._alias("f", taken), before)
         if depth > 0 and self.chance.one_in(8):
             alias = self._alias("d", taken)
             if self.chance.one_in(3):
@@ -259,6 +266,13 @@ class _Maker:
             outputs = [Output("a", outputs[0].kind), *outputs[1:]]
             return f"{name} AS {alias} (a)", Item(alias, outputs)
         return (name if alias == name else f"{name} {self.chance.pick(('', 'AS '))}{alias}"), Item(alias, outputs)
+
+    def _other_item(self, parent: Scope | None, alias: str, before: list[Item]) -> tuple[str, Item]:
+        if self.chance.one_in(2):
+            tree, items = self._tree(parent, 0, [])
+            if (named := named_join(alias, tree, items)) is not None:
+                return named
+        return function_item(self.chance, alias, self.writer.column(Scope(before)) if before else None)
 
     def _name(self, table: Table) -> str:
         if table.partitions and self.chance.one_in(4):

@@ -299,9 +299,28 @@ def _shown_long(trap: _Trap) -> str:
     return f"SELECT {key} FROM {table.name} WHERE {column.sql} = {value} AND {other} IS {trap.maybe('NOT ')}NULL"
 
 
+def _row(trap: _Trap) -> str:
+    """A row as a value."""
+    x = trap.table("x")
+    what = trap.chance.pick(
+        ("x::text", "to_jsonb(x)::text", "row_to_json(x.*)::text", "(x IS NULL)", "ROW(x, 1)::text")
+    )
+    where = trap.maybe(f" WHERE {trap.number('x')} = {trap.value()}")
+    return f"SELECT {what} FROM {x}{where}"
+
+
+def _named_join(trap: _Trap) -> str:
+    """A column that only goes by the name that a join gives it."""
+    table, column = trap.with_column(lambda _: True, lambda table: table.identity == "full")
+    y = trap.table("y")
+    names = ", ".join(f"j{number}" for number in range(len(table.columns)))
+    chosen = f"j{table.columns.index(column)}"
+    return f"SELECT j.{chosen} FROM ({table.name} x CROSS JOIN {y}) AS j ({names})"
+
+
 _TRAPS: tuple[Callable[[_Trap], str], ...] = (
     _two, _two, _three, _three, _hidden_name, _hidden_name, _not_in, _not_in, _over_nothing, _correlated, _ordered,
     _unselected_group, _named_cte, _distinct_exists, _distinct_exists, _distinct_exists, _long, _long, _array, _cast,
     _twice, _shown, _shown, _shown, _shown_long, _either, _either, _page,
-    _page, _page,
+    _page, _page, _row, _named_join,
 )  # fmt: skip

@@ -230,9 +230,10 @@ class _Joins:
             self._block.sources.append(Source(item.alias_or_name, occurrence))
         else:
             self._block.sources.append(Source(item.alias_or_name, None))
-        is_item = isinstance(item, exp.Table | exp.Lateral) or (
-            isinstance(item, exp.Subquery) and isinstance(item.this, exp.Query) and bool(item.alias)
+        is_item = isinstance(item, exp.Table | exp.Lateral | exp.Unnest) or (
+            isinstance(item, exp.Subquery) and isinstance(item.this, exp.Query)
         )
+        is_item = is_item and bool(item.alias_or_name)  # a function without an alias goes by its name, unseen here
         if not is_item or item.args.get("joins"):
             self._block.is_plain = False
         self._item.add(index)

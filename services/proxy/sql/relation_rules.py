@@ -107,16 +107,20 @@ def _is_column(statement: Statement, alias: str, name: str, renamed: bool) -> bo
         if occurrence.alias == alias
     ]
     calls = [item for item in _calls_in_from(statement) if item.alias == alias]
-    if calls or not (base or _is_derived_too(statement, alias)):
+    derived = _is_derived_too(statement, alias)
+    if calls or not (base or derived):
         # A function in FROM, whose row may be a single value of any type: every function can be meant.
         columns = [{column.name for column in item.args["alias"].columns} for item in calls]
-        no_function = catalog.functions.builtin | catalog.functions.user | catalog.builtin_types
-        return name not in no_function or (bool(columns) and all(name in listed for listed in columns))
+        functions = catalog.functions.builtin | catalog.functions.user | catalog.builtin_types
+        if name in functions and not (columns and all(name in listed for listed in columns)):
+            return False
+        if not base and not derived:
+            return True
     harmless = name not in catalog.functions.on_rows or (name in ALLOWED and name not in catalog.functions.user)
     if renamed or not base:
         return harmless
     return all(relation is not None and _has_column(relation, name) for relation in base) or (
-        harmless and _is_derived_too(statement, alias)
+        harmless and (derived or bool(calls))
     )
 
 

@@ -50,7 +50,7 @@ def is_named_join(item: exp.Subquery) -> bool:
 def rows_as_values(statement: Statement) -> frozenset[str]:
     """Return the aliases that stand where a value does, as in `to_json(t)`: the row, unless a column is called so.
 
-    What the tree shows as no identifier, it may show in some other way.
+    What the tree shows as no identifier, it may show in some other way. `t.to_json` is a call with the row, too.
     """
     tree, aliases = statement.tree, {found.alias for found in statement.occurrences}
     if tree is None:
@@ -64,7 +64,15 @@ def rows_as_values(statement: Statement) -> frozenset[str]:
         and not (isinstance(node.parent, exp.Column) and node.arg_key != "this")
     }
     unseen = {token.text for token in statement.tokens if token.is_name and token.text in aliases - found}
-    return frozenset(values | unseen)
+    on_rows = statement.catalog.functions.on_rows
+    called = {(node.table, node.name) for node in tree.find_all(exp.Column) if node.name in on_rows}
+    calls = {
+        occurrence.alias
+        for occurrence, relation in zip(statement.occurrences, statement.relations, strict=True)
+        for alias, name in called
+        if occurrence.alias == alias and (relation is None or relation.column(name) is None)
+    }
+    return frozenset(values | unseen | calls)
 
 
 def _is_only_asked_for(select: exp.Expr | None) -> bool:

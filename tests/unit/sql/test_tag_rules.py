@@ -251,6 +251,17 @@ def test_joins(join: str, on: str, where: str, users: dict[str, str], orders: di
         ("FROM users u, LATERAL (SELECT * FROM orders o WHERE o.user_id = u.id) l WHERE u.id = 5", {"id": "1"}, {}),
         ("FROM users AS u(a, id) JOIN orders o ON true WHERE u.id = 'x' AND o.id = 1", {}, {"id": "2"}),
         ("FROM users u JOIN (orders o JOIN items i ON true) ON u.id = 5 WHERE o.id = 1", {}, {}),
+        # Functions give rows; what goes by a name that is not seen here may be theirs.
+        ("FROM orders o, users u, generate_series(1, 3) g WHERE u.id = 5 AND g = 2", {"id": "3"}, {}),
+        ("FROM orders o, users u CROSS JOIN LATERAL unnest(ARRAY[u.name]) e (id) WHERE u.id = 5", {"id": "1"}, {}),
+        (
+            "FROM orders o, unnest(ARRAY[1]) e LEFT JOIN users u ON u.id = 5 WHERE u.name = 'x'",
+            {"id": "2"},
+            {},
+        ),
+        ("FROM orders o, users u LEFT JOIN unnest(ARRAY[1]) e ON u.id = 5", {}, {}),
+        ("FROM orders o, users u, unnest(ARRAY[1]) WHERE u.id = 5", {}, {}),
+        ("FROM (users u JOIN orders o ON true) AS j WHERE j.id = 5", {}, {}),
         # ON sees what it joins, and what is around: here `name`, `u.id` are those of the outer query.
         (
             "FROM full_identity f WHERE EXISTS (SELECT FROM users u, items i JOIN orders o ON o.status = name "
@@ -360,6 +371,14 @@ def test_each_branch_and_each_occurrence_has_its_own() -> None:
         ("SELECT f.* FROM full_identity f", None),
         ("SELECT status FROM full_identity ORDER BY price", ("price", "status")),
         ("SELECT twice FROM full_identity", None),
+        ("SELECT to_json(f) FROM full_identity f", None),
+        ("SELECT full_identity IS NULL FROM full_identity", None),
+        ("SELECT count(f.*) FROM full_identity f", None),
+        # A call of to_json() with the row, although something else of that name has such a column.
+        ("SELECT f.to_json FROM full_identity f WHERE EXISTS (SELECT FROM (SELECT 1 AS to_json) f)", None),
+        ("SELECT f.to_json FROM full_identity f WHERE EXISTS (SELECT FROM unnest(ARRAY[1]) f (to_json))", None),
+        ("SELECT j.k FROM (full_identity f CROSS JOIN generate_series(1, 2) g) AS j (a, b, k)", None),
+        ("SELECT tableoid, g.* FROM full_identity f, generate_series(1, f.id) g", ("id",)),
         ("SELECT EXISTS (SELECT * FROM full_identity WHERE user_id = 7)", ("user_id",)),
         ("SELECT EXISTS (SELECT DISTINCT * FROM full_identity WHERE user_id = 7 OFFSET 1)", None),
         ("SELECT id FROM users", ("id",)),
