@@ -64,7 +64,7 @@ ADVICE: dict[Reason, str] = {
     Reason.NO_STATEMENT: "The turn runs nothing: it prepares, describes or closes.",
     Reason.UNREADABLE: "The turn's messages are malformed or longer than 256 KiB; Postgres decides.",
     Reason.NOT_ANALYSED: "The statement is longer than 64 KiB, or the catalog has not been read yet.",
-    Reason.PREPARED_BEFORE: "The statement was prepared when its names meant other tables, or before that was known.",
+    Reason.PREPARED_BEFORE: "It was prepared when names or literals in it meant something else, or that is not known.",
     Reason.IN_TRANSACTION: "The block has done something else than cached reads, or is in another isolation level: "
     "it is Postgres's.",
     Reason.FROZEN_NOW: "In a transaction, and in a pipeline up to its Sync, now() stands still: Postgres says where.",

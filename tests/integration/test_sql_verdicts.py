@@ -1,4 +1,4 @@
-"""Verdicts on what others write, with Postgres as the judge: what mappers send; `make conformance` has the rest.
+"""Verdicts on what others write, with Postgres as the judge: mappers, applications; `make conformance` has the rest.
 
 The oracle is tried as well: whatever is taken from a verdict, and whatever is cached that must not be, it has to find.
 """
@@ -16,11 +16,12 @@ from tests.servers.postgres import PostgresServer
 from tests.verdicts import findings
 from tests.verdicts.dependencies import Connection
 from tests.verdicts.findings import examine
-from tests.verdicts.suite import examine_generated, examine_orm
+from tests.verdicts.suite import examine_applications, examine_generated, examine_orm
 
 Tried = tuple[Catalog, Connection]
 
-_SHARE = 0.93
+_SHARE = 0.96
+_SHARE_OF_APPLICATIONS = 0.9
 _SAMPLE = 120
 
 
@@ -30,6 +31,15 @@ def test_of_what_mappers_send_most_is_cached_and_nothing_is_missing(postgres: Po
     assert found.total > 300
     assert found.cached / found.reading >= _SHARE
     assert found.viewed == found.cached == found.compared
+
+
+def test_of_what_applications_ask_most_is_cached_and_nothing_is_missing(
+    newest_postgres: PostgresServer, newest_database: str
+) -> None:
+    found = examine_applications(newest_postgres, newest_database)
+    assert found.faults == []
+    assert found.cached / found.reading >= _SHARE_OF_APPLICATIONS
+    assert found.viewed == found.cached
 
 
 def test_of_what_is_generated_nothing_is_missing(newest_postgres: PostgresServer, newest_database: str) -> None:

@@ -30,6 +30,7 @@ _PLACEHOLDERS = {group: "{" + kind.value + "}" for group, kind in KIND_OF_GROUP.
 _STRING_PIECE = re.compile(r"'((?:[^']|'')*+)'|--[^\n\r]*")
 _ESCAPED_PIECE = re.compile(r"'((?:[^'\\]|''|\\.)*+)'|--[^\n\r]*", re.DOTALL)
 _ESCAPE = re.compile(r"''|\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
+_NULL_EQUALS = re.compile(r"=[ (]*null\b|\bnull[ )]*=")
 _TEXTS = (LiteralKind.STRING, LiteralKind.ESCAPE, LiteralKind.DOLLAR, LiteralKind.UNICODE, LiteralKind.NATIONAL)
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -84,7 +85,9 @@ class Lexed:
 
         `'01/02/2024'::date` and `'2024-01-01'::timestamptz` become values then, and `x = NULL` may become `x IS NULL`.
         """
-        return "null" in self.template or any(literal.kind in _TEXTS for literal in self.literals)
+        if any(literal.kind in _TEXTS for literal in self.literals):
+            return True
+        return "null" in self.template and _NULL_EQUALS.search(self.template) is not None
 
     @cached_property
     def text(self) -> str:

@@ -138,3 +138,19 @@ def test_relative_time_hides_behind_no_spelling() -> None:
     unread = ("E'\\xC2\\xA0'",)  # what it says is not known
     for text in (*plain, *unread):
         assert relative_time_literal(lex(f"select {text}::date"))
+
+
+@pytest.mark.parametrize(
+    ("text", "by_settings"),
+    [
+        ("SELECT '01/02/2024'::date", True),
+        ("SELECT E'x'", True),
+        ("SELECT $$x$$", True),
+        ("SELECT a = NULL", True),
+        ("SELECT (NULL) = a", True),
+        ("SELECT 1, 2.5, $1, a IS NULL", False),
+        ("SELECT a ORDER BY a NULLS FIRST", False),
+    ],
+)
+def test_what_is_read_by_settings(text: str, by_settings: bool) -> None:
+    assert lex(text).is_read_by_settings is by_settings
