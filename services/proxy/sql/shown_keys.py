@@ -45,6 +45,7 @@ class Outputs:
         self._statement = statement
         self._places: dict[tuple[int, str], int] = {}
         self._names: list[tuple[int, str]] = []  # by which columns of the result go, where it is said
+        self._nameless: list[exp.Expr] = []  # what Postgres gives names to
         self._width = 0
         select = statement.tree
         if isinstance(select, exp.Select) and blocks[0].is_plain and _COUNT_HIDDEN_ROWS.isdisjoint(statement.words):
@@ -81,7 +82,19 @@ class Outputs:
 
     def renames(self, name: str, place: int) -> bool:
         """Whether a column of the result goes by a name, and is not the one at a place."""
-        return any(known == name and number != place for number, known in self._names)
+        return any(known == name and number != place for number, known in self._names) or any(
+            self._may_be_called(item, name) for item in self._nameless
+        )
+
+    def _may_be_called(self, item: exp.Expr, name: str) -> bool:
+        """Whether Postgres may call an output so that has no name of its own: `price::text` is called price.
+
+        It gives it the name of a column within it, or of a function or a type.
+        """
+        catalog = self._statement.catalog
+        return name in catalog.functions.builtin | catalog.builtin_types or any(
+            part.name == name for part in item.find_all(exp.Column, exp.Dot)
+        )
 
     def _read(self, select: exp.Select, block: Block, kept: frozenset[int]) -> None:
         """Number the result's columns; none is known if it cannot be told how many a `*` stands for."""
@@ -92,6 +105,8 @@ class Outputs:
         for item in select.expressions:
             if isinstance(item, exp.Alias):
                 self._names.append((len(found), item.alias))
+            elif not isinstance(item, exp.Column | exp.Star):
+                self._nameless.append(item)
             expression = item.unalias()
             star = _star_of(expression)
             if star is None:

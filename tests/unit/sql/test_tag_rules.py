@@ -521,6 +521,7 @@ def page(text: str, relation: Relation = PAGED) -> tuple[str, int, bool] | None:
         ("SELECT * FROM paged ORDER BY score DESC LIMIT $1", ("score", 2, True)),
         ("SELECT id, p.score AS s FROM paged p WHERE owner = 7 ORDER BY p.score DESC, id LIMIT 10", ("score", 1, True)),
         ("SELECT rank FROM paged ORDER BY rank LIMIT 10", ("rank", 0, False)),
+        ("SELECT score AS s, upper(title) FROM paged ORDER BY score LIMIT 10", ("score", 0, False)),
         ("SELECT rank FROM paged ORDER BY rank DESC NULLS LAST LIMIT 10", ("rank", 0, True)),
         ("SELECT score AS score FROM paged ORDER BY score ASC NULLS FIRST LIMIT 10", ("score", 0, False)),
     ],
@@ -539,6 +540,8 @@ def test_a_page(text: str, found: tuple[str, int, bool]) -> None:
         "SELECT id, score FROM paged ORDER BY 2 LIMIT 10",
         "SELECT id, score + 0 FROM paged ORDER BY score + 0 LIMIT 10",
         "SELECT -score AS score, score AS s FROM paged ORDER BY score LIMIT 10",
+        "SELECT score AS s, score::text FROM paged ORDER BY score LIMIT 10",  # Postgres calls the text score
+        "SELECT score AS s, CASE WHEN id > 1 THEN 'x' ELSE score::text END FROM paged ORDER BY score LIMIT 10",
         "SELECT score FROM paged ORDER BY score",
         "SELECT score FROM paged ORDER BY score LIMIT 10 OFFSET 5",
         "SELECT score FROM paged ORDER BY score LIMIT 5 + 5",
