@@ -9,7 +9,7 @@ from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.names import no_names
 from services.proxy.session.planning import Phase, Plan, Setting, plan_turn
 from services.proxy.session.portals import Portals
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.prepared import Prepared, meaning_of
 from services.proxy.session.requests import read_requests
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Templates
@@ -48,7 +48,7 @@ def planned(
     if unnamed is not None:
         meaning = templates.find(unnamed, Setting(no_names(), None, Portals(), STATE, None, templates).name_space)
         assert meaning is not None
-        before = Prepared(unnamed, (), b"", meaning.analysis.names)
+        before = Prepared(unnamed, (), b"", meaning_of(meaning, STATE.reading))
     setting = Setting(no_names(), before, Portals(), state, None, templates, phase, whole=whole)
     turn = plan_turn(list(messages), read_requests(messages, setting.names, before), setting)
     if not turn.steps:
