@@ -11,9 +11,11 @@ from dataclasses import replace
 from sqlglot import exp
 
 from services.proxy.sql.builtin_types import PLAIN_TYPES
-from services.proxy.sql.call_rules import allowed_casts, allowed_functions, allowed_operators
+from services.proxy.sql.call_rules import allowed_functions
+from services.proxy.sql.cast_rules import allowed_casts
 from services.proxy.sql.grammar import is_allowed
 from services.proxy.sql.lexer import LexError
+from services.proxy.sql.operator_rules import allowed_operators
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.relation_rules import relation_refusal
 from services.proxy.sql.rules import first_refusal, no_telling_words
