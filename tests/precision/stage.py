@@ -187,7 +187,9 @@ class Stage:
     def _move(self, name: str, oid: int, order: str) -> None:
         """Write the rows of a table anew, one after the other."""
         columns = self._connection.execute(
-            "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND attgenerated = '' LIMIT 1", [oid]
+            "SELECT attname FROM pg_attribute "
+            "WHERE attrelid = %s AND attnum > 0 AND attgenerated = '' AND NOT attisdropped LIMIT 1",
+            [oid],
         ).fetchall()
         places = self._connection.execute(f'SELECT ctid::text FROM "{name}" ORDER BY {order}').fetchall()
         column = columns[0][0]
