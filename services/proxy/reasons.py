@@ -30,6 +30,8 @@ class Reason(StrEnum):
     TEMPORARY_SCHEMA = "temporary_schema"
     CLIENT_ENCODING = "client_encoding"
     NONSTANDARD_STRINGS = "nonstandard_strings"
+    NONSTANDARD_ARRAYS = "nonstandard_arrays"
+    FAR_TIME_ZONE = "far_time_zone"
     ISOLATION_LEVEL = "isolation_level"
     CATALOG_UNKNOWN = "catalog_unknown"
     CATALOG_CHANGED = "catalog_changed"
@@ -73,6 +75,8 @@ ADVICE: dict[Reason, str] = {
     Reason.TEMPORARY_SCHEMA: "The session has a temporary schema, whose tables may shadow any name.",
     Reason.CLIENT_ENCODING: "Only sessions with client_encoding UTF8 are cached.",
     Reason.NONSTANDARD_STRINGS: "standard_conforming_strings is off in this session.",
+    Reason.NONSTANDARD_ARRAYS: "array_nulls is off in this session.",
+    Reason.FAR_TIME_ZONE: "The session's TimeZone is of its own making, 15 hours or more from UTC.",
     Reason.ISOLATION_LEVEL: "default_transaction_isolation is not READ COMMITTED in this session.",
     Reason.CATALOG_UNKNOWN: "The proxy cannot read the catalog now; see its log.",
     Reason.CATALOG_CHANGED: "The schema has just changed, and the proxy reads the catalog again: milliseconds.",

@@ -6,6 +6,7 @@ H48). Pure.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,6 +18,8 @@ from services.shared.runtime.settings import Consistency
 
 _NAME = b"tidegate_state"
 _MOST_SHARED = 256  # states that are remembered for sessions to come
+
+_ZONE_NAME, _ZONE_HOURS, _FAR_HOURS = re.compile(r"<[^>]*>"), re.compile(r"(?<![0-9:])[0-9]+"), 15
 
 # Settings that change the text of an answer or the meaning of a statement (hazard H23). Those that only change plans,
 # time-outs, locks or logging are left out.
@@ -261,6 +264,21 @@ def _refusal(found: dict[str, Any], settings: dict[str, str | None], consistency
         return Reason.CLIENT_ENCODING
     if settings["standard_conforming_strings"] != "on":
         return Reason.NONSTANDARD_STRINGS
+    if settings["array_nulls"] != "on":
+        return Reason.NONSTANDARD_ARRAYS  # NULL in an array would be a text, and tags leave it out
+    if _is_far_off(settings["TimeZone"]):
+        return Reason.FAR_TIME_ZONE
     if settings["default_transaction_isolation"] != "read committed":
         return Reason.ISOLATION_LEVEL
     return ""
+
+
+def _is_far_off(time_zone: str | None) -> bool:
+    """Whether a time zone may be further from UTC than a tag takes into account (`order_keys`), 16 hours.
+
+    No zone in the tables is. But `<x>-100` is one for Postgres, which allows a week: each number in front of a comma
+    (behind it are the days on which summer time begins) is hours there, and summer time an hour more. What is in angle
+    brackets is the zone's name.
+    """
+    hours = _ZONE_HOURS.findall(_ZONE_NAME.sub("", time_zone or "").partition(",")[0])
+    return any(int(found) >= _FAR_HOURS for found in hours)

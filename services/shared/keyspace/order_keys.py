@@ -50,7 +50,7 @@ _MOMENT = re.compile(
     r"(Z|[+-][0-9]{2}(?::?[0-9]{2}(?::[0-9]{2})?)?)?"
 )
 _SPACE = " \t\n\v\f\r"
-_LARGEST_OFFSET_SECONDS = 16 * 3600.0  # Postgres allows less than that
+_LARGEST_OFFSET_SECONDS = 16 * 3600.0  # of the zones in the tables; sessions in others are not cached
 _DAY_SECONDS = 86_400
 _EPOCH_DAY = date(2000, 1, 1).toordinal()
 _EPOCH_KEY = 1 << KEY_BITS - 1

@@ -15,6 +15,7 @@ from services.shared.runtime.settings import Consistency
 SETTINGS = dict.fromkeys(session_state._SETTINGS, "x") | {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
     "default_transaction_isolation": "read committed",
 }
 
@@ -76,6 +77,11 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
         ({"client_encoding": "LATIN1"}, "client_encoding"),
         ({"client_encoding": None}, "client_encoding"),
         ({"standard_conforming_strings": "off"}, "nonstandard_strings"),
+        ({"array_nulls": "off"}, "nonstandard_arrays"),
+        ({"TimeZone": "<x>-100"}, "far_time_zone"),
+        ({"TimeZone": "<+100>-100"}, "far_time_zone"),
+        ({"TimeZone": "x15:59y"}, "far_time_zone"),
+        ({"TimeZone": "x5y100,M3.2.0,M11.1.0"}, "far_time_zone"),
         ({"default_transaction_isolation": "serializable"}, "isolation_level"),
         ({"default_transaction_isolation": "repeatable read"}, "isolation_level"),
         ({"manners": ["0", "off", None, "notice"]}, "consistency_off"),
@@ -85,6 +91,14 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
 )
 def test_sessions_whose_statements_are_not_cached(changed: dict[str, Any], refusal: str) -> None:
     assert parsed(**changed).refusal == refusal
+
+
+@pytest.mark.parametrize(
+    "time_zone",
+    ["UTC", "Asia/Kathmandu", "Etc/GMT-14", "EST5EDT", "EST5EDT,M3.2.0,M11.1.0", "<+05:45>-05:45", "<-20>+5", None],
+)
+def test_time_zones_that_tags_take_into_account(time_zone: str | None) -> None:
+    assert parsed(TimeZone=time_zone).refusal == ""
 
 
 def test_without_a_canary_the_session_belongs_to_no_history() -> None:
@@ -169,7 +183,7 @@ def test_sessions_that_differ_in_nothing_share_one_state() -> None:
     assert read(TimeZone="UTC") != read()
     assert read(temporary=1) != read()  # not in the key, but in what follows from it
     for number in range(300):  # however many there are, only so many are remembered
-        assert read(TimeZone=str(number)).refusal == ""
+        assert read(IntervalStyle=str(number)).refusal == ""
     assert read() == parsed()
 
 
