@@ -6,7 +6,7 @@ from services.proxy.sql.pages import Page
 from services.proxy.sql.template import Lexed
 from services.shared.keyspace.canonical import TypeOid
 from services.shared.keyspace.intervals import cover
-from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, keys_of_binary, keys_of_text
+from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, OrderedOid, keys_of_binary, keys_of_text
 
 _TEXT_FORMAT = 0
 _SIZES = {0: 8, TypeOid.INT8: 8, TypeOid.INT4: 4, TypeOid.INT2: 2}  # of a limit, by its declared type; undeclared: int8
@@ -50,6 +50,8 @@ def _keys(page: Page, value: bytes, value_format: int) -> Keys | None:
     type_oid = page.column.type_oid
     if value_format != _TEXT_FORMAT:
         return keys_of_binary(type_oid, type_oid, value)
+    if type_oid == OrderedOid.FLOAT8:
+        return None  # as a text it is rounded, if `extra_float_digits` says so
     try:
         return keys_of_text(type_oid, type_oid, value.decode())
     except UnicodeDecodeError:

@@ -7,7 +7,9 @@ whose rows reach the result as they come out of FROM and WHERE, one by one or ga
 * the statement is one SELECT, whose FROM has the relation, and nothing else in the statement has;
 * an outer join does not make its rows up, nor leave them out of what is shown because of others;
 * no row that is not shown counts for others: none is skipped (OFFSET), or seen by window functions, or by the totals of
-  grouping sets. What LIMIT, DISTINCT ON or HAVING leave out may go without altering anything.
+  grouping sets. What LIMIT, DISTINCT ON or HAVING leave out may go without altering anything;
+* it is not grouped where rows of children by INHERITS are read: one of these may have the key of a row of the parent,
+  so that a group that is left out loses one of its rows, and then is not left out any more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,13 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from services.proxy.sql.blocks import Block
+from services.proxy.sql.functions import CLOCK_WORDS, SPECIAL_FORMS
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
 from services.shared.relation import Shape
+
+_FORMS = SPECIAL_FORMS | CLOCK_WORDS | {"case"}
+"""What looks like no call and gives its name all the same, or like one and is in no catalog."""
 
 _COUNT_HIDDEN_ROWS = frozenset(("offset", "over", "rollup", "cube", "sets"))
 
@@ -61,6 +67,9 @@ class Outputs:
         relations = self._statement.relations
         if sum(relation is not None and relation.oid == shape.relation for relation in relations) != 1:
             return None
+        relation = relations[occurrence]
+        if relation is None or ("group" in self._statement.words and relation.kind != "p" and relation.parts):
+            return None
         places = [self._places.get((occurrence, column.name)) for column in shape.columns]
         known = tuple(place for place in places if place is not None)
         return ShownKey(shape, known, self._width) if known and len(known) == len(places) else None
@@ -89,11 +98,11 @@ class Outputs:
     def _may_be_called(self, item: exp.Expr, name: str) -> bool:
         """Whether Postgres may call an output so that has no name of its own: `price::text` is called price.
 
-        It gives it the name of a column within it, or of a function or a type.
+        It gives it the name of a column within it, which may be one of a sub-query, or of a function, form or type.
         """
         catalog = self._statement.catalog
-        return name in catalog.functions.builtin | catalog.builtin_types or any(
-            part.name == name for part in item.find_all(exp.Column, exp.Dot)
+        return name in catalog.functions.builtin | catalog.builtin_types | _FORMS or any(
+            part.name == name for part in item.find_all(exp.Identifier, exp.Dot)
         )
 
     def _read(self, select: exp.Select, block: Block, kept: frozenset[int]) -> None:

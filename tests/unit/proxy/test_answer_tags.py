@@ -1,11 +1,16 @@
 """Tags of an answer: the key where it is known for certain, the whole relation where it is not."""
 
+from struct import pack
+
 import pytest
 
 from services.proxy.session.answer_tags import MOST_TAGS, MOST_TAGS_OF_ALL, answer_tags
 from services.proxy.session.names import no_names
+from services.proxy.session.page_end import page_blocks
 from services.proxy.session.requests import Request, read_requests
 from services.proxy.session.shown_rows import MOST_ROWS
+from services.proxy.sql.claims import ValueRef
+from services.proxy.sql.pages import Page
 from services.proxy.sql.template import Lexed, lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse
 from services.shared.keyspace.canonical import canonical_text
@@ -291,3 +296,12 @@ def test_how_many_rows_a_full_page_has(
     request = read_request(Parse(b"", text.encode(), types), bind, Execute(b""), Sync())
     rows = b"".join(DataRow((b"ann", key)).encode() for key in (b"3", b"5"))
     assert on_page(4, answer_tags(*analysed(text), request, rows).tags) == is_page
+
+
+@pytest.mark.parametrize(("formats", "value"), [((), b"1"), ((0,), b"1.23456"), ((1,), pack(">d", 1.23456))])
+def test_a_double_tells_the_end_of_a_page_only_in_binary_format(formats: tuple[int, ...], value: bytes) -> None:
+    """As a text it may be rounded: with `extra_float_digits = -15`, 1.23456 is `1`, and 1.22 would be behind it."""
+    text = "SELECT f FROM t ORDER BY f LIMIT 1"
+    page = Page(ShapeColumn("f", 701), 0, 1, False, ValueRef("literal", 0))
+    request = read_request(Parse(b"", text.encode(), ()), Bind(b"", b"", (), (), formats), Execute(b""), Sync())
+    assert (page_blocks(page, lex(text), request, DataRow((value,)).encode()) is not None) == (formats == (1,))

@@ -542,6 +542,7 @@ def test_a_page(text: str, found: tuple[str, int, bool]) -> None:
         "SELECT -score AS score, score AS s FROM paged ORDER BY score LIMIT 10",
         "SELECT score AS s, score::text FROM paged ORDER BY score LIMIT 10",  # Postgres calls the text score
         "SELECT score AS s, CASE WHEN id > 1 THEN 'x' ELSE score::text END FROM paged ORDER BY score LIMIT 10",
+        "SELECT (SELECT max(line) AS score FROM items), score AS s FROM paged ORDER BY score LIMIT 10",
         "SELECT score FROM paged ORDER BY score",
         "SELECT score FROM paged ORDER BY score LIMIT 10 OFFSET 5",
         "SELECT score FROM paged ORDER BY score LIMIT 5 + 5",
