@@ -5,8 +5,10 @@ states as equalities, or as a block of values. So a change evicts the tags of th
 relation's own tag always; and wherever a value is unknown, or has no canonical form, the tag of the whole shape. What
 cannot be known widens, never narrows.
 
-A shape may watch columns: an update that left all of them alone cannot alter its answers, and one that left all columns
-alone none at all. What the event calls changed is every column that may have.
+A shape may watch columns: an update that left all of them alone cannot alter its answers. What the event calls changed
+is every column that may have, but for generated ones: those are not told. So an update to the same values still evicts
+answers of shapes that watch none, in which a generated column may stand; it is computed anew, by a function that may
+have been replaced.
 
 What is known of the row before follows from the replica identity. DEFAULT and INDEX give its key columns, and only when
 they changed (else they are those of the row after); FULL gives all.
@@ -98,7 +100,7 @@ class _Matched:
 
     def ignores(self, row: RowChange) -> bool:
         """Tell whether an update touches nothing that the shape's statements look at."""
-        return not row.changed if self._watched is None else self._watched.isdisjoint(row.changed)
+        return self._watched is not None and self._watched.isdisjoint(row.changed)
 
 
 def plan_wide(relation: int) -> Plan:
