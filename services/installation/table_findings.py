@@ -139,7 +139,7 @@ def security_findings(secured: Sequence[str]) -> list[Finding]:
     count = "1 table has" if len(secured) == 1 else f"{len(secured)} tables have"
     names = ", ".join(secured[:_NAMED_TABLES])
     names += f" and {len(secured) - _NAMED_TABLES} more" if len(secured) > _NAMED_TABLES else ""
-    text = f"{count} row security, and reads of them are forwarded: {names}"
+    text = f"{count} row security, and answers from them are kept by role and by what the policies read: {names}"
     return [Finding(Level.OK, "tables", text, tables=tuple(secured))]
 
 

@@ -135,6 +135,9 @@ class CachedDatabase:
         """
         assert plan.template is not None
         assert plan.request is not None
+        if plan.catalog != self.templates.number:  # the session's settings may have been others by then
+            self.statistics.refused["catalog_changed"] += 1
+            return
         analysis = plan.template.analysis
         found = answer_tags(
             analysis,
@@ -213,9 +216,9 @@ class CachedDatabase:
         self.l1.forget_replies()
         for kept in self._unconfirmed.doubtful():
             self.l1.discard(kept.entry)
-        if previous is not None and previous.name_spaces != catalog.name_spaces:
+        if previous is not None and _alters_sessions(previous, catalog):
             for session in self.sessions:
-                session.forget_state()  # its search path may mean other schemas now
+                session.forget_state()
         await self._register(_shapes_of(catalog))
 
     def catalog_lost(self) -> None:
@@ -242,6 +245,11 @@ class CachedDatabase:
             catalog = self.templates.catalog
             if catalog is not None:
                 await self._register(_shapes_of(catalog))
+
+
+def _alters_sessions(before: Catalog, after: Catalog) -> bool:
+    """Tell whether a session's search path may mean other schemas now, or its settings may have other values."""
+    return before.name_spaces != after.name_spaces or before.loaded != after.loaded
 
 
 def _shapes_of(catalog: Catalog) -> list[Shape]:

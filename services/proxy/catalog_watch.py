@@ -118,7 +118,7 @@ class CatalogWatch:
             if found != stamp:
                 catalog = await load_catalog(connection, self._publication)
                 await self._user.catalog_changed(catalog)
-                stamp = found
+                stamp = found if catalog.complete else ""
             else:
                 self._user.catalog_unchanged()
             self.completed = reading

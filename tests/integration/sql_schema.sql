@@ -37,6 +37,7 @@ ALTER TABLE nothing_identity REPLICA IDENTITY NOTHING;
 CREATE TABLE unpublished (id int PRIMARY KEY, v text);
 CREATE TABLE secured (id int PRIMARY KEY, owner text);
 ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON secured USING (owner = CURRENT_USER OR id = current_setting('app.id', true)::int);
 CREATE TABLE parent (id int PRIMARY KEY, v text);
 CREATE TABLE child (extra int) INHERITS (parent);
 CREATE TABLE family (id int PRIMARY KEY, v text);

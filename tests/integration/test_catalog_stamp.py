@@ -36,6 +36,18 @@ _OF_USERS = (
     "DROP TABLE users CASCADE",
     "ALTER PUBLICATION tidegate_test DROP TABLE users",
 )
+_OF_POLICIES = (
+    "CREATE POLICY p ON secured AS RESTRICTIVE FOR SELECT USING (id > 0)",
+    "ALTER POLICY own_rows ON secured USING (false)",
+    "ALTER POLICY own_rows ON secured TO stamp_reader",
+    "ALTER POLICY own_rows ON secured RENAME TO others",
+    "DROP POLICY others ON secured",
+    "ALTER TABLE secured FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE secured NO FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE secured DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE secured ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE secured OWNER TO stamp_reader",
+)
 _GLOBAL = (
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE OR REPLACE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 3'",
@@ -139,6 +151,17 @@ def test_global_ddl_changes_every_fingerprint(postgres: PostgresServer, copy: st
         after = read_catalog(postgres, copy, _ROLE)
         assert after.stamp != before.stamp, ddl
         assert users_fingerprint(after) != users_fingerprint(before), ddl
+        before = after
+
+
+def test_ddl_on_policies_changes_the_fingerprint_of_their_table(postgres: PostgresServer, copy: str) -> None:
+    before = read_catalog(postgres, copy, _ROLE)
+    oid = before.relations["public", "secured"].oid
+    for ddl in _OF_POLICIES:
+        postgres.execute(ddl, database=copy)
+        after = read_catalog(postgres, copy, _ROLE)
+        assert after.fingerprint([oid]) != before.fingerprint([oid]), ddl
+        assert users_fingerprint(after) == users_fingerprint(before), ddl
         before = after
 
 

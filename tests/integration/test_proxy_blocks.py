@@ -31,6 +31,11 @@ _SQL = """
 CREATE TABLE items (id int PRIMARY KEY, name text, price numeric(10, 2));
 INSERT INTO items SELECT i, 'item ' || i, i * 1.25 FROM generate_series(1, 100) i;
 CREATE TABLE log (id int PRIMARY KEY, body text);
+CREATE TABLE owned (id int PRIMARY KEY, tenant text);
+INSERT INTO owned SELECT i, 'T' || i % 3 FROM generate_series(1, 9) i;
+ALTER TABLE owned ENABLE ROW LEVEL SECURITY;
+CREATE POLICY by_tenant ON owned USING (tenant = current_setting('app.tenant', true));
+CREATE ROLE tenants; GRANT ALL ON items, log, owned TO tenants;
 """
 
 Turn = Sequence[FrontendMessage]
@@ -71,6 +76,17 @@ COUNT = "SELECT count(*) FROM items"
 SOME = "SELECT id FROM items WHERE id < 10 ORDER BY id"
 
 
+OWNED = "SELECT id FROM owned ORDER BY id"
+OWNED_BY_ID = "SELECT tenant FROM owned WHERE id = $1"
+SET_TENANT = "SELECT set_config('app.tenant', $1, true)"
+SHOWN = "SELECT current_setting('app.tenant', true)"
+
+
+def _fetch(limit: int) -> Turn:
+    """Go on with the unnamed portal."""
+    return [Execute(b"", limit), Sync()]
+
+
 def _prepare(name: bytes) -> Turn:
     return [Parse(name, READ.encode()), Sync()]
 
@@ -93,6 +109,8 @@ class Talk:
     sent: int = 0
     before: Sequence[Turn] = field(default_factory=tuple)
 
+
+_TENANTS = [q("SET ROLE tenants"), q("SET app.tenant = 'T0'")]
 
 TALKS: dict[str, Talk] = {
     "reads only": Talk([q("BEGIN"), q(READ), q(READ), q("COMMIT")], hits=2, held=1),
@@ -341,9 +359,7 @@ TALKS: dict[str, Talk] = {
         held=1,
         sent=1,
     ),
-    "the unnamed portal at its end": Talk(
-        [x("BEGIN"), x(BY_ID, b"7"), [Execute(b""), Sync()], x("COMMIT")], hits=1, held=1, sent=1
-    ),
+    "the unnamed portal at its end": Talk([x("BEGIN"), x(BY_ID, b"7"), _fetch(0), x("COMMIT")], hits=1, held=1, sent=1),
     "the unnamed portal closed": Talk(
         [
             q("BEGIN"),
@@ -495,6 +511,91 @@ TALKS: dict[str, Talk] = {
     ),
     "a portal that is bound in one part and run in the next": Talk(
         [[Parse(b"", BY_ID.encode()), Bind(b"", b"", (), (b"5",), ()), Flush()], [Execute(b""), Sync()]]
+    ),
+    "a setting of a block": Talk(
+        [
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 'T1'"), q(OWNED), q(OWNED), q(READ), q("COMMIT"), q(OWNED)),
+            *(q("BEGIN"), q("set local App.TENANT to 'T2';"), q(OWNED), q("ROLLBACK"), q(OWNED)),
+            *(q("BEGIN"), q(OWNED), q('SET LOCAL "app"."tenant" = 7'), q(OWNED), q("COMMIT"), q(OWNED)),
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 'it''s'"), q(OWNED), q("SET LOCAL app.tenant = 'T1'"), q(OWNED)),
+            *(q("COMMIT"), q(SHOWN)),
+        ],
+        hits=11,
+        held=4,
+        before=_TENANTS,
+    ),
+    "a setting of a block by a function": Talk(
+        [
+            *(x("BEGIN"), x(SET_TENANT, b"T1"), x(OWNED_BY_ID, b"1"), x(OWNED_BY_ID, b"2"), x("COMMIT")),
+            *(x("BEGIN"), x(SET_TENANT, b"T2", limit=1), x(OWNED_BY_ID, b"2"), x("ROLLBACK"), x(OWNED_BY_ID, b"2")),
+            *(q("BEGIN"), q("SELECT set_config('app.tenant', 'T1', TRUE) AS tenant"), q(OWNED), q("COMMIT")),
+            [*_command("BEGIN"), *_ask(SET_TENANT, b"T1"), *_ask(OWNED_BY_ID, b"1"), *_ask(OWNED), Sync()],
+            [*_ask(OWNED_BY_ID, b"4"), *_command("COMMIT"), *_ask(OWNED_BY_ID, b"4"), Sync()],
+            [*_command("BEGIN"), *_ask(SET_TENANT, b"T2"), Flush()],
+            [*_ask(OWNED), *_command("COMMIT"), *_ask(OWNED), Sync()],
+        ],
+        hits=11,
+        held=5,
+        before=_TENANTS,
+    ),
+    "a setting of a block that Postgres has to see": Talk(
+        [
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 'T1'"), q(OWNED), q(SHOWN), q(OWNED), q("COMMIT"), q(OWNED)),
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 'T2'"), q("INSERT INTO log VALUES (1, 'a')"), q(SHOWN), q(OWNED)),
+            *(q("ROLLBACK"), q(OWNED), q(SHOWN)),
+            *(
+                q("BEGIN"),
+                q("SET LOCAL app.tenant = 'T2'"),
+                q("SAVEPOINT a"),
+                q("SET LOCAL app.tenant = 'T1'"),
+                q(OWNED),
+            ),
+            *(q("ROLLBACK TO a"), q(OWNED), q(SHOWN), q("COMMIT"), q(SHOWN)),
+        ],
+        hits=None,
+        before=_TENANTS,
+    ),
+    "settings that only Postgres can make": Talk(
+        [
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 042"), q(OWNED), q(SHOWN), q("COMMIT")),
+            *(q("BEGIN"), q("SET LOCAL app.tenant = DEFAULT"), q(OWNED), q("COMMIT")),
+            *(q("BEGIN"), q("SET LOCAL app.user = 'T1'"), q("ROLLBACK")),
+            *(q("BEGIN"), q("SET app.tenant = 'T1'"), q(OWNED), q("ROLLBACK"), q(OWNED), q(SHOWN)),
+            *(q("BEGIN"), x(SET_TENANT, None), x(OWNED), q(SHOWN), q("ROLLBACK")),
+            *(q("BEGIN"), x(SET_TENANT), q("ROLLBACK")),
+            *(q("BEGIN"), x(SET_TENANT, b"\xff"), q("ROLLBACK"), q("SET LOCAL app.tenant = 'T1'"), q(OWNED)),
+            *(q("BEGIN"), q("SET LOCAL app.other = 'T1'"), q("SELECT current_setting('app.other')"), q("COMMIT")),
+        ],
+        hits=None,
+        before=_TENANTS,
+    ),
+    "a transaction's level behind a setting": Talk(
+        [
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 'T1'"), q("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")),
+            *(q("SHOW transaction_isolation"), q("COMMIT"), q("BEGIN"), x(SET_TENANT, b"T1")),
+            *(q("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"), q("ROLLBACK")),
+        ],
+        hits=None,
+        before=_TENANTS,
+    ),
+    "a read that fails behind a setting": Talk(
+        [
+            *(q("BEGIN"), q("SET LOCAL app.tenant = 'T1'"), q("SELECT 1 / (id - 1) FROM owned"), q(OWNED), q("COMMIT")),
+            *(x("BEGIN"), x(SET_TENANT, b"T1"), x("SELECT id / (id - 1) FROM owned"), x(OWNED), x("COMMIT"), q(OWNED)),
+        ],
+        hits=1,
+        held=2,
+        sent=2,
+        before=_TENANTS,
+    ),
+    "a portal behind a setting": Talk(
+        [
+            *(x("BEGIN"), x(SET_TENANT, b"T1"), x(OWNED, limit=2), _fetch(2), x("COMMIT")),
+            *(x("BEGIN"), x(OWNED, limit=2), q("SET LOCAL app.tenant = 'T1'"), _fetch(2), x("COMMIT")),
+            *(x("BEGIN"), x("SET LOCAL app.tenant = 'T1'"), _fetch(0), x("COMMIT")),
+        ],
+        hits=None,
+        before=_TENANTS,
     ),
     "no statement of that name": Talk([q("BEGIN"), x("", b"1", name=b"none"), q("ROLLBACK")], held=1, sent=1),
 }

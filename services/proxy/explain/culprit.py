@@ -18,7 +18,7 @@ from services.proxy.sql.lexer import LexError
 from services.proxy.sql.operator_rules import allowed_operators
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.relation_rules import relation_refusal
-from services.proxy.sql.rules import first_refusal, no_telling_words
+from services.proxy.sql.rules import no_telling_words, refusal_but_for_policies
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, Relation
 from services.proxy.sql.statement import NameSpace, Statement, read_statement
 from services.proxy.sql.template import lex
@@ -86,14 +86,14 @@ def _in_views(statement: Statement, reason: Reason) -> Iterator[str]:
     for relation in statement.relations:
         if relation is None or relation.kind != "v":
             continue
-        if refusal_of_view(statement.catalog, relation.oid, first_refusal) is not reason:
+        if refusal_of_view(statement.catalog, relation.oid, refusal_but_for_policies) is not reason:
             continue
         inner = ""
         try:
             definition = read_statement(
                 lex(statement.catalog.views.get(relation.oid, "")), statement.catalog, _DEFINED_IN
             )
-            refusal = first_refusal(definition)
+            refusal = refusal_but_for_policies(definition)
             inner = culprit(definition, refusal) if refusal is not None else ""
         except (LexError, TokenError):
             pass  # that it cannot be read is the reason

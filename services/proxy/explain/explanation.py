@@ -22,6 +22,7 @@ from services.proxy.sql.ageing import ALL_AGEING, Ageing
 from services.proxy.sql.inputs import relative_time_input
 from services.proxy.sql.lexer import LexError
 from services.proxy.sql.reasons import ADVICE, Reason
+from services.proxy.sql.rules import judged
 from services.proxy.sql.snapshot import Catalog, Relation
 from services.proxy.sql.statement import NameSpace, Statement, read_statement
 from services.proxy.sql.tag_rules import TagRule
@@ -86,6 +87,7 @@ class Explanation:
         views: The views that it reads, those in their definitions among them.
         ageing: What they age by without a change of a row: clock, refresh.
         ttl_seconds: For how long they may be served for that reason; None: there is none.
+        settings: Settings that row security policies read: each value has answers of its own.
     """
 
     template: str
@@ -98,6 +100,7 @@ class Explanation:
     views: tuple[View, ...] = ()
     ageing: tuple[str, ...] = ()
     ttl_seconds: float | None = None
+    settings: tuple[str, ...] = ()
 
 
 _AGES_BY = {
@@ -141,12 +144,16 @@ def explain(
     if reason and not (ageing and ageing_ttl):
         patient = replace(statement, ageing=ALL_AGEING)  # what is worse than to age
         about = about or culprit(statement, Reason(reason)) or culprit(patient, Reason(reason))
+        _, guard = judged(patient)
+        about = guard.refused.name if guard.refused is not None else about
         advice = ADVICE[Reason(reason)]
         return Explanation(lexed.template, False, reason, about, advice, count, ageing=ages_by)
     places = _places(statement, analysis, name_space)
     found = dict.fromkeys(_dependency(place, parameters, analysis, indexes) for place in places)
     ttl = ageing_ttl if ageing else None
-    return Explanation(lexed.template, True, "", "", "", count, tuple(found), _views(statement), ages_by, ttl)
+    return Explanation(
+        lexed.template, True, "", "", "", count, tuple(found), _views(statement), ages_by, ttl, analysis.settings
+    )
 
 
 def lines(explanation: Explanation) -> Iterator[str]:
@@ -161,6 +168,8 @@ def lines(explanation: Explanation) -> Iterator[str]:
         yield f"cached for at most {format_duration(explanation.ttl_seconds)} (ageing_ttl), since"
         for kind in explanation.ageing:
             yield f"  {_AGES_BY[Ageing(kind)]}"
+    for setting in explanation.settings:
+        yield f"  for each value of {setting} by itself"
     for dependency in explanation.dependencies:
         through = f" (through the view {' and '.join(dependency.views)})" if dependency.views else ""
         yield f"  {dependency.table}{through}" + (f" where {dependency.rows}" if dependency.rows else "")

@@ -7,11 +7,13 @@ itself, and from there on the block is Postgres's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.proxy.session.follow_up import FollowUp, Portal
+from services.proxy.session.held_setting import Held, HeldSetting, mark_of, set_for_statement, set_local
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import (
+    SYNC,
     Bind,
     Close,
     Describe,
@@ -25,6 +27,7 @@ from services.shared.pgwire.frontend import (
 
 _NAME = b"tidegate_block"
 _FAIL = Parse(_NAME, b"SELECT tidegate_block_has_failed").encode()  # no such column: what it is called in the log
+_COMMIT = b"COMMIT"
 _SNAPSHOT = b"SELECT"  # the shortest statement that takes one
 _CLOSES = 3  # in what `_run` returns
 
@@ -38,12 +41,16 @@ class HeldBlock:
         read: A read was answered in it, so it is too late for SET TRANSACTION (25001).
         failed: A read in it failed: only its end is answered without Postgres.
         portal: What the unnamed portal holds, which in a block outlives its turn.
+        settings: What has been set for it, by name.
+        mark: What tells its settings from those of other blocks; empty without any.
     """
 
     begin: bytes
     read: bool = False
     failed: bool = False
     portal: Portal | None = None
+    settings: dict[str, HeldSetting] = field(default_factory=dict)
+    mark: bytes = b""
 
     @property
     def status(self) -> TransactionStatus:
@@ -57,6 +64,18 @@ class HeldBlock:
             portal: What it left in the unnamed portal; None after a simple Query.
         """
         self.read = True
+        self.portal = portal
+
+    def note_setting(self, held: HeldSetting, portal: Portal | None) -> None:
+        """Something was set.
+
+        Args:
+            held: What.
+            portal: As above.
+        """
+        self.settings[held.name] = held
+        self.mark = mark_of(self.settings)
+        self.read = self.read or bool(held.column)  # a SET takes no snapshot
         self.portal = portal
 
 
@@ -98,11 +117,29 @@ def prelude(block: HeldBlock, messages: Sequence[FrontendMessage]) -> Prelude:
     if block.read:
         pieces.append(_run(_SNAPSHOT))
         closes += _CLOSES
+    for held in block.settings.values():
+        pieces.append(_run(set_local(held)))
+        closes += _CLOSES
     if block.portal is not None and uses_unnamed_portal(messages):
         raw, portal_closes = block.portal.rebuild_portal()
         pieces.append(raw)
         closes += portal_closes
     return Prelude(b"".join(pieces), closes)
+
+
+def settings_before(settings: Held) -> Prelude:
+    """Return what sets settings for the one statement behind it, in the extended protocol: up to the Sync."""
+    return Prelude(_run(set_for_statement(settings.values())), _CLOSES)
+
+
+def settings_around(block: HeldBlock) -> tuple[Prelude, bytes]:
+    """Return what sets settings for the one simple query behind it, and what ends that.
+
+    A simple query behind other messages of a turn would go on with their transaction, and leave it open behind the Sync
+    (Postgres 18); so it gets a block of its own.
+    """
+    pieces = [_run(block.begin), *(_run(set_local(held)) for held in block.settings.values())]
+    return Prelude(b"".join(pieces), _CLOSES * len(pieces)), _run(_COMMIT) + SYNC
 
 
 def read_before() -> Prelude:

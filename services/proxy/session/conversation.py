@@ -131,9 +131,16 @@ class Conversation:
         state, block = self.keeper.state, self.block
         if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
             return None
-        return None if block is not None and block.failed else self._replies(state, held=block is not None)
+        return None if block is not None and block.failed else self._replies(state, self.situation)
 
-    def remember(self, turn: bytes, steps: tuple[Step, ...], payload: bytes, entries: list[Entry]) -> None:
+    @property
+    def situation(self) -> bytes:
+        """What tells apart in which ways the same bytes are answered: in no block or in one, and by its settings."""
+        return b"" if self.block is None else _HELD + self.block.mark
+
+    def remember(
+        self, turn: bytes, steps: tuple[Step, ...], payload: bytes, entries: list[Entry], situation: bytes
+    ) -> None:
         """Keep the reply to a turn that was answered from memory, for when the same bytes come in the same situation.
 
         Args:
@@ -141,15 +148,18 @@ class Conversation:
             steps: What they ask.
             payload: What was answered.
             entries: What it rests on: at most one, since a reply dies with its entry.
+            situation: What it was before the turn.
         """
         state = self.keeper.state
         if state is None or len(entries) > 1 or any(step.request.depends_on_unnamed for step in steps):
             return
-        held_before, follow_up = summary(steps, self.block)
+        if any(step.setting is not None for step in steps):
+            return  # what is set is noted with each turn
+        _, follow_up = summary(steps, self.block)
         entry = entries[0] if entries else ALWAYS_LIVE
         ttl = min((step.plan.ttl for step in steps if step.plan is not None), default=NEVER)
         reply = Reply(entry, payload, follow_up, len(entries), ttl)
-        self.lookup.remember(turn, reply, self._replies(state, held=held_before))
+        self.lookup.remember(turn, reply, self._replies(state, situation))
 
     def follow(self, follow_up: FollowUp) -> None:
         """A ready-made reply was sent: note what it changes."""
@@ -167,12 +177,12 @@ class Conversation:
         template = templates.find(prepared.text, NameSpace(how.schemas)) if known else None
         return replace(prepared, meaning=meaning_of(template, how.reading) if template is not None else None)
 
-    def _replies(self, state: SessionState, *, held: bool) -> dict[bytes, Reply]:
+    def _replies(self, state: SessionState, way: bytes) -> dict[bytes, Reply]:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
-        marks = ((_HELD, held), (_LISTENS, state.listens), (_DEBUGS, state.debugs))
-        way = b"".join(mark for mark, is_so in marks if is_so)
+        marks = ((_LISTENS, state.listens), (_DEBUGS, state.debugs))
+        way += b"".join(mark for mark, is_so in marks if is_so)
         ttl = b"" if state.ageing_ttl is None else b"%f" % state.ageing_ttl
-        return self.statements.names.context(state.key + way + ttl)
+        return self.statements.names.context(state.context + way + ttl)
 
     def _setting(self, *, whole: bool = False) -> Setting:
         block, statements = self.block, self.statements
@@ -192,4 +202,5 @@ class Conversation:
             phase,
             may_hold=state is not None and not state.listens,  # a notification must not come in the middle of a block
             whole=whole,
+            held=block.settings if block is not None else {},
         )

@@ -4,16 +4,24 @@ Parts are written with their lengths, so that no two different lists of parts re
 sees: no text, value or name leaves the proxy as a key.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from services.proxy.session.requests import Request
 from services.proxy.sql.template import Lexed
 
-_FORMAT = b"1"  # of keys and entries: another format is another key
+_FORMAT = b"2"  # of keys and entries: another format is another key
 _DIGEST_BYTES = 20  # 160 bits: answers of different statements must never share a key
 
 
-def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes, clock: bytes = b"") -> bytes:
+def entry_key(
+    request: Request,
+    lexed: Lexed,
+    fingerprint: str,
+    state_key: bytes,
+    clock: bytes = b"",
+    settings: Sequence[bytes | None] = (),
+) -> bytes:
     """Return the key.
 
     Args:
@@ -22,6 +30,7 @@ def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes
         fingerprint: What the catalog says of the relations and functions that it names.
         state_key: Role, database and every setting of the session that can change an answer.
         clock: Which clock tells how old the answer is; empty for one that does not age.
+        settings: Digests of the settings that the row security policies of its tables read; None: there is none.
     """
     digest = blake2b(_FORMAT, digest_size=_DIGEST_BYTES)
     literals = [literal.text.encode() for literal in lexed.literals]
@@ -35,12 +44,12 @@ def entry_key(request: Request, lexed: Lexed, fingerprint: str, state_key: bytes
         ],
     )
     _add(digest, request.values)
-    if clock:
-        _add(digest, [clock])
+    _add(digest, [clock] if clock else [])
+    _add(digest, settings)
     return digest.digest()
 
 
-def _add(digest: blake2b, parts: "list[bytes] | tuple[bytes | None, ...]") -> None:
+def _add(digest: blake2b, parts: Sequence[bytes | None]) -> None:
     digest.update(len(parts).to_bytes(4, "big"))
     for part in parts:
         if part is None:

@@ -65,12 +65,14 @@ class Segment:
         due: How many acknowledgements are expected, all in all.
         failed: An error came.
         settled: Acks that came, in order: what Postgres has really prepared and closed.
+        hidden: It answers what the proxy sent; the client sees nothing of it.
     """
 
-    __slots__ = ("_acks", "due", "failed", "recorder", "settled")
+    __slots__ = ("_acks", "due", "failed", "hidden", "recorder", "settled")
 
-    def __init__(self, acks: Iterable[Ack], recorder: Recorder | None = None) -> None:
+    def __init__(self, acks: Iterable[Ack], recorder: Recorder | None = None, *, hidden: bool = False) -> None:
         """Expect these acknowledgements."""
+        self.hidden = hidden
         self._acks = deque(acks)
         self.due = len(self._acks)
         self.recorder = recorder
@@ -166,10 +168,12 @@ class Exchange:
         segment = self.segments[self.ended]
         if segment.recorder is not None:
             segment.recorder.message(kind, data, start, end)
-        passed = not self._muted
+        passed = not (self._muted or segment.hidden)
         if kind == _READY:
             self._segment_ended(segment, data[start + HEADER_BYTES])
             return self.shows_ready
+        if segment.hidden and kind in _LAST_ANSWERS:
+            return False
         if kind in (_PARSE_COMPLETE, _CLOSE_COMPLETE) and not segment.acknowledged():
             return False
         if kind in _LAST_ANSWERS:
@@ -207,6 +211,7 @@ class Exchange:
         elif kind == _ERROR:
             self._closes_due = 0
             self.prelude_failed = True
+            self.segments = self.segments[:1]  # Postgres skips to the Sync behind it
             return True
         return False
 

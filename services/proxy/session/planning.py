@@ -5,13 +5,14 @@ Every read that is not cached has a named reason, which metrics and `tidegate ex
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from services.proxy.reasons import Reason
 from services.proxy.session.ageing import NEVER, lifetime
 from services.proxy.session.entry_key import entry_key
 from services.proxy.session.follow_up import FollowUp
+from services.proxy.session.held_setting import Held, HeldSetting, held_setting
 from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import Prepared, meaning_of
@@ -20,7 +21,9 @@ from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
 from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
 from services.proxy.sql.directives import NO_DIRECTIVES, Directives
+from services.proxy.sql.local_setting import SET_CONFIG, local_setting
 from services.proxy.sql.reasons import Reason as StatementReason
+from services.proxy.sql.snapshot import CATALOG_SCHEMA, Catalog
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.frontend import FrontendMessage
 from services.shared.runtime.settings import Consistency
@@ -67,6 +70,8 @@ class Plan:
         template: The analysis of its statement, for a cacheable read.
         key: The entry's key, for a cacheable read.
         ttl: For how many seconds after its query was sent an answer may be served, where it ages.
+        catalog: Number of the catalog that it rests on (`Templates.number`): what a reading of the next one finds
+            changed may be no part of the key.
     """
 
     refusal: str
@@ -75,6 +80,7 @@ class Plan:
     template: Template | None = None
     key: bytes = b""
     ttl: float = NEVER
+    catalog: int = 0
 
     @property
     def ages(self) -> bool:
@@ -90,13 +96,15 @@ class Step:
         request: What it asks.
         message_count: How many messages it has, from where the step before it ends.
         plan: Of a read; None for the others.
-        block: What it does to a block; None for a read.
+        block: What it does to a block; None for the others.
+        setting: What it sets for the block that is held back; None for the others.
     """
 
     request: Request
     message_count: int
     plan: Plan | None = None
     block: BlockStatement | None = None
+    setting: HeldSetting | None = None
 
 
 class Phase(Enum):
@@ -139,6 +147,7 @@ class Setting:
         phase: Where the session is with respect to a block.
         may_hold: Whether a BEGIN may be held back now.
         whole: Whether this is a whole turn, and not a part of one.
+        held: What has been set for the block that is held back.
     """
 
     names: Names
@@ -150,6 +159,7 @@ class Setting:
     phase: Phase = Phase.OUTSIDE
     may_hold: bool = True
     whole: bool = True
+    held: Held = field(default_factory=dict)
 
     @property
     def name_space(self) -> NameSpace:
@@ -182,23 +192,31 @@ def plan_turn(
         plan = _plan_whole(messages, setting)
         return replace(plan, refusal=Reason.IN_TRANSACTION) if setting.phase is Phase.UPSTREAM else plan
     steps: list[Step] = []
-    phase = setting.phase
-    alone = setting.whole and len(requests) == 1 and phase is Phase.OUTSIDE
+    alone = setting.whole and len(requests) == 1 and setting.phase is Phase.OUTSIDE
     for request, message_count in requests:
-        step, refusal, effect = _plan_step(request, message_count, setting, phase, alone=alone)
+        step, refusal, effect = _plan_step(request, message_count, setting, alone=alone)
         if step is None:
             if len(requests) > 1:
                 effect = _plan_whole(messages, setting).effect
             empty = len(requests) == 1 and refusal == StatementReason.EMPTY
             return TurnPlan(refusal=refusal, effect=effect, runs_nothing=empty)
-        if step.block is not None:
-            phase = Phase.HELD if step.block.step is BlockStep.BEGIN else Phase.OUTSIDE
+        setting = _behind(step, setting)
         steps.append(step)
     return TurnPlan(tuple(steps))
 
 
+def _behind(step: Step, setting: Setting) -> Setting:
+    """Return what the next statement of a turn meets."""
+    if step.block is not None:
+        phase = Phase.HELD if step.block.step is BlockStep.BEGIN else Phase.OUTSIDE
+        return replace(setting, phase=phase, held={})
+    if step.setting is not None:
+        return replace(setting, held={**setting.held, step.setting.name: step.setting})
+    return setting
+
+
 def _plan_step(
-    request: Request, message_count: int, setting: Setting, phase: Phase, *, alone: bool
+    request: Request, message_count: int, setting: Setting, *, alone: bool
 ) -> tuple[Step | None, str, Effect]:
     """Plan one statement; without a step there is a refusal."""
     prepared = request.prepared_before
@@ -207,11 +225,14 @@ def _plan_step(
     template = setting.templates.find(request.text, setting.name_space)
     if prepared is not None and template is not None and _was_read_otherwise(prepared, template, setting.state):
         return None, Reason.PREPARED_BEFORE, _effect(template, request.text)
-    block = None if _has_parameters(request) else _held_step(template, setting, phase)
+    block = None if _has_parameters(request) else _held_step(template, setting)
     if block is not None:
         return Step(request, message_count, block=block), "", NO_EFFECT
+    held = _set_step(template, request, setting)
+    if held is not None:
+        return Step(request, message_count, setting=held), "", NO_EFFECT
     plan = _plan_read(request, template, _effect(template, request.text), setting, alone=alone)
-    if not plan.refusal and phase is Phase.FAILED:
+    if not plan.refusal and setting.phase is Phase.FAILED:
         return None, Reason.IN_TRANSACTION, plan.effect
     return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
 
@@ -221,9 +242,9 @@ def _has_parameters(request: Request) -> bool:
     return bool(request.values or request.parameter_types) or len(request.parameter_formats) > 1
 
 
-def _held_step(template: Template | None, setting: Setting, phase: Phase) -> BlockStatement | None:
+def _held_step(template: Template | None, setting: Setting) -> BlockStatement | None:
     """Return what the statement does to a block, when the proxy may answer it itself."""
-    state = setting.state
+    state, phase = setting.state, setting.phase
     if template is None:
         return None
     block = block_statement(template.lexed)
@@ -234,6 +255,22 @@ def _held_step(template: Template | None, setting: Setting, phase: Phase) -> Blo
     else:
         may = phase in (Phase.HELD, Phase.FAILED)
     return block if may else None
+
+
+def _set_step(template: Template | None, request: Request, setting: Setting) -> HeldSetting | None:
+    """Return what the statement sets for the block that is held back, when Postgres need not know."""
+    state, catalog = setting.state, setting.templates.catalog
+    if template is None or setting.phase is not Phase.HELD or state is None or catalog is None:
+        return None
+    found = local_setting(template.lexed)
+    if found is None or (found.column and _means_another(setting.name_space, catalog)):
+        return None
+    return held_setting(found, request, state)
+
+
+def _means_another(name_space: NameSpace, catalog: Catalog) -> bool:
+    """Tell whether set_config may be another function here than Postgres's own."""
+    return name_space.schemas[:1] != (CATALOG_SCHEMA,) or SET_CONFIG in catalog.functions.user
 
 
 def summary(steps: Sequence[Step], block: object | None) -> tuple[bool, FollowUp | None]:
@@ -296,8 +333,12 @@ def _plan_read(request: Request, template: Template | None, effect: Effect, sett
     if refusal:
         return Plan(refusal, effect)
     clock = b"" if ttl == NEVER else promise.clock
-    key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key, clock)
-    return Plan("", effect, request, template, key, ttl)
+    held = {name: one.digest for name, one in setting.held.items()}
+    settings = state.digests(template.analysis.settings, held)
+    if settings is None:
+        return Plan(Reason.STATE_UNKNOWN, effect)
+    key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key, clock, settings)
+    return Plan("", effect, request, template, key, ttl, setting.templates.number)
 
 
 def _unmet(asked: Directives, state: SessionState, promise: Promise) -> str:

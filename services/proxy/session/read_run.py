@@ -11,10 +11,11 @@ from typing import Protocol
 
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.reasons import Reason
-from services.proxy.session.block import HeldBlock
+from services.proxy.session.block import HeldBlock, Prelude, settings_around, settings_before
 from services.proxy.session.conversation import Conversation
 from services.proxy.session.exchange import Exchange, Segment
 from services.proxy.session.follow_up import Portal
+from services.proxy.session.held_setting import HeldSetting, setting_reply
 from services.proxy.session.lookup import Miss
 from services.proxy.session.planning import Plan, Step
 from services.proxy.session.turns import Part
@@ -70,6 +71,7 @@ class ReadRun:
         "_over",
         "_part",
         "_ready_made",
+        "_situation",
         "_steps",
         "_time_limit",
         "_turns",
@@ -102,6 +104,7 @@ class ReadRun:
         self._out: list[bytes] = []  # for the client, as far as it is known and was not sent
         self._out_bytes = 0
         self._entries: list[Entry] = []  # that answered
+        self._situation = conversation.situation  # before the turn
         self._ready_made = True  # all so far was answered from memory, without a wait
         self._misses: list[tuple[Step, Miss | None]] = []  # that are upstream now
         self._over = False
@@ -114,7 +117,9 @@ class ReadRun:
                 self._turns.wait_for_client()
                 return
             step = self._steps[self._at]
-            if step.plan is None:
+            if step.setting is not None:
+                self._answer_setting(step, step.setting)
+            elif step.plan is None:
                 self._answer_block_step(step)
             elif not self._answer_read(step, step.plan):
                 return
@@ -124,7 +129,7 @@ class ReadRun:
         """Postgres has answered what was sent last: keep the answers, and go on."""
         block = self._conversation.block
         misses, self._misses = self._misses, []
-        for (step, miss), segment in zip(misses, exchange.segments, strict=True):
+        for (step, miss), segment in zip(misses, exchange.segments, strict=False):
             if miss is not None:
                 self._conversation.lookup.end_miss(miss, failed=segment.failed)
             if block is not None and not exchange.failed:
@@ -231,31 +236,65 @@ class ReadRun:
         self._put(request.command_reply(tag))
         self._advance(step)
 
+    def _answer_setting(self, step: Step, held: HeldSetting) -> None:
+        """Note what is set for the block that is held back."""
+        request, conversation = step.request, self._conversation
+        assert conversation.block is not None
+        conversation.block.note_setting(held, None if request.simple else request)
+        if request.sets_unnamed:
+            conversation.statements.answered_here(request.unnamed)
+        self._put(setting_reply(request, held))
+        self._advance(step)
+
     def _send_misses(self, refusal: str) -> None:
-        """Send the next read upstream, and with it the reads behind it that are no hits either."""
+        """Send the next read upstream, and with it the reads behind it that are no hits either.
+
+        A read that rests on what was set for the block goes alone, and in front of it what sets that.
+        """
         conversation = self._conversation
         statements, statistics = conversation.statements, conversation.database.statistics
         segments: list[Segment] = []
         pieces: list[bytes] = []
+        closes = 0
         while self._at < len(self._steps):
             step = self._steps[self._at]
             plan = step.plan
-            if plan is None or (segments and not self._goes_along(step, plan)):
+            if plan is None or (segments and (closes or self._rests_on_settings(plan))):
                 break
+            if segments and not self._goes_along(step, plan):
+                break
+            behind = b"" if step.request.simple else SYNC
+            if self._rests_on_settings(plan):
+                before, behind = self._settings_for(step)
+                pieces.append(before.raw)
+                closes = before.closes
             miss = conversation.lookup.begin_miss(plan, conversation.keeper.state)
             statistics.misses += 1
             statistics.forwarded[refusal] += 1
             messages, raw = self._next_messages(step)
             first, acks = statements.catch_up(messages)
             acks += statements.expected(messages, conversation.meaning)
-            pieces += (first, raw) if step.request.simple else (first, raw, SYNC)
+            pieces += (first, raw, behind)
             segments.append(Segment(acks, miss.recorder if miss is not None else None))
             self._misses.append((step, miss))
             self._advance(step)
         self._flush()
         ends = self._at == len(self._steps) and len(segments) == 1 and self._part.last
         shown = ends and conversation.block is None
-        self._turns.send(b"".join(pieces), Exchange(segments, shows_ready=shown))
+        if closes and self._misses[-1][0].request.simple:
+            segments.append(Segment((), hidden=True))  # of what ends the block of the settings
+        self._turns.send(b"".join(pieces), Exchange(segments, shows_ready=shown, closes=closes))
+
+    def _rests_on_settings(self, plan: Plan) -> bool:
+        """Tell whether what was set for the block that is held back may change an answer."""
+        block = self._conversation.block
+        return block is not None and bool(block.settings) and bool(plan.template and plan.template.analysis.settings)
+
+    def _settings_for(self, step: Step) -> tuple[Prelude, bytes]:
+        """Return what goes in front of a read that rests on what was set for the block, and what goes behind it."""
+        block = self._conversation.block
+        assert block is not None
+        return settings_around(block) if step.request.simple else (settings_before(block.settings), SYNC)
 
     def _goes_along(self, step: Step, plan: Plan) -> bool:
         """Tell whether a read is sent along with the one before it, whose failure would have Postgres skip it.
@@ -303,4 +342,4 @@ class ReadRun:
         portal = None if last.request.simple else last.request
         self._turns.finish(whole=part.last, failed=failed, portal=portal, read=last.plan is not None)
         if self._ready_made and part.first and part.last:
-            conversation.remember(part.raw, self._steps, payload, self._entries)
+            conversation.remember(part.raw, self._steps, payload, self._entries, self._situation)

@@ -7,8 +7,10 @@ H48). Pure.
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 from services.proxy.reasons import Reason
@@ -17,6 +19,7 @@ from services.shared.runtime.quantities import parse_duration
 from services.shared.runtime.settings import Consistency
 
 _NAME = b"tidegate_state"
+_DIGEST_BYTES = 16
 _MOST_SHARED = 256  # states that are remembered for sessions to come
 
 _ZONE_NAME, _ZONE_HOURS, _FAR_HOURS = re.compile(r"<[^>]*>"), re.compile(r"(?<![0-9:])[0-9]+"), 15
@@ -101,6 +104,9 @@ class SessionState:
             setting says.
         debugs: It is sent messages for debugging.
         reading: Digest of the settings by which literals are read.
+        settings: Those that row security policies read, by name: a digest of each, since it may be a secret; None for
+            one that is not there. They are part of the keys of answers that such policies have a part in, and no other.
+        context: Digest of all that can change any answer, these settings among it.
     """
 
     schemas: tuple[str, ...]
@@ -114,6 +120,24 @@ class SessionState:
     ageing_ttl: float | None = None
     debugs: bool = False
     reading: int = 1
+    settings: tuple[tuple[str, bytes | None], ...] = ()
+    context: bytes = b""
+
+    def digests(
+        self, names: Sequence[str], held: Mapping[str, bytes] = MappingProxyType({})
+    ) -> tuple[bytes | None, ...] | None:
+        """Return the digests of these settings; None when the session was not asked for one of them.
+
+        Args:
+            names: The settings.
+            held: Digests of those that have another value now, by their folded names.
+        """
+        if not names:
+            return ()
+        known = dict(self.settings)
+        if not known.keys() >= set(names):
+            return None
+        return tuple(held.get(name.lower(), known[name]) for name in names)
 
 
 # The statements that the client has prepared by Parse. One that PREPARE made is none of these, whatever its name was
@@ -121,11 +145,12 @@ class SessionState:
 _PREPARED = "(SELECT pg_catalog.json_agg(s.name) FROM pg_catalog.pg_prepared_statement() s WHERE NOT s.from_sql)"
 
 
-def state_request(cache: str, *, names: bool = False) -> bytes:
+def state_request(cache: str, settings: Sequence[str] = (), *, names: bool = False) -> bytes:
     """Return the messages that ask for the state, as one turn.
 
     Args:
         cache: The cache's name.
+        settings: Names of the settings that row security policies read.
         names: Ask for the names of the statements that were prepared by Parse, too.
 
     By the extended protocol under a name of its own: a simple query would remove the client's unnamed statement. The
@@ -134,7 +159,7 @@ def state_request(cache: str, *, names: bool = False) -> bytes:
     """
     messages = (
         Close(Target.STATEMENT, _NAME),
-        Parse(_NAME, state_query(cache, names=names)),
+        Parse(_NAME, state_query(cache, settings, names=names)),
         Bind(_NAME, _NAME, (), (), ()),
         Execute(_NAME),
         Close(Target.PORTAL, _NAME),
@@ -144,15 +169,15 @@ def state_request(cache: str, *, names: bool = False) -> bytes:
     return b"".join(message.encode() for message in messages)
 
 
-def state_query(cache: str, *, names: bool = False) -> bytes:
+def state_query(cache: str, settings: Sequence[str] = (), *, names: bool = False) -> bytes:
     """Return the statement that asks for the state, as SQL text; see `state_request` for the arguments.
 
     Everything is qualified: the session's search_path decides nothing here.
     """
-    settings, manners = (
-        ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in names) for names in (_SETTINGS, _MANNERS)
+    ours, manners, policies = (
+        ", ".join(f"pg_catalog.current_setting({_quoted(name)}, true)" for name in asked)
+        for asked in (_SETTINGS, _MANNERS, settings)
     )
-    literal = cache.replace("'", "''")
     return (
         "SELECT pg_catalog.json_build_object("  # noqa: S608 - of constants, and the cache's own name, quoted
         "'user', current_user, 'login', session_user, 'database', pg_catalog.current_database(), "
@@ -163,17 +188,24 @@ def state_query(cache: str, *, names: bool = False) -> bytes:
         "'timeline', CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.substr("
         "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
         "'canary', (SELECT c.canary FROM tidegate.canary c "
-        f"WHERE c.cache OPERATOR(pg_catalog.=) '{literal}'::pg_catalog.text), "
-        f"'settings', pg_catalog.json_build_array({settings}), 'manners', pg_catalog.json_build_array({manners}), "
+        f"WHERE c.cache OPERATOR(pg_catalog.=) {_quoted(cache)}::pg_catalog.text), "
+        f"'settings', pg_catalog.json_build_array({ours}), 'manners', pg_catalog.json_build_array({manners}), "
+        f"'policies', pg_catalog.json_build_array({policies}), "
         f"'prepared', {_PREPARED if names else 'NULL'})"
     ).encode()
 
 
-def parse_state(row: bytes) -> SessionState:
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def parse_state(row: bytes, asked: Sequence[str] = ()) -> SessionState:
     """Read the answer to `state_query`.
 
     Args:
         row: The only column of the only row, as text.
+        asked: Names of the settings for policies that were asked for.
 
     Raises:
         ValueError: The row is not what the statement gives.
@@ -188,13 +220,18 @@ def parse_state(row: bytes) -> SessionState:
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
         statement_timeout, consistency, ageing_ttl, client_min_messages = found["manners"]
         refusal, listens = _refusal(found, settings, consistency or ""), bool(found["listens"])
+        policies = tuple(
+            (name, None if value is None else setting_digest(value))
+            for name, value in zip(asked, found["policies"], strict=True)
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(f"unexpected session state: {error!r}") from error
+    key = blake2b(identity, digest_size=_DIGEST_BYTES).digest()
     return SessionState(
         schemas,
         timeline,
         canary,
-        blake2b(identity, digest_size=16).digest(),
+        key,
         refusal,
         parse_duration(statement_timeout),  # as Postgres shows it: a number and a unit, or a bare 0
         listens,
@@ -202,6 +239,8 @@ def parse_state(row: bytes) -> SessionState:
         _ageing_ttl(ageing_ttl),
         str(client_min_messages).startswith("debug"),
         _digest([settings[name] for name in _READING]),
+        policies,
+        blake2b(key + repr(policies).encode(), digest_size=_DIGEST_BYTES).digest() if policies else key,
     )
 
 
@@ -218,6 +257,11 @@ def _ageing_ttl(setting: str | None) -> float | None:
 def _digest(values: list[str | None]) -> int:
     """Return a number that is above 0."""
     return int.from_bytes(blake2b(json.dumps(values).encode(), digest_size=8).digest()) + 1
+
+
+def setting_digest(value: str) -> bytes:
+    """Return what stands for a setting's value in keys."""
+    return blake2b(value.encode("utf-8", "surrogateescape"), digest_size=_DIGEST_BYTES).digest()
 
 
 def prepared_names(row: bytes) -> frozenset[bytes]:
@@ -239,13 +283,13 @@ class SharedStates:
     def __init__(self) -> None:
         self._states: dict[SessionState, SessionState] = {}
 
-    def read(self, row: bytes) -> SessionState:
-        """Read the answer to `state_query`.
+    def read(self, row: bytes, asked: Sequence[str] = ()) -> SessionState:
+        """Read the answer to `state_query`; see `parse_state` for the arguments.
 
         Raises:
             ValueError: As `parse_state`.
         """
-        state = parse_state(row)
+        state = parse_state(row, asked)
         if len(self._states) >= _MOST_SHARED:
             self._states.clear()  # who has one keeps it
         return self._states.setdefault(state, state)

@@ -7,6 +7,7 @@ import structlog
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.exchange import Question
 from services.proxy.session.state import SessionState, state_request
+from services.shared.pgwire.codes import TransactionStatus
 
 _RETRY_SECONDS = 5.0  # how long a session goes without asking again when its state could not be had
 
@@ -21,39 +22,49 @@ class StateKeeper:
         last: What it was when it was known last.
     """
 
-    __slots__ = ("_database", "_epoch", "_retry_at", "last", "state")
+    __slots__ = ("_asked", "_database", "_epoch", "_of_block", "_retry_at", "last", "state")
 
     def __init__(self, database: CachedDatabase) -> None:
         self._database = database
         self.state: SessionState | None = None
         self.last: SessionState | None = None
         self._epoch = ""  # the bucket epoch that was followed when the state was read
+        self._of_block = False  # the state was asked for in a block, whose end may undo what was set
         self._retry_at = 0.0
+        self._asked: tuple[str, ...] = ()  # the settings that policies read, when the state was asked for
 
     def wanted(self) -> bool:
         """Tell whether the state has to be asked for before a turn is decided.
 
         It is unknown, or it shows another history than the one that has been followed since: a session that was there
-        before a new epoch has an old canary in its state.
+        before a new epoch has an old canary in its state. Or policies have come to read other settings.
         """
-        if self.state is not None and self._epoch == self._database.follower.epoch:
+        same_history = self._epoch == self._database.follower.epoch
+        if self.state is not None and same_history and self._asked == self._database.templates.policy_settings:
             return False
         return clock_gettime(CLOCK_BOOTTIME) > self._retry_at
 
     def question(self, *, names: bool) -> bytes:
         """Return the turn that asks Postgres; `names`: also for the statements that are prepared."""
-        return state_request(self._database.settings.name, names=names)
+        self._asked = self._database.templates.policy_settings
+        return state_request(self._database.settings.name, self._asked, names=names)
 
     def learn(self, question: Question) -> None:
         """Take Postgres's answer."""
         self._epoch = self._database.follower.epoch
+        self._of_block = question.status != TransactionStatus.IDLE
         try:
-            self.state = self._database.states.read(question.row) if question.row is not None else None
+            self.state = self._database.states.read(question.row, self._asked) if question.row is not None else None
         except ValueError as error:
             _log.warning("the session's state could not be read", error=str(error))
         self.last = self.state or self.last
         if self.state is None:
             self._retry_at = clock_gettime(CLOCK_BOOTTIME) + _RETRY_SECONDS
+
+    def block_ended(self) -> None:
+        """Postgres is outside a block again: what was set in it may be undone."""
+        if self._of_block:
+            self.state = None
 
     def forget(self) -> None:
         """The state may have changed."""

@@ -85,6 +85,11 @@ class Templates:
         """The catalog that the analyses are of; None until the first was read."""
         return self._catalog
 
+    @property
+    def policy_settings(self) -> tuple[str, ...]:
+        """Names of the settings that sessions have to be asked for, too."""
+        return self._catalog.policy_settings if self._catalog is not None else ()
+
     def use(self, catalog: Catalog) -> None:
         """Analyse against another catalog from now on."""
         self._catalog = catalog

@@ -189,9 +189,10 @@ class TurnRunner:
         self._wire.to_client(data)
         return not self._wire.client_full
 
-    def send(self, raw: bytes, exchange: Exchange) -> None:
+    def send(self, raw: bytes, exchange: Exchange, *, sync_follows: bool = True) -> None:
         """Send to Postgres what has this answer."""
         self._exchange = self.sink = exchange
+        self._sync_follows = sync_follows
         self.stage = Stage.FORWARDED
         self._wire.to_postgres(raw)
 
@@ -333,12 +334,12 @@ class TurnRunner:
         self.inside_turn = False  # from here on the turn is Postgres's
         self._portal = None
         self._read = False
-        self._sync_follows = not part.alone
         shows_ready = conversation.block is None
+        follows = not part.alone
         if first is None:
-            self.send(raw, Exchange([Segment(acks)], shows_ready=shows_ready))
+            self.send(raw, Exchange([Segment(acks)], shows_ready=shows_ready), sync_follows=follows)
         else:
-            self.send(first.raw + raw, Exchange([Segment(acks)], closes=first.closes))
+            self.send(first.raw + raw, Exchange([Segment(acks)], closes=first.closes), sync_follows=follows)
 
     def _exchange_done(self, exchange: Exchange) -> None:
         """Postgres has answered: learn from it, and go on."""
@@ -355,11 +356,14 @@ class TurnRunner:
         conversation.status = exchange.status
         if exchange.status == OUTSIDE_BLOCK:
             conversation.portals.end_block()
-            if conversation.lookup.writes_visible().session:
-                conversation.keeper.forget()  # what was set in the block may be undone
+            conversation.lookup.writes_visible()
+            conversation.keeper.block_ended()
         block = conversation.block
         if exchange.failed and block is not None:
             block.failed = True
+        if exchange.prelude_failed and block is not None and exchange.status != OUTSIDE_BLOCK:
+            self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)  # the block of one read was not ended
+            return
         if self._run is not None:
             self._run.answered_upstream(exchange)
         elif self.inside_turn:

@@ -1,19 +1,19 @@
 """Reads Postgres' catalogs into a `Catalog`, and gives the cheap stamp by which a change of them is noticed."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+
+import asyncpg
 
 from services.proxy.sql import catalog_queries
-from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Relation
+from services.proxy.sql.policy_text import expression
+from services.proxy.sql.snapshot import Catalog, Column, Functions, Operators, Policy, Relation
 from services.proxy.sql.trees import fingerprints_of_trees, with_trees
-
-if TYPE_CHECKING:
-    import asyncpg
 
 __all__ = ["Catalog", "catalog_stamp", "load_catalog"]
 
+_LOCK_MILLISECONDS = 100
 _IDENTITY_DEFAULT, _IDENTITY_INDEX, _IDENTITY_FULL = "d", "i", "f"
 
 
@@ -42,7 +42,9 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         relations = await connection.fetch(catalog_queries.RELATIONS, publication)
         columns = await connection.fetch(catalog_queries.COLUMNS)
         keys = await connection.fetch(catalog_queries.KEYS)
-        views = await connection.fetch(catalog_queries.VIEWS)
+        views = await _unless_locked(connection, catalog_queries.VIEWS)
+        policies = await _unless_locked(connection, catalog_queries.POLICIES)
+        bodies = await connection.fetch(catalog_queries.POLICY_FUNCTIONS)
         functions = await connection.fetch(catalog_queries.FUNCTIONS)
         operators = await connection.fetch(catalog_queries.OPERATORS)
         types = await connection.fetchval(catalog_queries.BUILTIN_TYPES)
@@ -51,6 +53,7 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         text_search_names = await connection.fetchval(catalog_queries.TEXT_SEARCH_NAMES)
         stamp = await connection.fetchval(catalog_queries.stamp_query(publication))
         version = await connection.fetchval(catalog_queries.VERSION)
+        loaded = await connection.fetchval(catalog_queries.LOADED)
     part_of = {int(row["relation"]): str(row["part"]) for row in parts}
     parents = {int(row["oid"]): tuple(row["parents"]) for row in relations if row["parents"]}
     found = with_trees(_relations(relations, columns, keys), parents)
@@ -71,9 +74,25 @@ async def load_catalog(connection: "asyncpg.Connection", publication: str) -> Ca
         user_casts=bool(user_casts),
         user_text_search=bool(user_text_search),
         text_search_names=int(text_search_names),
-        views={int(row["oid"]): str(row["definition"]) for row in views},
+        views={int(row["oid"]): str(row["definition"]) for row in views or ()},
         name_spaces=name_spaces,
+        policies=_policies(policies or (), {(row["schema"], row["name"]): row["body"] for row in bodies}),
+        policies_known=policies is not None,
+        complete=policies is not None and views is not None,
+        loaded=str(loaded),
     )
+
+
+async def _unless_locked(connection: "asyncpg.Connection", query: str) -> "list[asyncpg.Record] | None":
+    """Read what Postgres writes out of definitions, for which it locks their tables; None when somebody keeps one."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_MILLISECONDS}ms'")
+            found: list[asyncpg.Record] = await connection.fetch(query)
+            await connection.execute("SET LOCAL lock_timeout = 0")
+            return found
+    except asyncpg.LockNotAvailableError:
+        return None
 
 
 @asynccontextmanager
@@ -143,6 +162,16 @@ def _relation(
         publication_entry=row["publication_entry"],
         columns=columns,
     )
+
+
+def _policies(rows: "Iterable[asyncpg.Record]", bodies: Mapping[tuple[str, str], str]) -> dict[int, tuple[Policy, ...]]:
+    found: dict[int, list[Policy]] = defaultdict(list)
+    for row in rows:
+        for text, of_reads in ((row["shown"], row["of_reads"]), (row["checked"], False)):
+            if text is not None:
+                read = expression(text, bodies)
+                found[row["relation"]].append(Policy(row["name"], of_reads, read.text, read.settings, read.refusal))
+    return {relation: tuple(policies) for relation, policies in found.items()}
 
 
 def _functions(rows: "Iterable[asyncpg.Record]") -> Functions:

@@ -95,7 +95,8 @@ _PARTS = (
 )
 _STAMP = (
     "SELECT pg_catalog.md5(pg_catalog.string_agg("
-    f"pg_catalog.concat_ws('=', p.relation, p.part), ',' ORDER BY p.relation)) FROM ({_PARTS}) AS p"
+    f"pg_catalog.concat_ws('=', p.relation, p.part), ',' ORDER BY p.relation)) "
+    f"|| pg_catalog.date_part('epoch', pg_catalog.pg_conf_load_time()) FROM ({_PARTS}) AS p"
 )
 
 
@@ -120,7 +121,7 @@ VERSION = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.i
 # hides changes. `prqual` and `prattrs` are read through to_jsonb, since version 14 has no such columns.
 RELATIONS = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::pg_catalog.text AS kind,
-       c.relpersistence::pg_catalog.text AS persistence, c.relrowsecurity OR c.relforcerowsecurity AS row_security,
+       c.relpersistence::pg_catalog.text AS persistence, c.relrowsecurity AS row_security,
        CASE WHEN c.relkind IN ('r', 'p', 'f')
            THEN ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i
                       WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending ORDER BY i.inhseqno)
@@ -182,6 +183,35 @@ SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) AS definition
 FROM pg_catalog.pg_class c
 WHERE c.oid >= 16384 AND c.relkind = 'v' AND c.relpersistence <> 't'
 """
+
+# As `VIEWS`. Of tables whose row security is off, policies decide nothing.
+POLICIES = """
+SELECT p.polrelid AS relation, p.polname AS name, p.polcmd IN ('r', '*') AS of_reads,
+       pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS shown,
+       pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS checked
+FROM pg_catalog.pg_policy p
+JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+WHERE c.relrowsecurity AND c.relpersistence <> 't'
+ORDER BY p.polrelid, p.polname
+"""
+
+# Functions that policies call whose body may stand in the place of the call: in SQL, without arguments, giving one
+# value of a built-in type, with the rights and the settings of who calls them.
+POLICY_FUNCTIONS = """
+SELECT n.nspname AS schema, f.proname AS name, f.prosrc AS body
+FROM pg_catalog.pg_proc f
+JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = f.prolang
+JOIN pg_catalog.pg_type t ON t.oid = f.prorettype
+WHERE f.oid >= 16384 AND l.lanname = 'sql' AND f.pronargs = 0 AND f.prokind = 'f' AND NOT f.proretset
+  AND NOT f.prosecdef AND f.proconfig IS NULL AND f.prosqlbody IS NULL
+  AND t.oid < 16384 AND t.typtype = 'b' AND t.typcategory NOT IN ('D', 'T')
+  AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+              WHERE d.classid = 3256 AND d.refclassid = 1255 AND d.refobjid = f.oid)  -- of pg_policy on pg_proc
+"""
+
+# Sessions read the server's configuration again at about the same moment.
+LOADED = "SELECT pg_catalog.pg_conf_load_time()::pg_catalog.text"
 
 KEYS = """
 SELECT i.indrelid AS relation, i.indisprimary AS is_primary, i.indisreplident AS is_identity,

@@ -23,6 +23,8 @@ from services.proxy.sql.functions import (
 from services.proxy.sql.inner_statement import copied_table, inner_statement
 from services.proxy.sql.occurrences import call_in_from, scanned_relations
 from services.proxy.sql.operator_rules import allowed_operators
+from services.proxy.sql.policies import policies_are_tame
+from services.proxy.sql.rules import refusal_but_for_policies
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, FIRST_USER_OID, Functions, Relation
 from services.proxy.sql.statement import Statement, read_statement
 from services.proxy.sql.tokens import Token, TokenKind, at
@@ -89,6 +91,7 @@ _CARRYING_KEYWORDS = frozenset(("COPY", "DECLARE", "EXPLAIN"))
 _WRITING_KEYWORDS = frozenset(("INSERT", "UPDATE", "DELETE"))
 _TIDYING_WORDS = ("close", "deallocate", "discard", "listen", "reset", "show", "unlisten")
 _UNLOCK_ALL = "pg_advisory_unlock_all"
+_SETTERS = frozenset(("set_config",))
 _SEMICOLON = Token(TokenKind.MARK, ";")
 _NO_READ = ("into", "insert", "update", "delete", "merge")
 
@@ -101,7 +104,9 @@ def statement_effect(statement: Statement) -> StatementEffect:
     if lexed.statement_count > 1:
         return _SESSION if _only_tidies_up(statement) else WIDEST
     if lexed.keyword in _READING_KEYWORDS:
-        return READS if _only_reads(statement) else WIDEST
+        if _only_reads(statement, SEQUENCE_FUNCTIONS):  # no cached answer reads a sequence
+            return READS
+        return _SESSION if _only_reads(statement, SEQUENCE_FUNCTIONS | _SETTERS) else WIDEST
     if lexed.keyword in _WRITING_KEYWORDS:
         return _plain_write(statement)
     if lexed.keyword == "PREPARE":
@@ -126,7 +131,7 @@ def _carried(statement: Statement) -> StatementEffect:
         return WIDEST
     if table.into:
         return _write_to(statement, relation, "INSERT")
-    return READS if _is_tame(relation) and not _has_user_types(relation) else WIDEST
+    return READS if _is_tame(statement, relation) and not _has_user_types(relation) else WIDEST
 
 
 def _only_tidies_up(statement: Statement) -> bool:
@@ -164,7 +169,7 @@ def _by_keyword(statement: Statement) -> StatementEffect:
     return _BY_KEYWORD.get(keyword, WIDEST)
 
 
-def _only_reads(statement: Statement) -> bool:
+def _only_reads(statement: Statement, also: frozenset[str]) -> bool:
     """Whether a query provably writes nothing and runs no code of this database."""
     for index, token in enumerate(statement.tokens):
         if not token.is_word(*_NO_READ) or at(statement.tokens, index - 1).is_mark("."):
@@ -172,7 +177,7 @@ def _only_reads(statement: Statement) -> bool:
         locks = token.text == "update" and at(statement.tokens, index - 1).is_word("for", "key")
         if not locks:
             return False
-    return _harmless(statement, SEQUENCE_FUNCTIONS)  # no cached answer reads a sequence
+    return _harmless(statement, also)
 
 
 def _plain_write(statement: Statement) -> StatementEffect:
@@ -190,7 +195,7 @@ def _write_to(statement: Statement, target: Relation, keyword: str) -> Statement
     """
     parts = () if keyword == "INSERT" and target.kind != "p" else target.parts
     written = [target, *(statement.catalog.by_oid[oid] for oid in parts)]
-    if not all(_keeps_to_itself(relation, keyword) for relation in written):
+    if not all(_keeps_to_itself(statement, relation, keyword) for relation in written):
         return _ANY_WRITE
     oids = frozenset(oid for relation in written for oid in (relation.oid, *relation.ancestors))
     return StatementEffect(oids, changes_session=False, changes_schema=False)
@@ -210,9 +215,11 @@ def _target(statement: Statement) -> Relation | None:
     return statement.catalog.resolve(schema, name.text, statement.name_space.schemas)
 
 
-def _keeps_to_itself(relation: Relation, keyword: str) -> bool:
+def _keeps_to_itself(statement: Statement, relation: Relation, keyword: str) -> bool:
     """Whether writing to a relation writes nothing else and runs no code of this database."""
-    if relation.kind not in ("r", "p") or relation.rules or relation.row_security:
+    if relation.kind not in ("r", "p") or relation.rules:
+        return False
+    if not _has_tame_policies(statement, relation, writes=True):
         return False
     if relation.user_triggers or relation.user_code or _has_user_types(relation):
         return False
@@ -231,7 +238,7 @@ def _harmless(statement: Statement, also: frozenset[str]) -> bool:
         return False
     if any(not _is_builtin_type(statement, cast.type_name) for cast in casts(statement.tokens)):
         return False
-    return all(_is_tame(relation) for relation in _relations(statement)) and _tame_calls(statement, also)
+    return all(_is_tame(statement, relation) for relation in _relations(statement)) and _tame_calls(statement, also)
 
 
 def _is_builtin_type(statement: Statement, name: str) -> bool:
@@ -253,13 +260,22 @@ def _relations(statement: Statement) -> list[Relation | None]:
     ]
 
 
-def _is_tame(relation: Relation | None) -> bool:
-    """Whether reading a relation runs no code of this database: tables without policies, Postgres' own."""
+def _is_tame(statement: Statement, relation: Relation | None) -> bool:
+    """Whether reading a relation runs no code of this database: tables with tame policies or none, Postgres' own."""
     if relation is None:
         return False
     if relation.oid < FIRST_USER_OID:
         return True
-    return relation.kind in "rpS" and not relation.row_security and not relation.rules
+    return relation.kind in "rpS" and not relation.rules and _has_tame_policies(statement, relation, writes=False)
+
+
+def _has_tame_policies(statement: Statement, relation: Relation, *, writes: bool) -> bool:
+    """Whether the row security of a relation is off, or its policies call nothing that could do something."""
+    if not relation.row_security:
+        return True
+    if statement.name_space.schemas[:1] != (CATALOG_SCHEMA,):
+        return False
+    return policies_are_tame(statement.catalog, relation, refusal_but_for_policies, writes=writes)
 
 
 def _tame_calls(statement: Statement, also: frozenset[str]) -> bool:

@@ -26,6 +26,9 @@ class Reason(StrEnum):
     NOT_PUBLISHED = "not_published"
     NO_REPLICA_IDENTITY = "no_replica_identity"
     ROW_SECURITY = "row_security"
+    POLICY_FUNCTION = "policy_function"
+    POLICY_SETTING = "policy_setting"
+    POLICY_RELATION = "policy_relation"
     RULES = "rules"
     VOLATILE_FUNCTION = "volatile_function"
     UNKNOWN_FUNCTION = "unknown_function"
@@ -70,7 +73,10 @@ ADVICE: dict[Reason, str] = {
     Reason.CHILD_NOT_FOLLOWED: "A child by INHERITS is not followed; `tidegate check` says which; read ONLY the table.",
     Reason.NOT_PUBLISHED: "The table's changes are not published in full; add it to the publication without filters.",
     Reason.NO_REPLICA_IDENTITY: "The table has no usable replica identity; give it a primary key.",
-    Reason.ROW_SECURITY: "The table has row-level security, whose policies are part of each answer.",
+    Reason.ROW_SECURITY: "A row security policy uses something that the cache does not know; a simpler one may be.",
+    Reason.POLICY_FUNCTION: "A row security policy calls a function or operator that depends on more than is known.",
+    Reason.POLICY_SETTING: "A row security policy reads something of the session that is no setting like 'app.tenant'.",
+    Reason.POLICY_RELATION: "A row security policy reads a table or view that cannot be cached by itself.",
     Reason.RULES: "The table has rewrite rules, which may change what a statement means.",
     Reason.VOLATILE_FUNCTION: "A function depends on more than its arguments; pass its value as a parameter.",
     Reason.UNKNOWN_FUNCTION: "A function is not on the list of functions that depend on their arguments alone.",

@@ -52,8 +52,6 @@ def relation_refusal(relation: Relation, *, only: bool, ageing: frozenset[Ageing
         return _KIND_REFUSALS.get(relation.kind, Reason.NOT_A_TABLE)
     if relation.persistence != "p":
         return Reason.TEMPORARY_OR_UNLOGGED
-    if relation.row_security:
-        return Reason.ROW_SECURITY
     if relation.rules:
         return Reason.RULES
     if relation.publication_entry is None:

@@ -16,6 +16,7 @@ from services.proxy.sql.grammar import QUERIES, WRITES, is_allowed
 from services.proxy.sql.lexer import LiteralKind
 from services.proxy.sql.occurrences import scanned_relations
 from services.proxy.sql.operator_rules import allowed_operators
+from services.proxy.sql.policies import Guard, guard_of
 from services.proxy.sql.reasons import Reason
 from services.proxy.sql.relation_rules import followed_relations, known_columns, plain_columns
 from services.proxy.sql.snapshot import CATALOG_SCHEMA
@@ -133,7 +134,7 @@ def readable_views(statement: Statement) -> Reason | None:
     """What the definition of each view reads could be cached by itself."""
 
     def refuse(definition: Statement) -> Reason | None:
-        return first_refusal(replace(definition, ageing=statement.ageing))
+        return refusal_but_for_policies(replace(definition, ageing=statement.ageing))
 
     for relation in statement.relations:
         if relation is not None and relation.kind == "v":
@@ -161,10 +162,19 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def first_refusal(statement: Statement) -> Reason | None:
-    """Return the first rule's objection; None when there is none."""
+def refusal_but_for_policies(statement: Statement) -> Reason | None:
+    """Return the first rule's objection; None when there is none. What row security adds is not looked at."""
     for rule in RULES:
         reason = rule(statement)
         if reason is not None:
             return reason
     return None
+
+
+def judged(statement: Statement) -> tuple[Reason | None, Guard]:
+    """Return why a statement cannot be cached, None when it can; and what row security adds to it then."""
+    refusal = refusal_but_for_policies(statement)
+    if refusal is not None:
+        return refusal, Guard()
+    guard = guard_of(statement, refusal_but_for_policies)
+    return guard.refused.refusal if guard.refused is not None else None, guard

@@ -10,7 +10,10 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
+from services.proxy.sql.reasons import Reason
+
 CATALOG_SCHEMA = "pg_catalog"
+_MOST_SETTINGS = 64  # which policies read; answers that others have a part in are not cached
 FIRST_USER_OID = 16384  # FirstNormalObjectId: what has a smaller one came with Postgres
 
 
@@ -43,7 +46,7 @@ class Relation:
 
     Attributes:
         kind: `pg_class.relkind`: r table, v view, m materialized view, p partitioned, f foreign, S sequence, i index,
-        ... persistence: p permanent, u unlogged, t temporary. row_security: Row-level security is enabled or forced.
+        ... persistence: p permanent, u unlogged, t temporary. row_security: Row-level security is enabled.
         temporary_children: Some table below it by INHERITS is a temporary one of some session. user_triggers: It has
         triggers that are not Postgres' own. rules: It has rewrite rules. cascades: A foreign key that points at it
         deletes or updates rows elsewhere. user_code: A default, constraint, generated column or index of it calls what
@@ -78,6 +81,25 @@ class Relation:
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
         return next((column for column in self.columns if column.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One expression of a row security policy.
+
+    Attributes:
+        name: The policy's name.
+        of_reads: It decides which rows a SELECT shows: what stands behind USING, in a policy for SELECT or ALL.
+        expression: Its text, in which literals stand for what it asks of the session (`policy_text.py`).
+        settings: Names of the settings that it asks for.
+        refusal: Why what it asks for cannot be told; None when it can.
+    """
+
+    name: str
+    of_reads: bool
+    expression: str
+    settings: tuple[str, ...] = ()
+    refusal: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +149,11 @@ class Catalog:
         views: Definitions of the views that were made in the database, by OID.
         read_views: What has been made of them so far (`views.py`); no part of the value.
         name_spaces: Changes whenever a schema, or who may use it, does: a session's search path may then mean others.
+        policies: Of each table that has row security policies.
+        read_policies: What has been made of them so far (`policies.py`); no part of the value.
+        policies_known: They could be read: somebody may keep a table locked.
+        complete: All could be read; else it is to be read again.
+        loaded: When the server's configuration was read last: settings of sessions may then be others.
     """
 
     publication: str
@@ -144,6 +171,17 @@ class Catalog:
     text_search_names: int = 0
     views: Mapping[int, str] = field(default_factory=dict)
     read_views: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    policies: Mapping[int, tuple[Policy, ...]] = field(default_factory=dict)
+    read_policies: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    policies_known: bool = True
+    complete: bool = True
+    loaded: str = ""
+
+    @cached_property
+    def policy_settings(self) -> tuple[str, ...]:
+        """Names of the settings that policies for reads ask for, up to a number: sessions are asked for them, too."""
+        found = (policy for policies in self.policies.values() for policy in policies if policy.of_reads)
+        return tuple(sorted({name for policy in found for name in policy.settings})[:_MOST_SETTINGS])
 
     @cached_property
     def by_oid(self) -> dict[int, Relation]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from services.proxy.sql.ageing import ALL_AGEING, NO_AGEING, Ageing
 from services.proxy.sql.effect import READS, WIDEST, StatementEffect, statement_effect
 from services.proxy.sql.functions import TEXT_SEARCH
+from services.proxy.sql.policies import Guard, guarded_rules
 from services.proxy.sql.reasons import Reason
-from services.proxy.sql.rules import first_refusal
+from services.proxy.sql.rules import judged, refusal_but_for_policies
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.statement import NameSpace, Statement, read_statement
 from services.proxy.sql.tag_rules import TagRule, tag_rules
@@ -44,6 +45,7 @@ class Analysis:
             those: Postgres does not look names up again (see `planning`).
         ageing: What its answers age by. Where there is any, the statement is refused for nothing else, and everything
             is here that is needed to keep its answers where they may age.
+        settings: Names of the settings that row security policies read for it, sorted: their values are in the key.
     """
 
     cacheable: bool
@@ -54,6 +56,7 @@ class Analysis:
     effect: StatementEffect
     names: tuple[int, ...] = ()
     ageing: frozenset[Ageing] = NO_AGEING
+    settings: tuple[str, ...] = ()
 
 
 def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
@@ -63,13 +66,13 @@ def analyse(lexed: Lexed, catalog: Catalog, session: NameSpace) -> Analysis:
     except TokenError:
         return _refused(Reason.LEX_ERROR, WIDEST)
     effect = statement_effect(statement)
-    refusal = first_refusal(statement)
+    refusal, guard = judged(statement)
     if refusal is None:
-        return _cacheable(statement)
-    worse = first_refusal(replace(statement, ageing=ALL_AGEING))
+        return _cacheable(statement, guard)
+    worse, guard = judged(replace(statement, ageing=ALL_AGEING))
     if worse is not None:
         return _refused(worse, effect, _meant(statement))
-    return _ageing(statement, refusal)
+    return _ageing(statement, refusal, guard)
 
 
 def unanalysable() -> Analysis:
@@ -96,24 +99,25 @@ def _meant(statement: Statement) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _ageing(statement: Statement, refusal: Reason) -> Analysis:
+def _ageing(statement: Statement, refusal: Reason, guard: Guard) -> Analysis:
     """Analyse a statement that is refused for nothing but that its answers age."""
-    by_clock = first_refusal(replace(statement, ageing=frozenset((Ageing.REFRESH,)))) is not None
-    by_refresh = first_refusal(replace(statement, ageing=frozenset((Ageing.CLOCK,)))) is not None
+    by_clock = refusal_but_for_policies(replace(statement, ageing=frozenset((Ageing.REFRESH,)))) is not None
+    by_refresh = refusal_but_for_policies(replace(statement, ageing=frozenset((Ageing.CLOCK,)))) is not None
     found = ((Ageing.CLOCK, by_clock), (Ageing.REFRESH, by_refresh))
     ageing = frozenset(kind for kind, ages in found if ages)
-    return replace(_cacheable(statement), cacheable=False, reason=refusal.value, ageing=ageing)
+    return replace(_cacheable(statement, guard), cacheable=False, reason=refusal.value, ageing=ageing)
 
 
-def _cacheable(statement: Statement) -> Analysis:
+def _cacheable(statement: Statement, guard: Guard) -> Analysis:
     """Analyse a statement whose answers can be evicted.
 
     A materialized view has no row changes, so no tags: what evicts is its part of the fingerprint.
     """
-    by_oid = statement.catalog.by_oid
+    catalog = statement.catalog
     read = tables_read(statement)
-    refreshed = {oid for oid in read if oid in by_oid and by_oid[oid].kind == "m"}
-    rules = tuple(rule for rule in tag_rules(statement) if rule.shape.relation not in refreshed)
+    refreshed = {oid for oid in read if oid in catalog.by_oid and catalog.by_oid[oid].kind == "m"}
+    own = (rule for rule in tag_rules(statement) if rule.shape.relation not in refreshed)
+    rules = guarded_rules(own, guard, catalog, refusal_but_for_policies)
     relations = tuple(dict.fromkeys(rule.shape.relation for rule in rules))
-    fingerprint = statement.catalog.fingerprint((*relations, *refreshed, *views_in(statement)))
-    return Analysis(True, "", relations, rules, fingerprint, READS, _meant(statement))
+    fingerprint = catalog.fingerprint((*relations, *refreshed, *views_in(statement), *guard.views))
+    return Analysis(True, "", relations, rules, fingerprint, READS, _meant(statement), settings=guard.settings)

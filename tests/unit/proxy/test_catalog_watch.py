@@ -8,6 +8,7 @@ import pytest
 from services.proxy import catalog_watch
 from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.sql.snapshot import Catalog
+from tests.unit.sql.small_catalog import small_catalog
 
 
 class _User:
@@ -48,7 +49,7 @@ def test_a_reading_under_way_does_not_end_a_doubt(monkeypatch: pytest.MonkeyPatc
         return publication
 
     async def load(_: object, publication: str) -> object:
-        return publication
+        return small_catalog()
 
     async def connect(purpose: str) -> Any:
         return _Connection()

@@ -23,18 +23,22 @@ from services.proxy.session.prepared import LookUp, Prepared
 from services.proxy.session.requests import read_requests
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Templates
+from services.proxy.sql.snapshot import Policy
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from services.shared.runtime.settings import Consistency
-from tests.unit.sql.small_catalog import ORDERS, USERS, small_catalog
+from tests.unit.sql.small_catalog import ORDERS, USERS, small_catalog, table
 
 STATE = SessionState(("pg_catalog", "public"), "00000001", "c0ffee", b"state", "")
 READ = b"SELECT name FROM users WHERE id = 7"
+SECURED = b"SELECT v FROM secured WHERE id = 7"
+_SECURED = table(20_400, "secured", row_security=True)
 
 
 @pytest.fixture
 def templates() -> Templates:
     templates = Templates()
-    templates.use(small_catalog())
+    policies = {_SECURED.oid: (Policy("by_tenant", True, "v = ('')::text", ("app.Tenant",)),)}
+    templates.use(small_catalog(_SECURED, policies=policies))
     return templates
 
 
@@ -222,6 +226,53 @@ def test_what_is_done_here_depends_on_where_the_session_is(
         plan = turn(templates, *messages, phase=phase)
         assert kinds(plan) == expected
         assert bool(plan.refusal) != bool(plan.steps)
+
+
+def _set_in_block(templates: Templates, *texts: bytes, phase: Phase = Phase.HELD) -> TurnPlan:
+    state = replace(STATE, settings=(("app.Tenant", b"digest"), ("app.other", None)))
+    return turn(templates, *extended(*texts), state=state, phase=phase)
+
+
+def test_what_a_block_sets_is_held_until_it_ends(templates: Templates) -> None:
+    texts = (b"BEGIN", b"SET LOCAL app.tenant = 'a'", SECURED, b"SELECT set_config('app.tenant', 'b', true)", SECURED)
+    plan = _set_in_block(templates, *texts, b"COMMIT", SECURED, phase=Phase.OUTSIDE)
+    assert [step.setting is not None for step in plan.steps] == [False, True, False, True, False, False, False]
+    keys = [step.plan.key for step in plan.steps if step.plan is not None]
+    assert len(set(keys)) == 3
+    assert keys[2] == _set_in_block(templates, SECURED, phase=Phase.OUTSIDE).steps[0].plan.key  # type: ignore[union-attr]
+    named = [step.setting for step in plan.steps if step.setting is not None]
+    assert [(held.name, held.value, held.column) for held in named] == [
+        ("app.tenant", b"a", ""),
+        ("app.tenant", b"b", "set_config"),
+    ]
+    assert "'a'" not in repr(plan.steps[1].setting)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"SET LOCAL app.other = 'x'",  # it is not there: Postgres would leave it behind, empty
+        b"SET LOCAL app.unread = 'x'",
+        b"SET app.tenant = 'x'",
+    ],
+)
+def test_what_postgres_has_to_set_sends_the_block(templates: Templates, text: bytes) -> None:
+    assert not _set_in_block(templates, text).steps
+
+
+@pytest.mark.parametrize("phase", [Phase.OUTSIDE, Phase.FAILED, Phase.UPSTREAM])
+def test_nothing_is_set_without_a_block_that_is_held_back(templates: Templates, phase: Phase) -> None:
+    assert not _set_in_block(templates, b"SET LOCAL app.tenant = 'x'", phase=phase).steps
+
+
+def test_a_setting_that_the_session_was_not_asked_for_leaves_its_state_unknown(templates: Templates) -> None:
+    assert planned(templates, Query(SECURED)).refusal == "session_state_unknown"
+
+
+def test_a_plan_says_on_which_catalog_it_rests(templates: Templates) -> None:
+    assert planned(templates, Query(READ)).catalog == 1
+    templates.use(small_catalog())
+    assert planned(templates, Query(READ)).catalog == 2
 
 
 def test_a_begin_is_not_held_back_where_nothing_would_be_cached(templates: Templates) -> None:

@@ -34,6 +34,7 @@ def found(**changed: Any) -> dict[str, Any]:
         "canary": "c0ffee",
         "settings": list(settings.values()),
         "manners": ["0", None, None, "notice"],
+        "policies": [],
     } | {name: value for name, value in changed.items() if name not in SETTINGS}
 
 

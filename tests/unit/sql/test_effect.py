@@ -3,6 +3,7 @@
 import pytest
 
 from services.proxy.sql.effect import StatementEffect
+from services.proxy.sql.snapshot import Policy
 from services.proxy.sql.template import lex
 from services.proxy.sql.verdict import NameSpace, analyse
 from tests.unit.sql.small_catalog import ITEMS, ORDERS, TRIGGERED, USERS, column, small_catalog, table
@@ -23,6 +24,7 @@ CATALOG = small_catalog(
     table(20_306, "parted_high", ancestors=(20_304,)),
     table(20_307, "split", kind="p", parts=(20_308,)),
     table(20_308, "split_part", ancestors=(20_307,), user_triggers=True),
+    policies={20_302: (Policy("of_mine", True, "my_function(id)"),)},
 )
 NOTHING: frozenset[int] = frozenset()
 
@@ -125,7 +127,7 @@ def test_a_write_with_side_effects_may_write_anything(text: str) -> None:
         "SELECT my_function(1)",
         "SELECT public.upper('x')",
         "SELECT x.my_function FROM users x",
-        "SELECT set_config('a.b', 'c', false)",
+        "SELECT set_config('a.b', my_function('c'), false)",
         "SELECT lo_get(1)",
         "SELECT table_to_xml('users', true, true, '')",
         "SELECT * FROM a_view",

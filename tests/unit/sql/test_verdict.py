@@ -6,7 +6,7 @@ import pytest
 
 from services.proxy.sql.ageing import Ageing
 from services.proxy.sql.reasons import ADVICE, Reason
-from services.proxy.sql.snapshot import Catalog, Functions
+from services.proxy.sql.snapshot import Catalog, Functions, Policy
 from services.proxy.sql.template import lex
 from services.proxy.sql.verdict import Analysis, NameSpace, analyse, unanalysable
 from tests.unit.sql.small_catalog import ITEMS, ORDERS, OTHER_USERS, USERS, column, small_catalog, table
@@ -28,6 +28,7 @@ CATALOG = small_catalog(
     table(20_110, "an_index", kind="i"),
     table(20_111, "parted", kind="p", publication_entry=None),
     table(20_112, "ruled", rules=True),
+    policies={20_101: (Policy("of_mine", True, "my_function(id)"),)},
 )
 
 
@@ -134,7 +135,7 @@ def test_reads_of_tables_are_cached(text: str, relations: set[int] | None) -> No
         ("SELECT * FROM ONLY (torn_family)", Reason.PARSE_ERROR),
         ("SELECT * FROM unpublished", Reason.NOT_PUBLISHED),
         ("SELECT * FROM keyless", Reason.NO_REPLICA_IDENTITY),
-        ("SELECT * FROM secured", Reason.ROW_SECURITY),
+        ("SELECT * FROM secured", Reason.POLICY_FUNCTION),
         ("SELECT * FROM ruled", Reason.RULES),
         ("SELECT nextval('s') FROM users", Reason.VOLATILE_FUNCTION),
         ("SELECT pg_sleep(1) FROM users", Reason.VOLATILE_FUNCTION),
@@ -264,6 +265,7 @@ def test_what_only_ages_is_told_from_what_is_refused_for_more(text: str, ageing:
         table(20_115, "recent", kind="v", publication_entry=None, rules=True),
         table(20_116, "of_materialized", kind="v", publication_entry=None, rules=True),
         views=views,
+        policies=CATALOG.policies,
     )
     analysis = judge(text, catalog)
     assert analysis.ageing == ageing
