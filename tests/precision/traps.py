@@ -245,7 +245,7 @@ def _shown(trap: _Trap) -> str:
         case 0:
             return f"SELECT {what} FROM {name} x WHERE {holds}{hides}"
         case 1:
-            tail = trap.chance.pick((" LIMIT 1", " OFFSET 1", " LIMIT 1 OFFSET 1"))
+            tail = trap.chance.pick((" LIMIT 1", " OFFSET 1", " LIMIT 1 OFFSET 1", " LIMIT 1 OFFSET 0"))
             return f"SELECT {what} FROM {name} x WHERE {holds}{hides} ORDER BY {key}{tail}"
         case 2:
             over = trap.chance.pick(("count(*) OVER ()", f"count(*) OVER (ORDER BY {key} DESC)", "1"))

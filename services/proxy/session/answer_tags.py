@@ -7,6 +7,7 @@ from math import prod
 
 from services.proxy.session.page_end import page_blocks
 from services.proxy.session.requests import Request
+from services.proxy.session.row_counts import row_count
 from services.proxy.session.shown_rows import shown_key_tags
 from services.proxy.sql.array_values import array_elements, binary_array
 from services.proxy.sql.shown_keys import ShownKey
@@ -76,7 +77,9 @@ def answer_tags(
         found.add_tags(*(value_tags(shape, product(*columns)) if columns else ()))
         # Of a shape that only watches, any change evicts its tag: there is no row that does not come to satisfy it.
         key = rule.key if shape.named and rule.key is not None and is_matched(rule.key.shape.id) else None
-        found.add_shape(shape, key, None if key is None else shown_key_tags(key, rows, request.result_formats))
+        skips = key is not None and key.offset is not None and row_count(key.offset, lexed, request) != 0
+        shown = None if key is None or skips else shown_key_tags(key, rows, request.result_formats)
+        found.add_shape(shape, key, shown)
     if len(found.tags) > MOST_TAGS_OF_ALL:
         return AnswerTags(tuple(map(relation_tag, analysis.relations)), (), tuple(found.wanted))
     return AnswerTags(tuple(found.tags), tuple(found.shapes), tuple(found.wanted))

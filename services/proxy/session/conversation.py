@@ -7,17 +7,18 @@ from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.ageing import NEVER
 from services.proxy.session.block import HeldBlock, followed
-from services.proxy.session.exchange import Question
+from services.proxy.session.exchange import Exchange, Question
 from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
-from services.proxy.session.planning import Phase, Setting, Step, TurnPlan, plan_turn, summary
+from services.proxy.session.planning import Effect, Phase, Setting, Step, TurnPlan, plan_turn
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
 from services.proxy.session.requests import Request, decode_part, read_requests
 from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
 from services.proxy.session.statements import SessionStatements
+from services.proxy.session.turn_summary import summary
 from services.proxy.session.turns import Part
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.codes import TransactionStatus
@@ -79,6 +80,29 @@ class Conversation:
     def state_question(self) -> bytes:
         """Return the turn that asks Postgres for the session's state."""
         return self.keeper.question(names=self.statements.any_named)
+
+    def learn_of(self, exchange: Exchange, effect: Effect, *, all_read: bool) -> None:
+        """Postgres has answered what was forwarded.
+
+        Args:
+            exchange: Its answer.
+            effect: What the statements may have done.
+            all_read: Whether all that was forwarded could be read.
+        """
+        self.statements.settle_segments(exchange.segments)
+        if not all_read:
+            self.statements.forget()
+        elif effect.names:
+            self.statements.doubt()
+        if exchange.setting_changed:
+            self.keeper.forget()
+        self.status = exchange.status
+        if exchange.status == OUTSIDE_BLOCK:
+            self.portals.end_block()
+            self.lookup.writes_visible()
+            self.keeper.block_ended()
+        if exchange.failed and self.block is not None:
+            self.block.failed = True
 
     def learn_state(self, question: Question) -> None:
         """Take Postgres's answer to the question for the session's state."""

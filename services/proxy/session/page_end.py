@@ -1,15 +1,14 @@
 """The end of a full page: the range of its order that the answer tells. Pure."""
 
 from services.proxy.session.requests import Request
+from services.proxy.session.row_counts import row_count
 from services.proxy.session.shown_rows import format_of, row_starts, values_at
 from services.proxy.sql.pages import Page
 from services.proxy.sql.template import Lexed
-from services.shared.keyspace.canonical import TypeOid
 from services.shared.keyspace.intervals import cover
 from services.shared.keyspace.order_keys import HIGHEST, LOWEST, Keys, OrderedOid, keys_of_binary, keys_of_text
 
 _TEXT_FORMAT = 0
-_SIZES = {0: 8, TypeOid.INT8: 8, TypeOid.INT4: 4, TypeOid.INT2: 2}  # of a limit, by its declared type; undeclared: int8
 
 
 def page_blocks(page: Page, lexed: Lexed, request: Request, rows: bytes) -> list[bytes] | None:
@@ -21,29 +20,14 @@ def page_blocks(page: Page, lexed: Lexed, request: Request, rows: bytes) -> list
         request: Its parameters.
         rows: The answer's DataRow messages.
     """
-    limit = _limit(page, lexed, request)
-    starts = row_starts(rows, limit) if limit else None
+    limit = row_count(page.limit, lexed, request) or 0
+    starts = row_starts(rows, limit) if limit > 0 else None
     last = values_at(rows, starts[-1], (page.place,), page.width) if starts and len(starts) == limit else None
     value = last[0] if last is not None else None
     keys = None if value is None else _keys(page, value, format_of(page.place, request.result_formats))
     if keys is None:
         return None
     return list(cover(keys.low, HIGHEST) if page.is_descending else cover(LOWEST, keys.high))
-
-
-def _limit(page: Page, lexed: Lexed, request: Request) -> int:
-    """Return how many rows a full page has; 0 where that cannot be told."""
-    if page.limit.kind == "literal":
-        text = lexed.literals[page.limit.number].value or ""
-        return int(text) if text.isdecimal() and text.isascii() else 0
-    index = page.limit.number
-    value = request.values[index] if index < len(request.values) else None
-    declared = request.parameter_types[index] if index < len(request.parameter_types) else 0
-    if value is None or declared not in _SIZES:
-        return 0
-    if request.parameter_format(index) == _TEXT_FORMAT:
-        return int(value) if value.isdigit() else 0
-    return max(0, int.from_bytes(value, "big", signed=True)) if len(value) == _SIZES[declared] else 0
 
 
 def _keys(page: Page, value: bytes, value_format: int) -> Keys | None:

@@ -4,18 +4,16 @@ Every read that is not cached has a named reason, which metrics and `tidegate ex
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from services.proxy.reasons import Reason
 from services.proxy.session.ageing import NEVER, lifetime
 from services.proxy.session.entry_key import entry_key
-from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.held_setting import Held, HeldSetting, held_setting
 from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
-from services.proxy.session.prepared import Prepared, meaning_of
+from services.proxy.session.prepared import Prepared, means_otherwise, was_read_otherwise
 from services.proxy.session.requests import Request, bound_before, executed_texts
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
@@ -220,10 +218,10 @@ def _plan_step(
 ) -> tuple[Step | None, str, Effect]:
     """Plan one statement; without a step there is a refusal."""
     prepared = request.prepared_before
-    if prepared is not None and _means_otherwise(prepared, setting.templates, setting.name_space):
+    if prepared is not None and means_otherwise(prepared, setting.templates, setting.name_space):
         return None, Reason.PREPARED_BEFORE, _unsure_effect([prepared], setting.templates, setting.name_space)
     template = setting.templates.find(request.text, setting.name_space)
-    if prepared is not None and template is not None and _was_read_otherwise(prepared, template, setting.state):
+    if prepared is not None and template is not None and was_read_otherwise(prepared, template, setting.state):
         return None, Reason.PREPARED_BEFORE, _effect(template, request.text)
     block = None if _has_parameters(request) else _held_step(template, setting)
     if block is not None:
@@ -273,32 +271,6 @@ def _means_another(name_space: NameSpace, catalog: Catalog) -> bool:
     return name_space.schemas[:1] != (CATALOG_SCHEMA,) or SET_CONFIG in catalog.functions.user
 
 
-def summary(steps: Sequence[Step], block: object | None) -> tuple[bool, FollowUp | None]:
-    """Sum up a turn that was answered from the cache, for when the same bytes come again.
-
-    Args:
-        steps: What it did.
-        block: The block that is held back after it, if there is one.
-
-    Returns:
-        Whether a block was held back before it; and what it left behind, None when that is nothing.
-    """
-    blocks = [step for step in steps if step.block is not None]
-    begun = [step for step in blocks if step.block is not None and step.block.step is BlockStep.BEGIN]
-    held_before = blocks[0] not in begun if blocks else block is not None
-    last = steps[-1].request if block is not None and steps[-1].plan is not None else None
-    setters = [step.request for step in steps if step.request.sets_unnamed]
-    follow_up = FollowUp(
-        sets_unnamed=bool(setters),
-        unnamed=setters[-1].unnamed if setters else None,
-        begins=begun[-1].request.text if begun and block is not None else b"",
-        ends=held_before and bool(blocks),
-        reads=last is not None,
-        portal=None if last is None or last.simple else last,
-    )
-    return held_before, None if follow_up == FollowUp() else follow_up
-
-
 def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     """Plan a turn that is forwarded as it is: only what it may change is of interest."""
     texts = executed_texts(messages, setting.names, setting.unnamed, setting.portals)
@@ -306,7 +278,7 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
         return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT)
     before = bound_before(messages, setting.names, setting.unnamed)
     name_space = setting.likely_name_space
-    otherwise = [prepared for prepared in before if _means_otherwise(prepared, setting.templates, name_space)]
+    otherwise = [prepared for prepared in before if means_otherwise(prepared, setting.templates, name_space)]
     if otherwise:
         return TurnPlan(refusal=Reason.PREPARED_BEFORE, effect=_unsure_effect(otherwise, setting.templates, name_space))
     effect = NO_EFFECT
@@ -356,23 +328,6 @@ def _unmet(asked: Directives, state: SessionState, promise: Promise) -> str:
         return Reason.OTHER_LEVEL
     tighter = asked.max_staleness is not None and asked.max_staleness < promise.max_staleness
     return Reason.TIGHTER_BOUND if tighter else ""
-
-
-def _means_otherwise(prepared: Prepared, templates: Templates, name_space: NameSpace) -> bool:
-    """Tell whether a statement was prepared when its names meant other relations than now, or it is not known.
-
-    Postgres resolves names once: a table that appears earlier on the search path later on changes nothing for a
-    statement that is prepared already.
-    """
-    template = templates.find(prepared.text, name_space)
-    if template is None or not isinstance(prepared.meaning, tuple):
-        return True
-    return tuple(number for number in prepared.meaning if number >= 0) != template.analysis.names
-
-
-def _was_read_otherwise(prepared: Prepared, template: Template, state: SessionState | None) -> bool:
-    """Tell whether a statement was prepared under other settings than now, by which its literals were read."""
-    return state is not None and prepared.meaning != meaning_of(template, state.reading)
 
 
 def _unsure_effect(statements: list[Prepared], templates: Templates, name_space: NameSpace) -> Effect:

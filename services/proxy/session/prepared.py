@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.proxy.session.templates import Template
+from services.proxy.session.state import SessionState
+from services.proxy.session.templates import Template, Templates
+from services.proxy.sql.verdict import NameSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,20 @@ TellMeaning = Callable[[bytes], Meaning]
 
 def unknown_meaning(text: bytes) -> None:
     """Tell nothing: the session's search path or the catalog is not known."""
+
+
+def means_otherwise(prepared: Prepared, templates: Templates, name_space: NameSpace) -> bool:
+    """Tell whether a statement was prepared when its names meant other relations than now, or it is not known.
+
+    Postgres resolves names once: a table that appears earlier on the search path later on changes nothing for a
+    statement that is prepared already.
+    """
+    template = templates.find(prepared.text, name_space)
+    if template is None or not isinstance(prepared.meaning, tuple):
+        return True
+    return tuple(number for number in prepared.meaning if number >= 0) != template.analysis.names
+
+
+def was_read_otherwise(prepared: Prepared, template: Template, state: SessionState | None) -> bool:
+    """Tell whether a statement was prepared under other settings than now, by which its literals were read."""
+    return state is not None and prepared.meaning != meaning_of(template, state.reading)

@@ -107,8 +107,6 @@ class TurnRunner:
         """Whether it did so in the turn that is under way, though the COPY may have failed."""
         return self._exchange is not None and self._exchange.copied
 
-    # -- events
-
     def learn_state(self, then: Callable[[], None]) -> None:
         """Ask for the session's state before its first turn."""
 
@@ -343,24 +341,10 @@ class TurnRunner:
 
     def _exchange_done(self, exchange: Exchange) -> None:
         """Postgres has answered: learn from it, and go on."""
-        conversation = self.conversation
         self._exchange = self.sink = None
-        conversation.statements.settle_segments(exchange.segments)
-        if self._unread:
-            conversation.statements.forget()
-        elif self._effect.names:
-            conversation.statements.doubt()
-        if exchange.setting_changed:
-            conversation.keeper.forget()
+        self.conversation.learn_of(exchange, self._effect, all_read=not self._unread)
         self._effect, self._unread = NO_EFFECT, False
-        conversation.status = exchange.status
-        if exchange.status == OUTSIDE_BLOCK:
-            conversation.portals.end_block()
-            conversation.lookup.writes_visible()
-            conversation.keeper.block_ended()
-        block = conversation.block
-        if exchange.failed and block is not None:
-            block.failed = True
+        block = self.conversation.block
         if exchange.prelude_failed and block is not None and exchange.status != OUTSIDE_BLOCK:
             self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)  # the block of one read was not ended
             return

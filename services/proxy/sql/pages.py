@@ -1,8 +1,9 @@
-"""Is an answer the first page of an order? Then rows behind its last one are none of its concern. Pure.
+"""Is an answer a page of an order? Then rows behind its last one are none of its concern. Pure.
 
-Of a statement that orders the rows of one relation by one of its columns and gives the first n, a full page has a last
-row, and its place in the order is shown. A change alters the page only if the row was on it, or comes before that
-place. So the page's answer rests on the rows in a range of that column, whose one end the answer itself tells.
+Of a statement that orders the rows of one relation by one of its columns and gives the first n, or n behind some that
+it skips, a full page has a last row, and its place in the order is shown. A change alters the page only if the row was
+there, or is now, up to that place. So the page's answer rests on the rows in a range of that column, whose one end the
+answer itself tells.
 
 NULL is in no range. That is right where NULLs come last, and where the column has none.
 """
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from services.proxy.sql.claims import ValueRef, name_of, value_of
+from services.proxy.sql.claims import ValueRef, name_of
+from services.proxy.sql.row_limits import row_limits
 from services.proxy.sql.shown_keys import Outputs
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
@@ -60,18 +62,18 @@ def page_of(statement: Statement, occurrence: int, outputs: Outputs) -> Page | N
         return None
     if not _CHANGES_ROWS.isdisjoint(statement.words) or select.args.get("joins"):
         return None
-    limit, order = select.args.get("limit"), select.args.get("order")
-    if not isinstance(limit, exp.Limit) or not isinstance(order, exp.Order):
+    limits, order = row_limits(statement), select.args.get("order")
+    if limits is None or limits.limit is None or not isinstance(order, exp.Order):
         return None
-    count, ordered = value_of(limit.expression), order.expressions[0]
+    ordered = order.expressions[0]
     name = name_of(ordered.this)
     place = outputs.place(occurrence, name[-1]) if name else None
-    if count is None or place is None or not _tokens_agree(statement, name, ordered, count):
+    if place is None or not _tokens_agree(statement, name, ordered):
         return None
     if len(name) == 1 and outputs.renames(name[0], place):
         return None
     column = _ordered_column(relation, name[-1], nulls_first=bool(ordered.args.get("nulls_first")))
-    return None if column is None else Page(column, place, outputs.width, bool(ordered.args.get("desc")), count)
+    return None if column is None else Page(column, place, outputs.width, bool(ordered.args.get("desc")), limits.limit)
 
 
 def _ordered_column(relation: Relation, name: str, *, nulls_first: bool) -> ShapeColumn | None:
@@ -81,14 +83,11 @@ def _ordered_column(relation: Relation, name: str, *, nulls_first: bool) -> Shap
     return ShapeColumn(column.name, column.type_oid)
 
 
-def _tokens_agree(statement: Statement, name: tuple[str, ...], ordered: exp.Ordered, count: ValueRef) -> bool:
-    """Whether the tokens show the same order and limit, and no other ones."""
+def _tokens_agree(statement: Statement, name: tuple[str, ...], ordered: exp.Ordered) -> bool:
+    """Whether the tokens show the same order, and no other one."""
     tokens = statement.tokens
     orders = [index for index, token in enumerate(tokens) if token.is_word("order")]
-    limits = [index for index, token in enumerate(tokens) if token.is_word("limit")]
-    if len(orders) != 1 or len(limits) != 1 or limits[0] + 2 != len(tokens):
-        return False
-    if not _is_value(tokens[-1], count):
+    if len(orders) != 1:
         return False
     start, end = orders[0] + 2, orders[0] + 2 + 2 * len(name) - 1
     if tuple(token.text for token in tokens[start:end:2]) != name:
@@ -100,13 +99,7 @@ def _tokens_agree(statement: Statement, name: tuple[str, ...], ordered: exp.Orde
 def _words_of_key(tokens: tuple[Token, ...], start: int) -> list[str]:
     words: list[str] = []
     index = start
-    while index < len(tokens) and not tokens[index].is_mark(",") and not tokens[index].is_word("limit"):
+    while index < len(tokens) and not tokens[index].is_mark(",") and not tokens[index].is_word("limit", "offset"):
         words.append(tokens[index].text if tokens[index].kind is TokenKind.WORD else "?")
         index += 1
     return words
-
-
-def _is_value(token: Token, count: ValueRef) -> bool:
-    if count.kind == "parameter":
-        return token.kind is TokenKind.PARAMETER and token.number - 1 == count.number
-    return token.kind is TokenKind.LITERAL and token.number == count.number

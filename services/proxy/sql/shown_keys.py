@@ -6,8 +6,8 @@ whose rows reach the result as they come out of FROM and WHERE, one by one or ga
 
 * the statement is one SELECT, whose FROM has the relation, and nothing else in the statement has;
 * an outer join does not make its rows up, nor leave them out of what is shown because of others;
-* no row that is not shown counts for others: none is skipped (OFFSET), or seen by window functions, or by the totals of
-  grouping sets. What LIMIT, DISTINCT ON or HAVING leave out may go without altering anything;
+* no row that is not shown counts for others: none is skipped (by an OFFSET that is not 0), or seen by window functions,
+  or by the totals of grouping sets. What LIMIT, DISTINCT ON or HAVING leave out may go without altering anything;
 * it is not grouped where rows of children by INHERITS are read: one of these may have the key of a row of the parent,
   so that a group that is left out loses one of its rows, and then is not left out any more.
 """
@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from services.proxy.sql.blocks import Block
+from services.proxy.sql.claims import ValueRef
 from services.proxy.sql.functions import CLOCK_WORDS, SPECIAL_FORMS
+from services.proxy.sql.row_limits import row_limits
 from services.proxy.sql.snapshot import Relation
 from services.proxy.sql.statement import Statement
 from services.shared.relation import Shape
@@ -26,7 +28,7 @@ from services.shared.relation import Shape
 _FORMS = SPECIAL_FORMS | CLOCK_WORDS | {"case"}
 """What looks like no call and gives its name all the same, or like one and is in no catalog."""
 
-_COUNT_HIDDEN_ROWS = frozenset(("offset", "over", "rollup", "cube", "sets"))
+_COUNT_HIDDEN_ROWS = frozenset(("over", "rollup", "cube", "sets"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,13 @@ class ShownKey:
         shape: That of reads by this key.
         places: The output column of each of its columns.
         width: How many columns a row has; in a row of another width they would be elsewhere.
+        offset: Where the number of rows comes from that are skipped, of which none is shown; None: no row is.
     """
 
     shape: Shape
     places: tuple[int, ...]
     width: int
+    offset: ValueRef | None = None
 
 
 class Outputs:
@@ -53,6 +57,11 @@ class Outputs:
         self._names: list[tuple[int, str]] = []  # by which columns of the result go, where it is said
         self._nameless: list[exp.Expr] = []  # what Postgres gives names to
         self._width = 0
+        self._offset: ValueRef | None = None
+        limits = row_limits(statement)
+        if limits is None and "offset" in statement.words:
+            return
+        self._offset = limits.offset if limits is not None else None
         select = statement.tree
         if isinstance(select, exp.Select) and blocks[0].is_plain and _COUNT_HIDDEN_ROWS.isdisjoint(statement.words):
             self._read(select, blocks[0], _kept_by_joins(select))
@@ -72,7 +81,8 @@ class Outputs:
             return None
         places = [self._places.get((occurrence, column.name)) for column in shape.columns]
         known = tuple(place for place in places if place is not None)
-        return ShownKey(shape, known, self._width) if known and len(known) == len(places) else None
+        whole = bool(known) and len(known) == len(places)
+        return ShownKey(shape, known, self._width, self._offset) if whole else None
 
     @property
     def width(self) -> int:

@@ -129,7 +129,12 @@ class _TagRules:
         everything = watched | {column.name for column in columns}
         if relation.identity != _FULL_IDENTITY and not everything <= relation.identity_columns:
             return None
-        return tuple(sorted(everything)) if len(everything) < len(relation.columns) else None
+        if len(everything) < len(relation.columns):
+            return tuple(sorted(everything))
+        # All of them: an update to the same values does not matter. But a generated column may change by itself, and
+        # changes do not tell of it.
+        told = columns and not any(column.generated for column in relation.columns)
+        return tuple(sorted(everything)) if told else None
 
     def _held(self, occurrence: int, given: Given, same: Same) -> dict[str, tuple[ValueSource, ...]]:
         """Return the columns of an occurrence that are held equal to values, and where those come from."""

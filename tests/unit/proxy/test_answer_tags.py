@@ -204,6 +204,20 @@ def test_a_key_that_cannot_be_told_is_not_shown(row: tuple[bytes | None, ...]) -
     assert set(shown("SELECT id, name FROM users WHERE name = 'ann'", row)) == ANY_NAMED
 
 
+@pytest.mark.parametrize(("offset", "shows"), [("0", True), ("1", False), ("'0'", True), ("NULL", False)])
+def test_an_answer_that_skips_rows_does_not_show_them(offset: str, shows: bool) -> None:
+    tags = set(shown(f"SELECT id FROM users WHERE name = 'ann' LIMIT 5 OFFSET {offset}", (b"7",)))
+    assert tags == (of_rows(7) if shows else ANY_NAMED)
+
+
+@pytest.mark.parametrize(("offset", "shows"), [(b"0", True), (b"1", False), (b"-0", False), (None, False)])
+def test_how_many_rows_are_skipped_may_be_a_parameter(offset: bytes | None, shows: bool) -> None:
+    text = "SELECT id FROM users WHERE name = 'ann' LIMIT 5 OFFSET $1"
+    request = read_request(Parse(b"", text.encode(), ()), Bind(b"", b"", (), (offset,), ()), Execute(b""), Sync())
+    tags = set(answer_tags(*analysed(text), request, DataRow((b"7",)).encode()).tags)
+    assert tags == (of_rows(7) if shows else ANY_NAMED)
+
+
 def test_an_answer_of_many_rows_rests_on_the_shape() -> None:
     rows = [(str(number).encode(),) for number in range(MOST_ROWS + 1)]
     text = "SELECT id FROM users WHERE name = 'ann'"
@@ -215,7 +229,8 @@ def test_an_answer_of_many_rows_rests_on_the_shape() -> None:
     "text",
     [
         "SELECT name FROM users WHERE name = 'ann'",
-        "SELECT id FROM users WHERE name = 'ann' OFFSET 1",
+        "SELECT id FROM users WHERE name = 'ann' OFFSET 0 + 0",
+        "SELECT id FROM users WHERE name = 'ann' AND id > (SELECT 1 OFFSET 0)",
         "SELECT id, rank() OVER (ORDER BY id) FROM users WHERE name = 'ann'",
         "SELECT id + 0 FROM users WHERE name = 'ann'",
         "SELECT id FROM users WHERE name = 'ann' UNION SELECT 7",

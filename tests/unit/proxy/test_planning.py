@@ -16,13 +16,13 @@ from services.proxy.session.planning import (
     Setting,
     TurnPlan,
     plan_turn,
-    summary,
 )
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Prepared
 from services.proxy.session.requests import read_requests
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Templates
+from services.proxy.session.turn_summary import summary
 from services.proxy.sql.snapshot import Policy
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from services.shared.runtime.settings import Consistency
