@@ -17,6 +17,7 @@ from services.proxy.sql.snapshot import Relation
 from tests.integration.sql_corpus import by_hand, combined
 from tests.integration.sql_database import judge, make_schema, names, read_catalog
 from tests.servers.postgres import PostgresServer
+from tests.verdicts.dependencies import scanned_relations
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _COMBINED = 260
@@ -75,18 +76,7 @@ def test_the_plan_reads_nothing_else(catalog: Catalog, connection: Connection) -
     for text, relations in accepted(catalog, connection):
         (row,) = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}").fetchall()
         plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
-        assert set(_scanned(plan)) <= names(catalog, relations), text
-
-
-def _scanned(plan: Any) -> Iterator[str]:
-    if isinstance(plan, list):
-        for part in plan:
-            yield from _scanned(part)
-    elif isinstance(plan, dict):
-        if "Relation Name" in plan:
-            yield f"{plan['Schema']}.{plan['Relation Name']}"
-        for part in plan.values():
-            yield from _scanned(part)
+        assert set(scanned_relations(plan)) <= names(catalog, relations), text
 
 
 def test_a_view_depends_on_the_same_relations_and_on_nothing_of_the_users(
@@ -142,7 +132,7 @@ def test_a_view_is_what_it_reads(text: str, tables: set[str], catalog: Catalog, 
     assert names(catalog, analysis.relations) == tables
     assert not analysis.effect.writes
     (row,) = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}").fetchall()
-    assert set(_scanned(row[0])) == tables
+    assert set(scanned_relations(row[0])) == tables
 
 
 @pytest.mark.parametrize(
@@ -171,7 +161,7 @@ def test_what_ages_reads_what_it_says(
     assert names(catalog, analysis.relations) == tables
     assert (Ageing.REFRESH in analysis.ageing) == bool(views)
     (row,) = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}").fetchall()
-    assert set(_scanned(row[0])) == tables | views
+    assert set(scanned_relations(row[0])) == tables | views
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ class Oracle:
         plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
         if "Plan" not in plan[0]:
             return None  # of a utility statement
-        names = (self._oids[name] for name in _scanned(plan) if name in self._oids)
+        names = (self._oids[name] for name in scanned_relations(plan) if name in self._oids)
         return Plan(frozenset(names), plan[0]["Plan"]["Plan Rows"])
 
     def dependencies(self, text: str) -> Dependencies | None:
@@ -219,12 +219,13 @@ def _own_result_type(tree: str, at: int) -> int:
     raise ValueError("the tree ends inside a node")
 
 
-def _scanned(plan: Any) -> Iterator[str]:
+def scanned_relations(plan: Any) -> Iterator[str]:
+    """Give the relations that a plan in JSON reads, with their schemas."""
     if isinstance(plan, list):
         for part in plan:
-            yield from _scanned(part)
+            yield from scanned_relations(part)
     elif isinstance(plan, dict):
         if "Relation Name" in plan:
             yield f"{plan['Schema']}.{plan['Relation Name']}"
         for part in plan.values():
-            yield from _scanned(part)
+            yield from scanned_relations(part)
