@@ -10,6 +10,7 @@ from services.cdc.control import ControlConnection
 from services.cdc.pgoutput.decoder import Decoder
 from services.cdc.pgoutput.messages import Begin, Commit
 from services.cdc.publication import create_publication
+from services.cdc.replication.errors import ReplicationError
 from services.cdc.replication.frames import Keepalive
 from services.cdc.replication.slot import prepare_slot
 from services.cdc.replication.stream import ReplicationConnection
@@ -163,6 +164,28 @@ def test_no_watermark_while_a_commit_that_was_skipped_is_not_visible(
             assert "1" not in view.inserted("t")
 
     scene(play)
+
+
+def test_a_stream_that_the_server_has_ended_is_closed_all_the_same(server: PostgresServer, own_database: str) -> None:
+    """It was waited for when a read by the clock saw its end, and libpq then tells no socket any more."""
+    upstream = make_cache(server, own_database, RedisServer()).upstream
+    ends = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'ended'"
+
+    async def play() -> None:
+        stream = await ReplicationConnection.open(upstream, "ended")
+        stream.watch(Wakeup().wake)
+        server.execute(ends)
+        for _ in ("what the server says last", "the end of the connection"):
+            with pytest.raises(ReplicationError):
+                _read_on(stream)
+        await stream.close()
+
+    scene(play)
+
+
+def _read_on(stream: ReplicationConnection) -> None:
+    for _ in range(100):
+        stream.receive(1)
 
 
 def test_a_keepalive_never_runs_ahead_of_the_commits_that_were_sent(server: PostgresServer, own_database: str) -> None:

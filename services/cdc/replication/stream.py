@@ -74,7 +74,7 @@ class ReplicationConnection:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
-        self._watching = False
+        self._watched: int | None = None
 
     @classmethod
     async def open(cls, upstream: Upstream, application_name: str) -> "ReplicationConnection":
@@ -163,9 +163,9 @@ class ReplicationConnection:
 
     def watch(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once when there is something to read."""
-        if not self._watching:
-            self._watching = True
-            self._loop.add_reader(self._pgconn.socket, self._readable, wake)
+        if self._watched is None:
+            self._watched = self._pgconn.socket
+            self._loop.add_reader(self._watched, self._readable, wake)
 
     def send_status(self, confirmed: Lsn, reply_requested: bool) -> None:
         """Tell Postgres what it may forget, and perhaps ask it for a keepalive."""
@@ -185,9 +185,10 @@ class ReplicationConnection:
         wake()
 
     def _unwatch(self) -> None:
-        if self._watching:
-            self._watching = False
-            self._loop.remove_reader(self._pgconn.socket)
+        # Not by libpq's word: it has closed the socket, and tells no number, once it has seen the server's end.
+        if self._watched is not None:
+            self._loop.remove_reader(self._watched)
+            self._watched = None
 
     async def _ready(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
         """Wait until the socket is ready."""
