@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from services.proxy.arrival.client_count import ClientCount
 from services.proxy.cache.block_replies import BlockReplies
 from services.proxy.cache.boot_identity import boot_clock_identity
+from services.proxy.cache.coverage import Coverage
 from services.proxy.cache.entry import Answer, Entry, decode_ageing, encode_ageing
 from services.proxy.cache.flights import Flights
 from services.proxy.cache.follower import Follower
@@ -20,6 +21,7 @@ from services.proxy.session.names import no_names
 from services.proxy.session.planning import Plan
 from services.proxy.session.state import SharedStates
 from services.proxy.session.templates import Promise, Templates
+from services.proxy.session.write_scope import WriteScopes, WritesOfPeers
 from services.proxy.slot_watch import Limits, SlotWatch
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.tag_rules import key_shape
@@ -33,7 +35,7 @@ from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, Fill, StoredEntry
 from services.shared.position import START, Position
 from services.shared.relation import Shape
-from services.shared.runtime.settings import CacheSettings, Consistency
+from services.shared.runtime.settings import CacheSettings
 
 _SWEEP_SECONDS = 5.0
 
@@ -53,10 +55,20 @@ class CachedDatabase:
         draining: Whether the worker is about to stop.
         states: What the sessions' states have in common.
         names: The empty meaning of statement names, where every session begins.
-        templates, l1, block_replies, store, flights, freshness, follower, prober, catalog_watch, slot_watch: Its parts.
+        write_scopes: Who reads whose writes.
+        templates, l1, block_replies, store, flights, freshness, follower, prober, coverage, catalog_watch, slot_watch:
+            Its parts.
     """
 
-    def __init__(self, settings: CacheSettings, bucket: Bucket, feed: Feed) -> None:
+    def __init__(self, settings: CacheSettings, bucket: Bucket, feed: Feed, peers: WritesOfPeers | None = None) -> None:
+        """Begin; `run` does the rest.
+
+        Args:
+            settings: The cache's settings.
+            bucket: Its state in Redis.
+            feed: The evictions.
+            peers: The other workers, where sessions read each other's writes.
+        """
         self.settings = settings
         self.upstream = settings.upstream
         self.dialler = Dialler(self.upstream)
@@ -83,16 +95,19 @@ class CachedDatabase:
         self.prober = Prober(
             connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
         )
+        self.coverage = Coverage(self.freshness, self.prober.ask_urgently)
+        self.write_scopes = WriteScopes(
+            settings.token_scope,
+            lambda: self.freshness.next_number,
+            self.flights.tick,
+            self.prober.ask,
+            peers,
+        )
         limits = Limits(settings.slot_patience, settings.slot_limit)
         self.slot_watch = SlotWatch(connect, settings.slot, limits)
         self._registration = asyncio.Lock()
         self._registering: asyncio.Task[None] | None = None
         self._unconfirmed = Unconfirmed()
-
-    @property
-    def reads_own_writes(self) -> bool:
-        """Whether sessions see their own writes (level `session`)."""
-        return self.settings.consistency is Consistency.SESSION
 
     async def run(self, *, first_worker: bool) -> None:
         """Run everything that a cache needs beside its sessions. Cancel-safe: yes.

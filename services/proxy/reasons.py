@@ -13,9 +13,8 @@ class Reason(StrEnum):
     CONSISTENCY_OFF = "consistency_off"
     UNKNOWN_CONSISTENCY = "unknown_consistency"
     SKIPPED = "skipped"
-    STRONG = "strong"
-    OTHER_LEVEL = "other_level"
-    TIGHTER_BOUND = "tighter_bound"
+    UNKNOWN_MAX_STALENESS = "unknown_max_staleness"
+    STRONG_WAIT = "strong_wait"
     UNKNOWN_DIRECTIVE = "unknown_directive"
     DATABASE_NOT_CACHED = "database_not_cached"
     PROTOCOL_FORM = "protocol_form"
@@ -54,12 +53,13 @@ class Reason(StrEnum):
 
 ADVICE: dict[Reason, str] = {
     Reason.CONSISTENCY_OFF: "The cache is switched off: `consistency = off`, or `SET tidegate.consistency = 'off'`.",
-    Reason.UNKNOWN_CONSISTENCY: "`tidegate.consistency` was set to something else than off, bounded or session.",
+    Reason.UNKNOWN_CONSISTENCY: "`tidegate.consistency` was set to something else than off, bounded, session or "
+    "strong.",
+    Reason.UNKNOWN_MAX_STALENESS: "`tidegate.max_staleness` was set to something else than a duration up to 1h.",
+    Reason.STRONG_WAIT: "The level is strong, and the change stream was not heard to have passed this moment within "
+    "`strong_wait`.",
     Reason.SKIPPED: "A comment says so: `tidegate_skip='1'`, `tidegate_consistency='off'`, or "
     "`tidegate_ageing_ttl='0'`; or `SET tidegate.ageing_ttl = '0'`.",
-    Reason.STRONG: "A comment asks for `tidegate_consistency='strong'`: so far that is Postgres's own answer.",
-    Reason.OTHER_LEVEL: "A comment asks for `tidegate_consistency='session'`, and the session's level is bounded.",
-    Reason.TIGHTER_BOUND: "A comment asks for a `tidegate_max_staleness` below that of the cache.",
     Reason.UNKNOWN_DIRECTIVE: "A comment holds a directive or a value that is not known; see its spelling.",
     Reason.DATABASE_NOT_CACHED: "The client is in another database than the one that this cache follows.",
     Reason.PROTOCOL_FORM: "Only statements on the unnamed portal, run at once and ended by a Sync, can be cached.",

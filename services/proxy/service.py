@@ -25,13 +25,14 @@ from services.proxy.worker.cancelling import CancelChannel
 from services.proxy.worker.descriptors import client_limits, raise_open_files
 from services.proxy.worker.draining import drain, end_all
 from services.proxy.worker.idle_timeout import end_idle_sessions
+from services.proxy.worker.peer_writes import PeerWrites, shared_file
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
 from services.shared.redis_client import Part, client_name, connect
 from services.shared.runtime.authentication import Authentication
 from services.shared.runtime.lifecycle import Refusal, run_together
 from services.shared.runtime.logging import cache_context
-from services.shared.runtime.settings import CacheSettings, Settings, TlsMode
+from services.shared.runtime.settings import CacheSettings, Settings, TlsMode, TokenScope
 from services.shared.runtime.telemetry import Telemetry
 
 _FIRST_READING_SECONDS = 5.0  # clients wait so long at most: what is prepared before that reading is never cached
@@ -69,7 +70,7 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_lim
         identity = _identity(settings)
         if not loopback:
             await refuse_open_door(settings.upstream, settings.listen)
-        async with _cached_database(settings) as (database, channel):
+        async with _cached_database(settings, workers) as (database, channel):
             database.clients.limit = client_limit
             register_metrics(telemetry, database)
             if settings.auth is Authentication.SCRAM:
@@ -120,7 +121,9 @@ async def _serve_until_stopped(database: CachedDatabase, listeners: Listeners, r
 
 
 @asynccontextmanager
-async def _cached_database(settings: CacheSettings) -> AsyncIterator[tuple[CachedDatabase, CancelChannel]]:
+async def _cached_database(
+    settings: CacheSettings, workers: Workers
+) -> AsyncIterator[tuple[CachedDatabase, CancelChannel]]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
     redis_url = settings.redis_url.get_secret_value()
     name = client_name(settings.prefix, Part.PROXY)
@@ -130,7 +133,8 @@ async def _cached_database(settings: CacheSettings) -> AsyncIterator[tuple[Cache
         bucket = Bucket(
             commands, settings.name, settings.partitions, settings.max_entry_age, timeout=_REDIS_ANSWER_SECONDS
         )
-        database = CachedDatabase(settings, bucket, Feed(feed_reader, settings.name, settings.partitions))
+        feed = Feed(feed_reader, settings.name, settings.partitions)
+        database = CachedDatabase(settings, bucket, feed, _peers(settings, workers))
         channel = CancelChannel(commands, settings.name, database.sessions)
         database.cancelling.tell_others = channel.tell
         yield database, channel
@@ -140,6 +144,17 @@ async def _cached_database(settings: CacheSettings) -> AsyncIterator[tuple[Cache
                 await client.aclose()
             except (RedisError, OSError) as error:
                 _log.debug("a redis connection did not close", error=repr(error))
+
+
+def _peers(settings: CacheSettings, workers: Workers) -> PeerWrites | None:
+    """Open what the workers share, where they have to.
+
+    Raises:
+        Refusal: It cannot be had.
+    """
+    if settings.token_scope is TokenScope.SESSION or workers.count == 1:
+        return None
+    return PeerWrites(shared_file(settings.name, settings.listen_address[1]), workers.count, workers.index)
 
 
 def _identity(settings: CacheSettings) -> WatchedFiles[TlsIdentity] | None:

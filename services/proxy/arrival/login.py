@@ -15,7 +15,7 @@ from services.proxy.arrival.raw_relay import RawRelay
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
 from services.proxy.session.relay import BackendRelay
-from services.proxy.session.session import Session
+from services.proxy.session.sharing_session import new_session
 from services.proxy.tls.identity import TlsIdentity
 from services.proxy.upstream.connection import UpstreamConnection
 from services.proxy.upstream.dialler import Opening
@@ -142,7 +142,9 @@ class Login(asyncio.Protocol, ABC):
 
     def _begin_session(self, upstream: UpstreamConnection, early: bytes, backend_key: bytes) -> None:
         database, client = self._database, self._client
-        session = Session(database, client, upstream, self._relay, _refusal(database, self._arrival.startup))
+        startup = self._arrival.startup
+        user = startup.user.encode()
+        session = new_session(database, client, upstream, self._relay, _refusal(database, startup), user)
         upstream.listener = session
         database.sessions.add(session, backend_key)
         client.set_protocol(session)

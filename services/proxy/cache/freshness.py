@@ -25,6 +25,15 @@ def boot_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def lasting(max_staleness: float) -> float:
+    """Return for how long after its moment a proof of freshness may be used, in seconds.
+
+    Args:
+        max_staleness: The bound, in seconds. One as small as the margin cannot be kept: nothing is ever fresh.
+    """
+    return max_staleness - _MARGIN_SECONDS - max_staleness * _MARGIN_FRACTION
+
+
 class Probe(NamedTuple):
     """A question to the primary that is under way."""
 
@@ -44,6 +53,7 @@ class Freshness:
     Attributes:
         deadline: Boot-clock second until which a hit may be served; 0.0: not at all. The hot path compares with it.
         covered: Number of the newest probe that is covered by the watermark.
+        on_covered: Called with that number when it grows.
     """
 
     __slots__ = (
@@ -56,6 +66,7 @@ class Freshness:
         "_watermark",
         "covered",
         "deadline",
+        "on_covered",
     )
 
     def __init__(self, max_staleness: float, clock: Callable[[], float] = boot_clock) -> None:
@@ -65,7 +76,7 @@ class Freshness:
             max_staleness: The bound, in seconds.
             clock: Seconds on a clock that counts suspended time too.
         """
-        self._span = max_staleness - _MARGIN_SECONDS - max_staleness * _MARGIN_FRACTION
+        self._span = lasting(max_staleness)
         self._clock = clock
         self._answers: deque[_Answer] = deque()
         self._watermark = NO_LSN
@@ -74,6 +85,7 @@ class Freshness:
         self._last_answered_lsn = NO_LSN
         self.deadline = 0.0
         self.covered = 0
+        self.on_covered: Callable[[int], None] | None = None
 
     @property
     def span(self) -> float:
@@ -96,9 +108,17 @@ class Freshness:
             return float("inf")
         return self._clock() - (self.deadline - self._span)
 
-    def is_fresh(self) -> bool:
-        """Tell whether a hit may be served now."""
-        return self._clock() < self.deadline
+    def is_fresh(self, span: float | None = None) -> bool:
+        """Tell whether a hit may be served now.
+
+        Args:
+            span: For how long a proof lasts under another bound than the cache's (`lasting`).
+        """
+        return self._clock() < (self.deadline if span is None else self.deadline_under(span))
+
+    def deadline_under(self, span: float) -> float:
+        """Return the boot-clock second until which a hit may be served when a proof lasts for so long; 0.0: not now."""
+        return self.deadline - self._span + span if self.deadline else 0.0
 
     def send(self) -> Probe:
         """Number a probe that is about to be sent."""
@@ -152,3 +172,5 @@ class Freshness:
         if newest is not None:
             self.covered = newest.number
             self.deadline = newest.sent_at + self._span
+            if self.on_covered is not None:
+                self.on_covered(newest.number)

@@ -18,6 +18,7 @@ from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
 
 _QUIET_SECONDS = 5.0  # without a read for so long, probing stops: an idle cache costs the primary nothing
+_FASTEST_SECONDS = 0.005  # between probes of a bound tighter than the cache's
 _SPACING_SECONDS = 0.002  # probes asked for by writes are coalesced to one in this time
 _STATEMENT = """
 SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
@@ -54,15 +55,32 @@ class Prober:
         self._freshness = freshness
         self._interval = max_staleness / 10
         self._asked = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._sleeps = False  # until it is asked, however long that takes
         self._last_read = boot_clock()
         self._reads = reads  # the hot path tells nobody of its reads, it counts them
         self._reads_seen = 0
+        self._tight, self._tight_at = self._interval, 0.0  # where somebody has asked for a tighter bound, and when
         self.mismatches = 0
 
     def ask(self) -> None:
         """Send a probe at once: a write was acknowledged."""
         self._asked.set()
+
+    def ask_urgently(self) -> None:
+        """Send a probe as soon as the one before it is answered: a read waits for it."""
+        self._last_read = boot_clock()
+        self._urgent.set()
+        self._asked.set()
+
+    def note_bound(self, max_staleness: float) -> None:
+        """Somebody reads under this bound, which may be tighter than the cache's: probes have to keep pace with it."""
+        interval = max(max_staleness / 10, _FASTEST_SECONDS)
+        if interval < self._current_interval():
+            self._tight = interval
+            self._asked.set()
+        if interval <= self._tight:
+            self._tight_at = boot_clock()
 
     def note_read(self) -> None:
         """A read wanted to know: keep probing, and start again after a quiet time."""
@@ -121,16 +139,25 @@ class Prober:
         self._freshness.answer(probe, lsn)
 
     async def _wait_for_next(self) -> None:
-        await asyncio.sleep(_SPACING_SECONDS)
+        await _wait_for(self._urgent, _SPACING_SECONDS)
+        self._urgent.clear()
         reads = self._reads()
         if reads != self._reads_seen:
             self._reads_seen = reads
             self._last_read = boot_clock()
         self._sleeps = boot_clock() - self._last_read > _QUIET_SECONDS
-        try:
-            async with asyncio.timeout(None if self._sleeps else self._interval - _SPACING_SECONDS):
-                await self._asked.wait()
-        except TimeoutError:
-            pass
+        await _wait_for(self._asked, None if self._sleeps else self._current_interval() - _SPACING_SECONDS)
         self._sleeps = False
         self._asked.clear()
+
+    def _current_interval(self) -> float:
+        return self._tight if boot_clock() - self._tight_at < _QUIET_SECONDS else self._interval
+
+
+async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for an event, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

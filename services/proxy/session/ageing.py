@@ -8,6 +8,7 @@ materialized view may be read at any place where a table may.
 from math import inf
 
 from services.proxy.reasons import Reason
+from services.proxy.session.demand import demand
 from services.proxy.session.requests import Request
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template
@@ -45,20 +46,21 @@ def lifetime(
         return 0.0, StatementReason.RELATIVE_TIME_INPUT
     if by_clock and not alone:
         return 0.0, Reason.FROZEN_NOW
-    seconds = _asked(template.directives, promise)
-    if state is not None and state.ageing_ttl is not None:
-        seconds = min(seconds, state.ageing_ttl)
+    seconds = promise.ageing_ttl if state is None else _asked(template.directives, promise, state)
+    if not seconds and state is not None and demand(promise, state, template.directives).strong:
+        return 0.0, analysis.reason or StatementReason.RELATIVE_TIME_INPUT
     return seconds, "" if seconds else Reason.SKIPPED
 
 
-def _asked(directives: Directives, promise: Promise) -> float:
-    """Return the cache's time, or less where the statement asks for it.
+def _asked(directives: Directives, promise: Promise, state: SessionState) -> float:
+    """Return the cache's time, or less where the session or the statement asks for it.
 
-    Who names a level or a bound in the statement means an answer of that moment.
+    Who names a bound, or a level in the statement, means an answer of that moment. One that is strong does not age.
     """
-    seconds = promise.ageing_ttl
-    if directives.ageing_ttl is not None:
-        seconds = min(seconds, directives.ageing_ttl)
-    if directives.max_staleness is not None or directives.consistency is not None:
-        seconds = min(seconds, directives.max_staleness or promise.max_staleness)
-    return seconds
+    demanded = demand(promise, state, directives)
+    if demanded.strong:
+        return 0.0
+    asked = [promise.ageing_ttl, directives.ageing_ttl, state.ageing_ttl]
+    if directives.consistency is not None or directives.max_staleness is not None or state.max_staleness is not None:
+        asked.append(demanded.max_staleness)
+    return min(seconds for seconds in asked if seconds is not None)

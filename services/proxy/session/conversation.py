@@ -1,12 +1,15 @@
 """What holds in one session: its state, its statements, its block, its own writes. What a turn is planned with."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
+from services.proxy.cache.freshness import Freshness
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.ageing import NEVER
 from services.proxy.session.block import HeldBlock, followed
+from services.proxy.session.demand import BoundedClock, demand
 from services.proxy.session.exchange import Exchange, Question
 from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.lookup import Lookup
@@ -20,14 +23,15 @@ from services.proxy.session.state_keeper import StateKeeper
 from services.proxy.session.statements import SessionStatements
 from services.proxy.session.turn_summary import summary
 from services.proxy.session.turns import Part
+from services.proxy.session.write_scope import SharedWrites
+from services.proxy.session.write_token import prepares_token, token_request
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import FrontendMessage, Parse
-from services.shared.runtime.settings import Consistency
 
 OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
 
-_IN_BLOCK = int(TransactionStatus.IN_BLOCK)
+_IN_BLOCK, _FAILED = int(TransactionStatus.IN_BLOCK), int(TransactionStatus.FAILED)
 _READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
 _HELD, _LISTENS, _DEBUGS = b"T", b"L", b"D"  # tell the tables of ready-made replies apart
 
@@ -44,20 +48,29 @@ class Conversation:
         writes: The session's own writes.
         lookup: Its way into the cache.
         portals: What the portals of Postgres's block run.
+        clock: Until when the session's bound lets hits be served.
     """
 
-    __slots__ = ("block", "database", "keeper", "lookup", "portals", "statements", "status", "writes")
+    # fmt: off
+    __slots__ = (
+        "_strong", "_token", "block", "clock", "database", "keeper", "lookup", "portals", "statements", "status",
+        "writes",
+    )
+    # fmt: on
 
-    def __init__(self, database: CachedDatabase) -> None:
-        """Begin outside of a block."""
+    def __init__(self, database: CachedDatabase, shared: SharedWrites | None) -> None:
+        """Begin outside of a block; see `Lookup` for the arguments."""
         self.database = database
         self.status = OUTSIDE_BLOCK
         self.block: HeldBlock | None = None
         self.keeper = StateKeeper(database)
         self.statements = SessionStatements(database.names)
-        self.writes = OwnWrites(tracked=database.reads_own_writes)
-        self.lookup = Lookup(database, self.writes)
+        self.writes = OwnWrites(counted=True)
+        self.lookup = Lookup(database, self.writes, shared)
         self.portals = Portals()
+        self.clock: Freshness | BoundedClock = database.freshness
+        self._strong = False
+        self._token = ""  # that was taken last
 
     @property
     def shown_status(self) -> TransactionStatus:
@@ -80,6 +93,14 @@ class Conversation:
     def state_question(self) -> bytes:
         """Return the turn that asks Postgres for the session's state."""
         return self.keeper.question(names=self.statements.any_named)
+
+    def wants_token(self, messages: Sequence[FrontendMessage] | None, effect: Effect) -> bool:
+        """Tell whether Postgres has to be told the session's token before this is forwarded, which may show it."""
+        return self.status != _FAILED and (effect.token or prepares_token(messages or ()))
+
+    def token_question(self) -> bytes:
+        """Return the turn that tells it."""
+        return token_request(self.database.settings.name)
 
     def learn_of(self, exchange: Exchange, effect: Effect, *, all_read: bool) -> None:
         """Postgres has answered what was forwarded.
@@ -110,9 +131,17 @@ class Conversation:
         state, database = self.keeper.state, self.database
         if state is not None and question.row is not None and self.statements.any_named:
             self.statements.confirm(prepared_names(question.row))
-        if state is not None and not state.refusal:
-            level = state.consistency or database.settings.consistency
-            self.writes.track(tracked=level is Consistency.SESSION, next_probe=database.freshness.next_number)
+        if state is None:
+            return
+        demanded = demand(database.templates.promise, state)
+        self._strong = demanded.strong
+        self.writes.count(counted=demanded.own_writes)
+        other = demanded.max_staleness != database.settings.max_staleness
+        clock = database.freshness
+        self.clock = BoundedClock(clock, demanded, database.prober.note_bound) if other else clock
+        if state.token and state.token != self._token:
+            self._token = state.token
+            self.lookup.take_token(state.token)
 
     def plan(self, part: Part, messages: list[FrontendMessage] | None, *, inside_turn: bool) -> TurnPlan:
         """Plan a turn, or the next part of one.
@@ -155,6 +184,8 @@ class Conversation:
         state, block = self.keeper.state, self.block
         if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
             return None
+        if self._strong:
+            return None
         return None if block is not None and block.failed else self._replies(state, self.situation)
 
     @property
@@ -179,6 +210,8 @@ class Conversation:
             return
         if any(step.setting is not None for step in steps):
             return  # what is set is noted with each turn
+        if any(step.plan is not None and step.plan.demand_is_its_own for step in steps):
+            return  # the hot path goes by what the session asks for
         _, follow_up = summary(steps, self.block)
         entry = entries[0] if entries else ALWAYS_LIVE
         ttl = min((step.plan.ttl for step in steps if step.plan is not None), default=NEVER)

@@ -18,6 +18,8 @@ from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
 from services.proxy.session.state import SessionState
+from services.proxy.session.write_scope import SharedWrites
+from services.proxy.session.write_token import parse_token
 from services.shared.position import Position
 
 _MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
@@ -65,9 +67,17 @@ class Miss:
 class Lookup:
     """The cache as one session sees it."""
 
-    def __init__(self, database: CachedDatabase, writes: OwnWrites) -> None:
+    def __init__(self, database: CachedDatabase, writes: OwnWrites, shared: SharedWrites | None = None) -> None:
+        """See the cache through a session.
+
+        Args:
+            database: The cache.
+            writes: The session's own writes.
+            shared: Those of the sessions that it shares its writes with; None when there are none.
+        """
         self._database = database
         self._writes = writes
+        self._shared = shared
         self._task: asyncio.Task[None] | None = None
         self._joined: tuple[Flight, Callable[[Answer | None], None]] | None = None
 
@@ -103,14 +113,24 @@ class Lookup:
         refusal = self.keep_refusal(plan, state)
         if refusal:
             return refusal
-        freshness = self._database.freshness
+        database, demand = self._database, plan.demand
+        freshness = database.freshness
         relations = plan.template.analysis.relations if plan.template is not None else ()
-        if not self._writes.covered(relations, freshness.covered):
+        if demand.own_writes and not self._writes_covered(relations, freshness.covered):
             return Reason.OWN_WRITE
-        return "" if freshness.is_fresh() else Reason.NOT_FRESH
+        if demand.span < freshness.span:
+            database.prober.note_bound(demand.max_staleness)
+        return "" if freshness.is_fresh(demand.span) else Reason.NOT_FRESH
+
+    def _writes_covered(self, relations: tuple[int, ...], newest_covered: int) -> bool:
+        own = self._writes.covered(relations, newest_covered)
+        return own and (self._shared is None or self._shared.covered(relations, newest_covered))
 
     def from_l1(self, plan: Plan) -> Entry | None:
-        """Return the entry that this worker holds, and count the hit."""
+        """Return the entry that this worker holds, if it may be served without a wait, and count the hit."""
+        return None if plan.demand.strong else self._found(plan)
+
+    def _found(self, plan: Plan) -> Entry | None:
         entry = self._database.l1.get(plan.key)
         if entry is None or not _suits(plan, entry.answer) or not _is_young(plan, entry.sent_at):
             return None
@@ -121,6 +141,8 @@ class Lookup:
 
     def would_hit(self, plan: Plan, state: SessionState | None) -> bool:
         """Tell whether the read could be served from this worker's memory at once."""
+        if plan.demand.strong:
+            return False
         entry = None if self.serve_refusal(plan, state) else self._database.l1.get(plan.key)
         return entry is not None and _is_young(plan, entry.sent_at)
 
@@ -137,10 +159,11 @@ class Lookup:
         Returns:
             False when neither is worth it; `answered` is then never called.
         """
+        if plan.demand.strong:
+            return self._begin_strong(plan, state, answered, refusal)
         if refusal in _JOINABLE and self._join(plan, answered):
             return True
-        database = self._database
-        if refusal or not database.store.available or plan.template is None or not plan.template.l2.pays():
+        if refusal or not self._store_pays(plan):
             return False
         self._task = asyncio.get_running_loop().create_task(self._ask_store(plan, state, answered))
         return True
@@ -184,12 +207,27 @@ class Lookup:
             _log.error("an answer could not be kept", error=repr(error))
             self._database.statistics.refused["keeping_failed"] += 1
 
+    def take_token(self, text: str) -> None:
+        """Somebody's writes have to be seen, up to where this token says.
+
+        What is no token, or of another history, stands for everything up to now: nothing is lost but a few reads.
+        """
+        database, token = self._database, parse_token(text)
+        of_this_history = token is not None and database.follower.matches(token.timeline, token.canary)
+        if of_this_history and token is not None and token.lsn < database.freshness.watermark:
+            return
+        self._writes.require(database.freshness.next_number)
+        self._writes.last_acknowledged = database.flights.tick()
+        database.prober.ask()
+
     def writes_visible(self) -> Effect:
         """Postgres is outside a block again: what the session wrote is visible now, and returned."""
         database = self._database
         done = self._writes.visible(database.freshness.next_number)
         if done.writes is None or done.writes:
             self._writes.last_acknowledged = database.flights.tick()
+            if self._shared is not None:
+                self._shared.acknowledged(done.writes, database.freshness.next_number)
             database.prober.ask()
         if done.schema:
             self._writes.catalog_reading = database.catalog_watch.ask()
@@ -205,10 +243,21 @@ class Lookup:
             self._joined = None
             flight.leave(landed)
 
-    def _join(self, plan: Plan, answered: Answered) -> bool:
+    def _join(self, plan: Plan, answered: Answered, arrived_at: float | None = None) -> bool:
+        """Join a query that is under way.
+
+        Args:
+            plan: The read.
+            answered: Called later, if this returns True.
+            arrived_at: Boot-clock second before which it must not have been sent; None: what the bound allows.
+        """
         database = self._database
-        sent_after = boot_clock() - min(database.freshness.span, plan.ttl)
-        flight = database.flights.joinable(plan.key, self._writes.last_acknowledged, sent_after)
+        bound = boot_clock() - min(plan.demand.span, plan.ttl)
+        sent_after = bound if arrived_at is None else max(bound, arrived_at)
+        last_write = self._writes.last_acknowledged
+        if self._shared is not None:
+            last_write = max(last_write, self._shared.last_acknowledged)
+        flight = database.flights.joinable(plan.key, last_write, sent_after)
         if flight is None:
             return False
         loop = asyncio.get_running_loop()
@@ -226,9 +275,53 @@ class Lookup:
         flight.join(landed)
         return True
 
+    def _store_pays(self, plan: Plan) -> bool:
+        """Tell whether to ask Redis for this read."""
+        return self._database.store.available and plan.template is not None and plan.template.l2.pays()
+
     def _note_ageing(self, plan: Plan) -> None:
         if plan.ages:
             self._database.statistics.hits_ageing += 1
+
+    def _begin_strong(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
+        """Have it proven that the answer that is there is current now, if there is one; else forwarding is quicker."""
+        database = self._database
+        if refusal not in ("", Reason.OWN_WRITE):
+            return False
+        if database.l1.get(plan.key) is None and not self._store_pays(plan):
+            return False
+        arrived_at, number = boot_clock(), database.coverage.ask()
+        self._task = asyncio.get_running_loop().create_task(self._ask_strong(plan, state, answered, arrived_at, number))
+        return True
+
+    async def _ask_strong(
+        self, plan: Plan, state: SessionState | None, answered: Answered, arrived_at: float, number: int
+    ) -> None:
+        try:
+            entry, refusal = await self._strongly(plan, state, number)
+        except Exception as error:  # noqa: BLE001 - the boundary of a task: a session must not wait for ever
+            _log.error("a strong read could not be answered", error=repr(error))
+            entry, refusal = None, Reason.NOT_CACHED
+        self._task = None
+        if entry is not None:
+            answered(entry.answer, "")
+        elif refusal or not self._join(plan, answered, arrived_at):
+            answered(None, refusal or Reason.NOT_CACHED)
+
+    async def _strongly(self, plan: Plan, state: SessionState | None, number: int) -> tuple[Entry | None, str]:
+        """Wait for the proof, and only then look the answer up: what was there before may be evicted meanwhile."""
+        database = self._database
+        if database.l1.get(plan.key) is None:
+            found = await database.store.get(plan.key)
+            if found is None or database.adopt_stored(plan, found) is None:
+                return None, ""
+            if plan.template is not None:
+                plan.template.l2.hits += 1
+        if not await database.coverage.reach(number, database.settings.strong_wait):
+            return None, Reason.STRONG_WAIT
+        # Nothing is awaited between here and the write.
+        refusal = self.serve_refusal(plan, state)
+        return (None, refusal) if refusal else (self._found(plan), "")
 
     async def _ask_store(self, plan: Plan, state: SessionState | None, answered: Answered) -> None:
         try:

@@ -1,6 +1,7 @@
 """What a session has changed itself, and what it must therefore not read from the cache yet. Pure.
 
 Inside a transaction block writes pile up unseen; at its end they all become visible at once. Consistency contract, 9.6.
+Writes are noted at every level: a session, or a statement of it, may ask for another one later.
 """
 
 from services.proxy.cache.tokens import Tokens
@@ -11,48 +12,47 @@ class OwnWrites:
     """One session's writes.
 
     Attributes:
-        tokens: Tokens of writes that are not covered yet; None when there are none, which is what the hot path asks.
+        tokens: Tokens of writes that are not covered yet, if the session's level counts them; None when there are none,
+            which is what the hot path asks.
         last_acknowledged: Place of the last acknowledged write in the worker's order of sends and acknowledgements.
         catalog_reading: Number of the catalog reading to wait for after the session's own DDL.
         definitions: How many blocks, and turns outside of one, may have changed the catalog.
     """
 
-    __slots__ = ("_block", "_tracked", "catalog_reading", "definitions", "last_acknowledged", "tokens")
+    __slots__ = ("_block", "_counted", "_outstanding", "catalog_reading", "definitions", "last_acknowledged", "tokens")
 
-    def __init__(self, *, tracked: bool) -> None:
+    def __init__(self, *, counted: bool) -> None:
         """Start with nothing written.
 
         Args:
-            tracked: Whether the session reads its own writes (level `session`); else there are never tokens.
+            counted: Whether the session's level has it read its own writes.
         """
-        self._tracked = tracked
+        self._counted = counted
         self._block = NO_EFFECT
+        self._outstanding: Tokens | None = None
         self.tokens: Tokens | None = None
         self.last_acknowledged = 0
         self.catalog_reading = 0
         self.definitions = 0
 
-    def track(self, *, tracked: bool, next_probe: int) -> None:
-        """The session's level has changed: what it wrote so far counts too, if it reads its own writes from now on.
-
-        Args:
-            tracked: As above.
-            next_probe: As in `visible`.
-        """
-        if tracked == self._tracked:
-            return
-        self._tracked = tracked
-        self.tokens = None
-        if tracked:
-            self.tokens = Tokens()
-            self.tokens.acknowledge(None, next_probe)
+    def count(self, *, counted: bool) -> None:
+        """The session's level has changed; see `__init__`."""
+        self._counted = counted
+        self._note()
 
     def begin(self, effect: Effect) -> None:
         """A turn with this effect is about to be forwarded."""
         self._block = self._block.union(effect)
-        if self._tracked and (effect.writes is None or effect.writes):
-            self.tokens = self.tokens or Tokens()
-            self.tokens.begin(effect.writes)
+        if effect.writes is None or effect.writes:
+            self._tokens().begin(effect.writes)
+
+    def require(self, next_probe: int) -> None:
+        """Somebody else's write has to be seen as well, whatever it touched: a token was handed to this session.
+
+        Args:
+            next_probe: As in `visible`.
+        """
+        self._tokens().acknowledge(None, next_probe)
 
     @property
     def defining(self) -> bool:
@@ -70,15 +70,26 @@ class OwnWrites:
         """
         done, self._block = self._block, NO_EFFECT
         self.definitions += done.schema
-        if self.tokens is not None and (done.writes is None or done.writes):
-            self.tokens.acknowledge(done.writes, next_probe)
+        if done.writes is None or done.writes:
+            self._tokens().acknowledge(done.writes, next_probe)
         return done
 
     def covered(self, relations: tuple[int, ...], newest_covered: int) -> bool:
-        """Tell whether the session may read these relations from the cache."""
-        if self.tokens is None:
+        """Tell whether all that was written to these relations has been evicted."""
+        if self._outstanding is None:
             return True
-        if self.tokens.settled(newest_covered):
-            self.tokens = None
+        if self._outstanding.settled(newest_covered):
+            self._outstanding = None
+            self._note()
             return True
-        return self.tokens.covers(relations, newest_covered)
+        return self._outstanding.covers(relations, newest_covered)
+
+    def _tokens(self) -> Tokens:
+        """Return the tokens, to add to them."""
+        if self._outstanding is None:
+            self._outstanding = Tokens()
+            self._note()
+        return self._outstanding
+
+    def _note(self) -> None:
+        self.tokens = self._outstanding if self._counted else None

@@ -9,6 +9,7 @@ from enum import Enum
 
 from services.proxy.reasons import Reason
 from services.proxy.session.ageing import NEVER, lifetime
+from services.proxy.session.demand import NOTHING_SERVES, Demand, demand
 from services.proxy.session.entry_key import entry_key
 from services.proxy.session.held_setting import Held, HeldSetting, held_setting
 from services.proxy.session.names import Names
@@ -16,9 +17,9 @@ from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import Prepared, means_otherwise, was_read_otherwise
 from services.proxy.session.requests import Request, bound_before, executed_texts
 from services.proxy.session.state import SessionState
-from services.proxy.session.templates import Promise, Template, Templates
+from services.proxy.session.templates import Template, Templates
 from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
-from services.proxy.sql.directives import NO_DIRECTIVES, Directives
+from services.proxy.sql.directives import NO_DIRECTIVES
 from services.proxy.sql.local_setting import SET_CONFIG, local_setting
 from services.proxy.sql.reasons import Reason as StatementReason
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, Catalog
@@ -40,17 +41,25 @@ class Effect:
         session: It may change the session's settings.
         schema: It may change the catalog.
         names: It may give statement names other meanings.
+        token: It may show the session's token.
     """
 
     writes: frozenset[int] | None
     session: bool = False
     schema: bool = False
     names: bool = False
+    token: bool = False
 
     def union(self, other: "Effect") -> "Effect":
         """Return what both together may change."""
         writes = None if self.writes is None or other.writes is None else self.writes | other.writes
-        return Effect(writes, self.session or other.session, self.schema or other.schema, self.names or other.names)
+        return Effect(
+            writes,
+            self.session or other.session,
+            self.schema or other.schema,
+            self.names or other.names,
+            self.token or other.token,
+        )
 
 
 NO_EFFECT = Effect(frozenset())
@@ -68,6 +77,7 @@ class Plan:
         template: The analysis of its statement, for a cacheable read.
         key: The entry's key, for a cacheable read.
         ttl: For how many seconds after its query was sent an answer may be served, where it ages.
+        demand: How fresh its answer has to be.
         catalog: Number of the catalog that it rests on (`Templates.number`): what a reading of the next one finds
             changed may be no part of the key.
     """
@@ -79,6 +89,13 @@ class Plan:
     key: bytes = b""
     ttl: float = NEVER
     catalog: int = 0
+    demand: Demand = NOTHING_SERVES
+
+    @property
+    def demand_is_its_own(self) -> bool:
+        """Whether the statement says itself how fresh its answer has to be."""
+        asked = self.template.directives if self.template is not None else NO_DIRECTIVES
+        return asked.consistency is not None or asked.max_staleness is not None
 
     @property
     def ages(self) -> bool:
@@ -301,33 +318,19 @@ def _plan_read(request: Request, template: Template | None, effect: Effect, sett
         return Plan(Reason.STATE_UNKNOWN, effect)
     if state.refusal:
         return Plan(state.refusal, effect)
-    refusal = _unmet(template.directives, state, promise)
-    if refusal:
-        return Plan(refusal, effect)
+    asked = template.directives
+    if asked.unknown:
+        return Plan(Reason.UNKNOWN_DIRECTIVE, effect)
+    demanded = demand(promise, state, asked)
+    if asked.skip or demanded.level is Consistency.OFF:
+        return Plan(Reason.SKIPPED, effect)
     clock = b"" if ttl == NEVER else promise.clock
     held = {name: one.digest for name, one in setting.held.items()}
     settings = state.digests(template.analysis.settings, held)
     if settings is None:
         return Plan(Reason.STATE_UNKNOWN, effect)
     key = entry_key(request, template.lexed, template.analysis.fingerprint, state.key, clock, settings)
-    return Plan("", effect, request, template, key, ttl, setting.templates.number)
-
-
-def _unmet(asked: Directives, state: SessionState, promise: Promise) -> str:
-    """Return why the cache does not promise what a statement asks for; empty if it does: a stricter level is enough."""
-    if asked is NO_DIRECTIVES:
-        return ""
-    if asked.unknown:
-        return Reason.UNKNOWN_DIRECTIVE
-    if asked.skip or asked.consistency is Consistency.OFF:
-        return Reason.SKIPPED
-    if asked.strong:
-        return Reason.STRONG
-    level = state.consistency or promise.consistency
-    if asked.consistency is Consistency.SESSION and level is not Consistency.SESSION:
-        return Reason.OTHER_LEVEL
-    tighter = asked.max_staleness is not None and asked.max_staleness < promise.max_staleness
-    return Reason.TIGHTER_BOUND if tighter else ""
+    return Plan("", effect, request, template, key, ttl, setting.templates.number, demanded)
 
 
 def _unsure_effect(statements: list[Prepared], templates: Templates, name_space: NameSpace) -> Effect:
@@ -361,4 +364,4 @@ def _effect(template: Template | None, text: bytes) -> Effect:
         return ANY_EFFECT
     effect = template.analysis.effect
     names = effect.changes_session and _RENAMES.search(text) is not None
-    return Effect(effect.writes, effect.changes_session, effect.changes_schema, names)
+    return Effect(effect.writes, effect.changes_session, effect.changes_schema, names, template.reads_token)

@@ -9,12 +9,15 @@ import asyncio
 from time import CLOCK_BOOTTIME, clock_gettime
 
 from services.proxy.cache.entry import Reply
+from services.proxy.cache.freshness import Freshness
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.demand import BoundedClock
 from services.proxy.session.exchange import Unasked
 from services.proxy.session.relay import BackendRelay
 from services.proxy.session.stage import Stage
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.turns import Part, PartKind, TurnAssembler
+from services.proxy.session.write_scope import SharedWrites
 from services.proxy.upstream.connection import UpstreamConnection
 from services.proxy.worker.draining import SHUTDOWN_MESSAGE
 from services.shared.pgwire.codes import TransactionStatus
@@ -54,6 +57,7 @@ class Session(asyncio.Protocol):
         upstream: UpstreamConnection,
         relay: BackendRelay,
         refusal: str,
+        shared: SharedWrites | None = None,
     ) -> None:
         """Take over a client that Postgres has let in.
 
@@ -63,16 +67,17 @@ class Session(asyncio.Protocol):
             upstream: The session's connection to Postgres.
             relay: What cuts that connection's bytes; it may hold the beginning of a message.
             refusal: Why nothing of this session is cached; empty when it may be.
+            shared: The writes of the sessions that it shares its own with, if there are such.
         """
         self._database = database
         self._client = client
         self._upstream = upstream
         self._cached = not refusal
-        self._freshness = database.freshness
+        self._freshness: Freshness | BoundedClock = database.freshness
         self._statistics = database.statistics
         self._relay = relay
         self._assembler = TurnAssembler()
-        self._turns = TurnRunner(database, self, refusal)
+        self._turns = TurnRunner(database, self, refusal, shared)
         self._conversation = self._turns.conversation
         self._writes = self._conversation.writes
         self._unasked = Unasked()
@@ -116,6 +121,10 @@ class Session(asyncio.Protocol):
                 if reply.follow_up.changes_block:
                     self._arm()
             return
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Take bytes from the client that no ready-made reply answers."""
         self._assembler.feed(data)
         self.go_on()
 
@@ -174,7 +183,9 @@ class Session(asyncio.Protocol):
             self.end(Sqlstate.CONNECTION_FAILURE, f"tidegate: Postgres broke the protocol: {violation.message}")
             return
         if passed:
-            self.to_client(passed)
+            # Not written before it has been learnt from: what others read has to follow an acknowledgement.
+            self._collected.append(passed)
+            self._collected_bytes += len(passed)
         self._told_why |= sink.fatal
         if self._unasked.setting_changed:
             self._unasked.setting_changed = False
@@ -286,6 +297,7 @@ class Session(asyncio.Protocol):
     def _arm(self) -> None:
         """Let the hot path answer, while nothing is under way and everything that a reply rests on is known."""
         idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns
+        self._freshness = self._conversation.clock
         replies = self._conversation.ready_made() if idle and not self._draining else None
         self._replies = _NO_REPLIES if replies is None else replies
 

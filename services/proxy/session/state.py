@@ -16,7 +16,7 @@ from typing import Any
 from services.proxy.reasons import Reason
 from services.shared.pgwire.frontend import Bind, Close, Execute, Parse, Sync, Target
 from services.shared.runtime.quantities import parse_duration
-from services.shared.runtime.settings import Consistency
+from services.shared.runtime.settings import Consistency, parse_bound
 
 _NAME = b"tidegate_state"
 _DIGEST_BYTES = 16
@@ -67,7 +67,14 @@ _READING = (
 
 # Settings that say how the session is to be served, and change no answer. Those of our own are forwarded like any
 # other: Postgres keeps them, so that RESET, SET LOCAL and ROLLBACK do what they do.
-_MANNERS = ("statement_timeout", "tidegate.consistency", "tidegate.ageing_ttl", "client_min_messages")
+_MANNERS = (
+    "statement_timeout",
+    "tidegate.consistency",
+    "tidegate.max_staleness",
+    "tidegate.ageing_ttl",
+    "tidegate.token",
+    "client_min_messages",
+)
 
 
 # current_schemas() makes the session's temporary schema where that would come first on the path, which a question must
@@ -100,9 +107,12 @@ class SessionState:
         statement_timeout: Seconds after which Postgres would cancel a statement; 0: never.
         listens: It may be sent notifications.
         consistency: What `SET tidegate.consistency` asks for; None: what the cache's setting says.
+        max_staleness: The bound that `SET tidegate.max_staleness` asks for, in seconds; None: as the cache's setting
+            says.
         ageing_ttl: For how many seconds at most its answers may age, by `SET tidegate.ageing_ttl`; None: as the cache's
             setting says.
         debugs: It is sent messages for debugging.
+        token: What it was last handed by `SET tidegate.token`; empty: nothing.
         reading: Digest of the settings by which literals are read.
         settings: Those that row security policies read, by name: a digest of each, since it may be a secret; None for
             one that is not there. They are part of the keys of answers that such policies have a part in, and no other.
@@ -119,6 +129,8 @@ class SessionState:
     consistency: Consistency | None = None
     ageing_ttl: float | None = None
     debugs: bool = False
+    max_staleness: float | None = None
+    token: str = ""
     reading: int = 1
     settings: tuple[tuple[str, bytes | None], ...] = ()
     context: bytes = b""
@@ -218,8 +230,9 @@ def parse_state(row: bytes, asked: Sequence[str] = ()) -> SessionState:
         ).encode()
         schemas = tuple(str(schema) for schema in found["schemas"] or ())
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
-        statement_timeout, consistency, ageing_ttl, client_min_messages = found["manners"]
+        statement_timeout, consistency, max_staleness, ageing_ttl, token, client_min_messages = found["manners"]
         refusal, listens = _refusal(found, settings, consistency or ""), bool(found["listens"])
+        bound = _bound(max_staleness)
         policies = tuple(
             (name, None if value is None else setting_digest(value))
             for name, value in zip(asked, found["policies"], strict=True)
@@ -232,16 +245,26 @@ def parse_state(row: bytes, asked: Sequence[str] = ()) -> SessionState:
         timeline,
         canary,
         key,
-        refusal,
+        refusal or (Reason.UNKNOWN_MAX_STALENESS if bound is None and max_staleness else ""),
         parse_duration(statement_timeout),  # as Postgres shows it: a number and a unit, or a bare 0
         listens,
         Consistency(consistency.lower()) if consistency and refusal != Reason.UNKNOWN_CONSISTENCY else None,
         _ageing_ttl(ageing_ttl),
         str(client_min_messages).startswith("debug"),
+        bound,
+        token or "",
         _digest([settings[name] for name in _READING]),
         policies,
         blake2b(key + repr(policies).encode(), digest_size=_DIGEST_BYTES).digest() if policies else key,
     )
+
+
+def _bound(setting: str | None) -> float | None:
+    """Read the bound that a session asks for; None where it asks for none, or what it says is none."""
+    try:
+        return parse_bound(setting) if setting else None
+    except ValueError:
+        return None
 
 
 def _ageing_ttl(setting: str | None) -> float | None:

@@ -7,6 +7,7 @@ mean something else in it.
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from services.proxy.session.write_token import reads_token
 from services.proxy.sql.directives import MARK, NO_DIRECTIVES, Directives, read_directives
 from services.proxy.sql.lexer import LexError
 from services.proxy.sql.snapshot import Catalog
@@ -36,12 +37,21 @@ class L2Yield:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One analysed statement text in one name space."""
+    """One analysed statement text in one name space.
+
+    Attributes:
+        lexed: The text, cut into tokens.
+        analysis: What was found out about all texts of this form.
+        l2: What asking Redis has yielded for them.
+        directives: What the comments in this text ask for.
+        reads_token: It may show the session's token.
+    """
 
     lexed: Lexed
     analysis: Analysis
     l2: L2Yield
     directives: Directives = NO_DIRECTIVES
+    reads_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ class Templates:
         else:
             self._by_template.move_to_end(identity)
         directives = read_directives(text.decode()) if MARK in text else NO_DIRECTIVES
-        return Template(lexed, known.analysis, known.l2, directives)
+        return Template(lexed, known.analysis, known.l2, directives, reads_token(text))
 
 
 def _cost(text: bytes, template: Template) -> int:

@@ -13,6 +13,7 @@ it as it skips everything to the Sync. Whether its answer will come has to be kn
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.block import Prelude, failed_block, prelude, read_before, uses_unnamed_portal
@@ -25,6 +26,7 @@ from services.proxy.session.requests import decode_part
 from services.proxy.session.stage import Stage
 from services.proxy.session.turns import Part
 from services.proxy.session.wire import Wire
+from services.proxy.session.write_scope import SharedWrites
 from services.shared.pgwire.backend import READY_FOR_QUERY
 from services.shared.pgwire.codes import FrontendCode, TransactionStatus
 from services.shared.pgwire.frontend import FLUSH, SYNC, Flush, FrontendMessage, Sync
@@ -44,34 +46,21 @@ class TurnRunner:
         sink: What sees the bytes that Postgres sends for the turn; None between turns.
     """
 
+    # fmt: off
     __slots__ = (
-        "_asked",
-        "_behind",
-        "_effect",
-        "_exchange",
-        "_portal",
-        "_read",
-        "_refusal",
-        "_run",
-        "_skipping",
-        "_statistics",
-        "_sync_follows",
-        "_unanswered",
-        "_unread",
-        "_wire",
-        "conversation",
-        "inside_turn",
-        "sink",
-        "stage",
+        "_asked", "_behind", "_effect", "_exchange", "_portal", "_read", "_refusal", "_run", "_skipping", "_statistics",
+        "_sync_follows", "_unanswered", "_unread", "_wire", "conversation", "inside_turn", "sink", "stage",
     )
+    # fmt: on
 
-    def __init__(self, database: CachedDatabase, wire: Wire, refusal: str) -> None:
+    def __init__(self, database: CachedDatabase, wire: Wire, refusal: str, shared: SharedWrites | None) -> None:
         """Begin outside of a block.
 
         Args:
             database: The cache.
             wire: The connections.
             refusal: Why nothing of this session is cached; empty when it may be.
+            shared: The writes of the sessions that it shares its own with, if there are such.
         """
         self._wire = wire
         self._refusal = refusal
@@ -89,7 +78,7 @@ class TurnRunner:
         self._read = False  # a read of the turn was answered, whose transaction Postgres would go on with
         self.inside_turn = False
         self.stage = Stage.IDLE
-        self.conversation = Conversation(database)
+        self.conversation = Conversation(database, shared)
         self.sink: Exchange | Question | None = None
 
     @property
@@ -250,12 +239,18 @@ class TurnRunner:
         else:
             self._forward_whole(part, messages, plan)
 
-    def _forward_whole(self, part: Part, messages: list[FrontendMessage] | None, plan: TurnPlan) -> None:
+    def _forward_whole(
+        self, part: Part, messages: list[FrontendMessage] | None, plan: TurnPlan, *, token_is_set: bool = False
+    ) -> None:
         """Hand the first part of a turn to Postgres, and in front of it what is held back."""
         conversation = self.conversation
         block = conversation.block
         if block is not None and block.failed:
             self._decide_after(part, failed_block(block), self._block_has_failed)
+            return
+        if not token_is_set and conversation.wants_token(messages, plan.effect):
+            then = partial(self._forward_whole, part, messages, plan, token_is_set=True)
+            self._decide_after(part, conversation.token_question(), lambda question: None, then)
             return
         self._statistics.forwarded[plan.refusal] += 1
         uses_portal = uses_unnamed_portal(messages or ())
@@ -360,8 +355,10 @@ class TurnRunner:
 
     # -- questions of the proxy's own
 
-    def _decide_after(self, part: Part, raw: bytes, learn: Callable[[Question], None]) -> None:
-        """Ask Postgres something, and decide the turn when it has answered."""
+    def _decide_after(
+        self, part: Part, raw: bytes, learn: Callable[[Question], None], then: Callable[[], None] | None = None
+    ) -> None:
+        """Ask Postgres something, and decide the turn, or do what is given, when it has answered."""
 
         def answered(question: Question) -> None:
             if question.canceled and part.whole:
@@ -369,7 +366,7 @@ class TurnRunner:
             else:
                 learn(question)
                 if self.stage is not Stage.CLOSED:
-                    self._decide(part)
+                    (then or partial(self._decide, part))()
             self._wire.go_on()
 
         self._ask(raw, answered)

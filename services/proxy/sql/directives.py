@@ -11,13 +11,12 @@ from urllib.parse import unquote
 
 from services.proxy.sql.lexer import comments
 from services.shared.runtime.quantities import parse_duration
-from services.shared.runtime.settings import Consistency
+from services.shared.runtime.settings import Consistency, parse_bound
 
 MARK = b"tidegate_"
 """What a text holds that has directives; most texts need no closer look."""
 
 _PAIR = re.compile(r"(tidegate_\w*)\s*=\s*'((?:[^'\\]|\\.)*)'", re.DOTALL)
-_STRONG = "strong"
 _TRUE, _FALSE = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
 
 
@@ -27,15 +26,13 @@ class Directives:
 
     Attributes:
         skip: To be forwarded.
-        strong: The answer of some instant between its start and its end.
-        consistency: A level of the cache's.
+        consistency: A level of its own.
         max_staleness: A bound of its own, in seconds.
         ageing_ttl: For how many seconds at most its answers may age; 0: not at all.
         unknown: What was not understood; empty if all was.
     """
 
     skip: bool = False
-    strong: bool = False
     consistency: Consistency | None = None
     max_staleness: float | None = None
     ageing_ttl: float | None = None
@@ -62,21 +59,20 @@ def read_directives(text: str) -> Directives:
 
 
 def _understood(found: dict[str, str]) -> Directives:
-    skip, strong, consistency, max_staleness, ageing_ttl = False, False, None, None, None
+    skip, consistency, max_staleness, ageing_ttl = False, None, None, None
     for name, value in found.items():
         match name.removeprefix(MARK.decode()):
             case "skip":
                 skip = _truth(value)
             case "consistency":
-                strong = value.lower() == _STRONG
-                consistency = None if strong else Consistency(value.lower())
+                consistency = Consistency(value.lower())
             case "max_staleness":
-                max_staleness = parse_duration(value)
+                max_staleness = parse_bound(value)
             case "ageing_ttl":
                 ageing_ttl = parse_duration(value)
             case _:
                 raise ValueError(f"{name} is no directive")
-    return Directives(skip, strong, consistency, max_staleness, ageing_ttl)
+    return Directives(skip, consistency, max_staleness, ageing_ttl)
 
 
 def _truth(value: str) -> bool:

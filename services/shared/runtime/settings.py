@@ -26,6 +26,9 @@ from services.shared.runtime.upstream import Upstream, parse_upstream
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 
+MOST_STALENESS = 3600.0
+"""The largest bound that may be asked for, in seconds."""
+
 _CACHE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # goes into a slot's name: lower case, 63 bytes in all
 _KAFKA = re.compile(r"kafka://(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}(?:,(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})*")
 _COLUMN = re.compile(r"[^.\s]+\.[^.\s]+\.[^.\s]+")
@@ -37,6 +40,29 @@ class Consistency(StrEnum):
     OFF = "off"
     BOUNDED = "bounded"
     SESSION = "session"
+    STRONG = "strong"
+
+
+def parse_bound(text: str) -> float:
+    """Read a `max_staleness` that a session or a statement asks for, in seconds.
+
+    Below what a proof can show, nothing is served; that is no error.
+
+    Raises:
+        ValueError: It is no duration up to the largest.
+    """
+    bound = parse_duration(text)
+    if not 0 <= bound <= MOST_STALENESS:
+        raise ValueError(f"{text} is no bound up to an hour")
+    return bound
+
+
+class TokenScope(StrEnum):
+    """Whose acknowledged writes a session reads, in one proxy (consistency contract, 9.6)."""
+
+    SESSION = "session"
+    USER = "user"
+    CACHE = "cache"
 
 
 class TlsMode(StrEnum):
@@ -113,9 +139,17 @@ class CacheSettings(Section):
     event_log: str = Field("redis", description="redis, or kafka://HOST:PORT[,HOST:PORT]")
     partitions: int = Field(1, ge=1, le=64, description="partitions of the event log, 1 to 64")
     max_staleness: Duration = Field(
-        1.0, ge=0.05, le=3600.0, description="how old a cached answer may be, 50ms to 1h, such as 1s"
+        1.0, ge=0.05, le=MOST_STALENESS, description="how old a cached answer may be, 50ms to 1h, such as 1s"
     )
-    consistency: Consistency = Field(Consistency.SESSION, description="off, bounded or session")
+    consistency: Consistency = Field(Consistency.SESSION, description="off, bounded, session or strong")
+    strong_wait: Duration = Field(
+        0.05, ge=0, le=60.0, description="how long a strong read waits for its proof, up to 1min; then it is forwarded"
+    )
+    token_scope: TokenScope = Field(
+        TokenScope.SESSION,
+        description="whose writes a session reads at once: session (its own), user (of all sessions of its login) or "
+        "cache (of all), in one proxy",
+    )
     ageing_ttl: Duration = Field(
         0.0,
         ge=0,

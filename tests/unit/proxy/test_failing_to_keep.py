@@ -35,7 +35,7 @@ def test_a_failure_to_keep_an_answer_is_counted_and_goes_no_further() -> None:
     fields["end_flight"] = lambda _, answer: shared.append(answer)
     database = _KeepsNothing()
 
-    Lookup(cast(CachedDatabase, database), OwnWrites(tracked=False)).end_miss(Miss(**fields), failed=False)
+    Lookup(cast(CachedDatabase, database), OwnWrites(counted=False)).end_miss(Miss(**fields), failed=False)
 
     assert shared == [Answer(b"", row, complete)]
     assert database.statistics.refused == {"keeping_failed": 1}

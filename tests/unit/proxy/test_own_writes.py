@@ -11,7 +11,7 @@ WRITES_SHOPS, WRITES_ORDERS = Effect(frozenset({SHOPS})), Effect(frozenset({ORDE
 
 @pytest.fixture
 def writes() -> OwnWrites:
-    return OwnWrites(tracked=True)
+    return OwnWrites(counted=True)
 
 
 def test_reads_leave_no_token(writes: OwnWrites) -> None:
@@ -70,12 +70,21 @@ def test_a_later_write_moves_the_token(writes: OwnWrites) -> None:
     assert not writes.covered((SHOPS,), 8)
 
 
-def test_at_level_bounded_there_are_no_tokens_but_the_block_is_known() -> None:
-    writes = OwnWrites(tracked=False)
+def test_at_level_bounded_the_hot_path_asks_for_nothing_but_what_was_written_is_known() -> None:
+    writes = OwnWrites(counted=False)
     writes.begin(ANY_EFFECT)
-    assert writes.tokens is None
-    assert writes.covered((SHOPS,), 0)
     assert writes.visible(7) == ANY_EFFECT
+    assert writes.tokens is None
+    assert not writes.covered((SHOPS,), 6)
+    writes.count(counted=True)
+    assert not writes.covered((SHOPS,), 6)
+    assert writes.covered((SHOPS,), 7)
+
+
+def test_what_a_token_stands_for_may_be_anything(writes: OwnWrites) -> None:
+    writes.require(7)
+    assert not writes.covered((SHOPS,), 6)
+    assert writes.covered((SHOPS,), 7)
 
 
 def test_what_may_have_been_ddl_is_counted_when_it_shows(writes: OwnWrites) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.proxy.cache.freshness import lasting
 from services.proxy.session.block import HeldBlock
 from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.names import no_names
@@ -379,24 +380,37 @@ def test_effects_add_up() -> None:
     assert NO_EFFECT.union(one) == one
 
 
+_SESSION, _BOUNDED, _STRONG = Consistency.SESSION, Consistency.BOUNDED, Consistency.STRONG
+
+
 @pytest.mark.parametrize(
-    ("comment", "promise", "refusal"),
+    ("comment", "level", "bound"),
     [
-        ("traceparent='00-5bd6'", Promise(Consistency.SESSION, 1.0), ""),
-        ("tidegate_skip='1'", Promise(Consistency.SESSION, 1.0), "skipped"),
-        ("tidegate_consistency='off'", Promise(Consistency.SESSION, 1.0), "skipped"),
-        ("tidegate_consistency='strong'", Promise(Consistency.SESSION, 1.0), "strong"),
-        ("tidegate_consistency='bounded'", Promise(Consistency.SESSION, 1.0), ""),
-        ("tidegate_consistency='session'", Promise(Consistency.SESSION, 1.0), ""),
-        ("tidegate_consistency='session'", Promise(Consistency.BOUNDED, 1.0), "other_level"),
-        ("tidegate_max_staleness='1s'", Promise(Consistency.SESSION, 1.0), ""),
-        ("tidegate_max_staleness='900ms'", Promise(Consistency.SESSION, 1.0), "tighter_bound"),
-        ("tidegate_max_stale='1s'", Promise(Consistency.SESSION, 1.0), "unknown_directive"),
+        ("traceparent='00-5bd6'", _BOUNDED, 1.0),
+        ("tidegate_consistency='strong'", _STRONG, 1.0),
+        ("tidegate_consistency='session', tidegate_max_staleness='2s'", _SESSION, 2.0),
+        ("tidegate_max_staleness='200ms'", _BOUNDED, 0.2),
+        ("tidegate_max_staleness='0'", _BOUNDED, 0.0),
     ],
 )
-def test_a_comment_is_met_where_the_cache_promises_as_much(comment: str, promise: Promise, refusal: str) -> None:
-    templates = Templates(promise)
+def test_a_comment_says_how_fresh_its_statement_has_to_be(comment: str, level: Consistency, bound: float) -> None:
+    templates = Templates(Promise(_BOUNDED, 1.0))
     templates.use(small_catalog())
+    found = planned(templates, Query(READ + f" /* {comment} */".encode())).demand
+    assert (found.level, found.max_staleness, found.span) == (level, bound, lasting(bound))
+
+
+@pytest.mark.parametrize(
+    ("comment", "refusal"),
+    [
+        ("tidegate_skip='1'", "skipped"),
+        ("tidegate_consistency='off'", "skipped"),
+        ("tidegate_max_stale='1s'", "unknown_directive"),
+        ("tidegate_max_staleness='2h'", "unknown_directive"),
+        ("tidegate_consistency='stronger'", "unknown_directive"),
+    ],
+)
+def test_a_comment_may_have_its_statement_forwarded(templates: Templates, comment: str, refusal: str) -> None:
     assert planned(templates, Query(READ + f" /* {comment} */".encode())).refusal == refusal
 
 

@@ -33,7 +33,7 @@ def found(**changed: Any) -> dict[str, Any]:
         "timeline": "00000001",
         "canary": "c0ffee",
         "settings": list(settings.values()),
-        "manners": ["0", None, None, "notice"],
+        "manners": ["0", None, None, None, None, "notice"],
         "policies": [],
     } | {name: value for name, value in changed.items() if name not in SETTINGS}
 
@@ -85,9 +85,13 @@ def test_all_that_can_change_an_answer_is_in_the_key(changed: dict[str, Any]) ->
         ({"TimeZone": "x5y100,M3.2.0,M11.1.0"}, "far_time_zone"),
         ({"default_transaction_isolation": "serializable"}, "isolation_level"),
         ({"default_transaction_isolation": "repeatable read"}, "isolation_level"),
-        ({"manners": ["0", "off", None, "notice"]}, "consistency_off"),
-        ({"manners": ["0", "OFF", None, "notice"]}, "consistency_off"),
-        ({"manners": ["0", "sometimes", None, "notice"]}, "unknown_consistency"),
+        ({"manners": ["0", "off", None, None, None, "notice"]}, "consistency_off"),
+        ({"manners": ["0", "OFF", None, None, None, "notice"]}, "consistency_off"),
+        ({"manners": ["0", "sometimes", None, None, None, "notice"]}, "unknown_consistency"),
+        ({"manners": ["0", None, "soon", None, None, "notice"]}, "unknown_max_staleness"),
+        ({"manners": ["0", None, "2h", None, None, "notice"]}, "unknown_max_staleness"),
+        ({"manners": ["0", "off", "soon", None, None, "notice"]}, "consistency_off"),
+        ({"manners": ["0", "strong", "0", None, None, "notice"]}, ""),
     ],
 )
 def test_sessions_whose_statements_are_not_cached(changed: dict[str, Any], refusal: str) -> None:
@@ -155,21 +159,21 @@ def _statement(message: FrontendMessage) -> bytes | None:
     ("shown", "seconds"), [("0", 0), ("250ms", 0.25), ("5s", 5), ("2min", 120), ("1h", 3600), ("3d", 259_200)]
 )
 def test_the_statement_timeout_in_seconds(shown: str, seconds: float) -> None:
-    assert parsed(manners=[shown, None, None, "notice"]).statement_timeout == seconds
+    assert parsed(manners=[shown, None, None, None, None, "notice"]).statement_timeout == seconds
 
 
 @pytest.mark.parametrize(
     ("value", "level"), [(None, None), ("", None), ("bounded", Consistency.BOUNDED), ("Session", Consistency.SESSION)]
 )
 def test_the_level_that_the_session_asks_for(value: str | None, level: Consistency | None) -> None:
-    state = parsed(manners=["0", value, None, "notice"])
+    state = parsed(manners=["0", value, None, None, None, "notice"])
     assert (state.consistency, state.refusal) == (level, "")
 
 
 def test_how_a_session_is_served_is_not_in_the_key() -> None:
-    assert parsed(manners=["5s", "bounded", "1s", "debug1"]).key == parsed().key
-    assert parsed(manners=["0", None, None, "debug1"]).debugs
-    assert not parsed(manners=["0", None, None, "log"]).debugs
+    assert parsed(manners=["5s", "bounded", None, "1s", None, "debug1"]).key == parsed().key
+    assert parsed(manners=["0", None, None, None, None, "debug1"]).debugs
+    assert not parsed(manners=["0", None, None, None, None, "log"]).debugs
     assert parsed(listens=True).listens
     assert parsed(listens=True).key == parsed().key
 
@@ -192,4 +196,4 @@ def test_sessions_that_differ_in_nothing_share_one_state() -> None:
     ("value", "seconds"), [(None, None), ("", None), ("0", 0.0), ("250ms", 0.25), ("10min", 600.0), ("a while", 0.0)]
 )
 def test_how_old_by_the_clock_an_answer_may_be_in_the_session(value: str | None, seconds: float | None) -> None:
-    assert parsed(manners=["0", None, value, "notice"]).ageing_ttl == seconds
+    assert parsed(manners=["0", None, None, value, None, "notice"]).ageing_ttl == seconds

@@ -140,7 +140,7 @@ def test_a_cache_without_a_database_is_refused(tmp_path: Path) -> None:
         ("NONSENSE", "1", "TIDEGATE_NONSENSE: there is no such setting"),
         ("MAX_STALENESS", "soon", "TIDEGATE_MAX_STALENESS = 'soon': it should be a duration such as 200ms"),
         ("MAX_STALENESS", "1ms", "greater than or equal to 0.05"),
-        ("CONSISTENCY", "strong", "'off', 'bounded' or 'session'"),
+        ("CONSISTENCY", "strongest", "'off', 'bounded', 'session' or 'strong'"),
         ("PARTITIONS", "0", "TIDEGATE_PARTITIONS = '0': should be greater than or equal to 1"),
         ("LISTEN", "6432", "it is no HOST:PORT"),
         ("EVENT_LOG", "kafka://", "redis, or kafka://HOST:PORT"),

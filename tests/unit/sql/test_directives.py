@@ -17,7 +17,7 @@ from services.shared.runtime.settings import Consistency
         ("SELECT 1 /* tidegate_skip='0' */", Directives()),
         ("SELECT 1 /* tidegate_skip='1' */ /* tidegate_skip='0' */", Directives()),
         ("SELECT /* tidegate_consistency='bounded' */ 1", Directives(consistency=Consistency.BOUNDED)),
-        ("SELECT 1 /* tidegate_consistency = 'STRONG' */", Directives(strong=True)),
+        ("SELECT 1 /* tidegate_consistency = 'STRONG' */", Directives(consistency=Consistency.STRONG)),
         ("SELECT 1 /* a='b', tidegate_max_staleness='200ms' */", Directives(max_staleness=0.2)),
         ("SELECT 1 /* tidegate_max_staleness='200%6Ds' */", Directives(max_staleness=0.2)),
         ("SELECT 1 /* tidegate_ageing_ttl='5s' */", Directives(ageing_ttl=5.0)),

@@ -1,0 +1,267 @@
+"""How fresh an answer has to be: by the cache, by the session, by the statement; and tokens from one to another."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import psycopg
+import pytest
+
+from services.proxy.cache.freshness import boot_clock
+from tests.integration.proxied_postgres import Connection, ProxiedPostgres, proxied_postgres
+from tests.servers.processes import wait_until
+
+_SQL = """
+CREATE TABLE counters (id int PRIMARY KEY, v int);
+INSERT INTO counters SELECT i, 0 FROM generate_series(1, 10) i;
+"""
+_READ = "SELECT v FROM counters WHERE id = 1"
+_SET = "UPDATE counters SET v = {} WHERE id = 1"
+_SUM = "SELECT sum(v) FROM counters"
+_ROUNDS = 60
+
+
+@pytest.fixture(scope="module")
+def levels() -> Iterator[ProxiedPostgres]:
+    """Two workers: what one session learns of another goes through none of them."""
+    with proxied_postgres(sql=_SQL, workers=2) as started:
+        yield started
+
+
+@pytest.fixture
+def strong(levels: ProxiedPostgres) -> Iterator[Connection]:
+    with levels.connect(options="-c tidegate.consistency=strong") as connection:
+        yield connection
+
+
+def _value(connection: Connection, sql: str = _READ) -> int:
+    row = connection.execute(sql).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_strong_read_sees_what_anybody_had_acknowledged_before_it_began(
+    levels: ProxiedPostgres, strong: Connection
+) -> None:
+    """Linearizable: the writer goes around the proxy, and the reader is told by nobody."""
+    hits = levels.hits()
+    with psycopg.connect(levels.direct_url, autocommit=True) as writer:
+        for round_number in range(1, _ROUNDS):
+            writer.execute(_SET.format(round_number))
+            for _ in range(4):
+                assert _value(strong) == round_number
+                assert _value(strong, _SUM) == round_number
+    assert levels.hits() - hits > _ROUNDS
+
+
+def test_a_strong_read_is_a_hit_where_nothing_is_written(levels: ProxiedPostgres, strong: Connection) -> None:
+    levels.wait_all_cached(lambda: _value(strong), 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "comment"),
+    [("-c tidegate.consistency=bounded", "consistency='strong'"), ("-c tidegate.consistency=strong", "skip='0'")],
+)
+def test_a_statement_and_a_session_may_ask_for_strong(levels: ProxiedPostgres, options: str, comment: str) -> None:
+    sql = f"{_READ} /* tidegate_{comment} */"
+    with (
+        levels.connect(options=options) as reader,
+        psycopg.connect(levels.direct_url, autocommit=True) as writer,
+    ):
+        for round_number in range(1, _ROUNDS):
+            writer.execute(_SET.format(round_number))
+            assert [_value(reader, sql) for _ in range(3)] == [round_number] * 3
+
+
+def test_what_a_strong_session_reads_in_a_block_is_current_too(levels: ProxiedPostgres, strong: Connection) -> None:
+    with psycopg.connect(levels.direct_url, autocommit=True) as writer:
+        for round_number in range(1, _ROUNDS):
+            strong.execute("BEGIN")
+            writer.execute(_SET.format(round_number))
+            assert _value(strong) == round_number
+            strong.execute("COMMIT")
+
+
+def test_a_statement_may_ask_for_less_than_its_session(levels: ProxiedPostgres, strong: Connection) -> None:
+    """And is then a hit without a wait: nothing of the change stream is asked for."""
+    sql = f"{_READ} /* tidegate_consistency='bounded' */"
+    levels.wait_all_cached(lambda: _value(strong, sql), 20)
+
+
+@pytest.mark.parametrize("bound", ["'200ms'", "'60ms'", "'10s'"])
+def test_a_session_may_have_a_bound_of_its_own(levels: ProxiedPostgres, bound: str) -> None:
+    with levels.connect() as connection:
+        connection.execute(f"SET tidegate.max_staleness = {bound}")
+        levels.wait_all_cached(lambda: _value(connection), 20)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("tidegate.max_staleness = '0'", "not_fresh"),
+        ("tidegate.max_staleness = 'soon'", "unknown_max_staleness"),
+        ("tidegate.max_staleness = '2h'", "unknown_max_staleness"),
+        ("tidegate.consistency = 'strongest'", "unknown_consistency"),
+    ],
+)
+def test_what_cannot_be_kept_or_understood_is_forwarded(levels: ProxiedPostgres, setting: str, reason: str) -> None:
+    with levels.connect() as connection:
+        levels.wait_cached(lambda: _value(connection))
+        connection.execute(f"SET {setting}")
+        before, hits = levels.forwarded(reason), levels.hits()
+        for _ in range(5):
+            _value(connection)
+        assert levels.forwarded(reason) - before == 5
+        assert levels.hits() == hits
+
+
+def test_nothing_older_than_its_own_bound_is_served_to_a_session(levels: ProxiedPostgres) -> None:
+    """The CDC service stands still behind a write: for how long is the old value served to whom?
+
+    Each reads a row of its own: who is forwarded has its answer kept, for all.
+    """
+    bounds = {"200ms": 0.2, "1s": 1.0, "2s": 2.0}
+    last_served = dict.fromkeys(bounds, 0.0)
+    with ExitStack() as stack:
+        readers = []
+        for row, bound in enumerate(bounds, 5):
+            connection = stack.enter_context(levels.connect(options=f"-c tidegate.max_staleness={bound}"))
+            read = partial(_value, connection, f"SELECT v FROM counters WHERE id = {row}")
+            levels.wait_all_cached(read, 3)
+            readers.append((bound, read))
+        stack.enter_context(_frozen_cdc(levels))
+        levels.server.execute("UPDATE counters SET v = -1 WHERE id BETWEEN 5 AND 7")
+        acknowledged = boot_clock()
+
+        def read_all() -> bool:
+            for bound, read in readers:
+                age = boot_clock() - acknowledged
+                if read() != -1:
+                    last_served[bound] = age
+            return boot_clock() - acknowledged > 2.5
+
+        wait_until(read_all, "all bounds to pass")
+    assert all(last_served[bound] < seconds for bound, seconds in bounds.items())
+    assert last_served["1s"] > 0.2
+    assert last_served["2s"] > 1.0
+
+
+@contextmanager
+def _frozen_cdc(levels: ProxiedPostgres) -> Iterator[None]:
+    cdc = levels.stack.processes["cdc"]
+    os.kill(cdc, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(cdc, signal.SIGCONT)
+
+
+_TOKEN_WAYS = {
+    "simple": "SHOW tidegate.token",
+    "function": "SELECT current_setting('tidegate.token')",
+    "spelled otherwise": 'show "tidegate"."token"',
+}
+
+
+@pytest.mark.parametrize("way", _TOKEN_WAYS)
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_token_carries_what_one_session_wrote_to_another(levels: ProxiedPostgres, way: str, prepare: bool) -> None:
+    with levels.connect() as writer, levels.connect() as reader:
+        for round_number in range(1, _ROUNDS):
+            _value(reader)
+            writer.execute(_SET.format(round_number))
+            ((token,),) = writer.execute(_TOKEN_WAYS[way], prepare=prepare).fetchall()
+            reader.execute("SELECT set_config('tidegate.token', %s, false)", [token])
+            assert _value(reader) == round_number
+
+
+def test_a_token_in_the_options_of_a_connection_string_counts_from_its_first_read(levels: ProxiedPostgres) -> None:
+    with levels.connect() as writer:
+        for round_number in range(1, 20):
+            writer.execute(_SET.format(round_number))
+            ((token,),) = writer.execute("SHOW tidegate.token").fetchall()
+            with levels.connect(options=f"-c tidegate.token={token}") as reader:
+                assert _value(reader) == round_number
+
+
+def test_a_token_stands_for_what_was_acknowledged_before_it_was_shown(levels: ProxiedPostgres) -> None:
+    """In a block it does not stand for what the block has written: nobody sees that yet."""
+    with levels.connect() as writer, levels.connect() as reader:
+        writer.execute("BEGIN")
+        writer.execute(_SET.format(-1))
+        ((inside,),) = writer.execute("SHOW tidegate.token").fetchall()
+        writer.execute("ROLLBACK")
+        ((behind,),) = writer.execute("SHOW tidegate.token").fetchall()
+        assert inside.rpartition(":")[0] == behind.rpartition(":")[0]
+        reader.execute(f"SET tidegate.token = '{behind}'")
+        assert _value(reader) >= 0
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            _fail_in_block(writer)
+        writer.execute("ROLLBACK")
+
+
+def _fail_in_block(connection: Connection) -> None:
+    connection.execute("BEGIN")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        connection.execute("SELECT 1 / 0")
+    connection.execute("SHOW tidegate.token")
+
+
+def test_a_token_that_is_covered_keeps_nobody_from_the_cache(levels: ProxiedPostgres) -> None:
+    with levels.connect() as writer, levels.connect() as reader:
+        ((token,),) = writer.execute("SHOW tidegate.token").fetchall()
+        writer.execute(_SET.format(1))
+        levels.wait_all_cached(lambda: _value(reader), 5)
+        reader.execute(f"SET tidegate.token = '{token}'")
+        assert levels.is_hit(lambda: _value(reader))
+
+
+@pytest.mark.parametrize("token", ["no token", "1:00000009:other:0/1", "9:new"])
+def test_what_is_no_token_of_this_history_stands_for_everything_up_to_now(levels: ProxiedPostgres, token: str) -> None:
+    with levels.connect() as reader, psycopg.connect(levels.direct_url, autocommit=True) as writer:
+        for round_number in range(1, 20):
+            levels.wait_cached(lambda: _value(reader))
+            writer.execute(_SET.format(round_number))
+            reader.execute(f"SET tidegate.token = '{token} {round_number}'")
+            assert _value(reader) == round_number
+
+
+@pytest.fixture(scope="module", params=["user", "cache"])
+def shared(request: pytest.FixtureRequest) -> Iterator[ProxiedPostgres]:
+    """Sessions that read each other's writes, in two workers."""
+    roles = "CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;"
+    environ = {"TIDEGATE_TOKEN_SCOPE": request.param}
+    with proxied_postgres(sql=_SQL + roles, workers=2, environ=environ) as started:
+        yield started
+
+
+def test_whoever_shares_writes_reads_them_at_once_on_any_connection(shared: ProxiedPostgres) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(shared.connect()) for _ in range(6)]
+        for connection in connections:
+            shared.wait_all_cached(partial(_value, connection), 3)
+        hits = shared.hits()
+        for round_number in range(1, _ROUNDS):
+            connections[round_number % 6].execute(_SET.format(round_number))
+            assert [_value(connection) for connection in connections] == [round_number] * 6
+            assert [_value(connection, _SUM) for connection in connections] == [round_number] * 6
+            with shared.connect() as late:
+                assert _value(late) == round_number
+            if round_number % 10 == 0:
+                shared.wait_all_cached(partial(_value, connections[0]), 3)
+        assert shared.hits() > hits
+
+
+def test_of_which_others_see_it_at_once_the_scope_decides(
+    shared: ProxiedPostgres, request: pytest.FixtureRequest
+) -> None:
+    everybody = request.node.callspec.params["shared"] == "cache"
+    with shared.connect() as writer, shared.connect("reader") as reader:
+        late = 0
+        for round_number in range(1, _ROUNDS):
+            shared.wait_cached(partial(_value, reader))
+            writer.execute(_SET.format(-round_number))
+            late += _value(reader) != -round_number
+        assert (late == 0) is everybody
