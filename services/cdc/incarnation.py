@@ -242,10 +242,10 @@ def _announce(start: _Start, publisher: Publisher, statistics: CdcStatistics) ->
     else:
         publisher.resume(start.stream_from)
     _log.info(
-        "following changes",
+        "following changes in a new history" if start.reason else "following changes: nothing was missed",
         incarnation=format_lsn(start.incarnation),
         resume_from=format_lsn(start.stream_from),
-        new_epoch=start.reason or None,
+        reason=start.reason or None,
         barrier=start.barrier,
     )
 

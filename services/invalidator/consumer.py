@@ -229,7 +229,11 @@ class Consumer:
         self._statistics.adoptions += 1
         self._statistics.trouble = ""
         positions = list(map(str, state.positions))
-        _log.info("following the event log", bucket_epoch=state.bucket_epoch, positions=positions)
+        _log.info(
+            "following the event log where the cache stands: nothing was missed",
+            bucket_epoch=state.bucket_epoch,
+            positions=positions,
+        )
 
     async def _meet_log_gap(self, gap: LogGap) -> None:
         """Begin an epoch, unless the bucket is elsewhere: a log in the same Redis goes back together with it."""

@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from services.proxy.cache.follower import Follower
-from services.proxy.cache.freshness import Freshness, Probe, boot_clock
+from services.proxy.cache.freshness import Freshness, Probe, boot_clock, lasting
 from services.proxy.control import CONTROL_ERRORS, ConnectControl
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
@@ -75,6 +75,8 @@ class Prober:
 
     def note_bound(self, max_staleness: float) -> None:
         """Somebody reads under this bound, which may be tighter than the cache's: probes have to keep pace with it."""
+        if lasting(max_staleness) <= 0:
+            return  # no proof is young enough for it
         interval = max(max_staleness / 10, _FASTEST_SECONDS)
         if interval < self._current_interval():
             self._tight = interval
