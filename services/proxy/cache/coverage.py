@@ -25,6 +25,11 @@ class Coverage:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         freshness.on_covered = self._covered
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def ask(self) -> int:
         """Have a probe sent, and return a number that it will not be below: what has to be covered."""
         number = self._freshness.next_number
