@@ -12,10 +12,12 @@ from services.proxy.cache.flights import Flights
 from services.proxy.cache.follower import Follower
 from services.proxy.cache.freshness import Freshness, boot_clock
 from services.proxy.cache.l1 import L1
-from services.proxy.cache.prober import Prober
+from services.proxy.cache.outage import Change, Outage
+from services.proxy.cache.prober import Prober, ProbeTiming
 from services.proxy.cache.store import Store
 from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.control import ConnectControl
+from services.proxy.outage_log import tell_outage
 from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.names import no_names
 from services.proxy.session.planning import Plan
@@ -56,7 +58,8 @@ class CachedDatabase:
         states: What the sessions' states have in common.
         names: The empty meaning of statement names, where every session begins.
         write_scopes: Who reads whose writes.
-        templates, l1, block_replies, store, flights, freshness, follower, prober, coverage, catalog_watch, slot_watch:
+        templates, l1, block_replies, store, flights, freshness, outage, follower, prober, coverage, catalog_watch,
+            slot_watch:
             Its parts.
     """
 
@@ -85,6 +88,7 @@ class CachedDatabase:
             Promise(settings.consistency, settings.max_staleness, settings.ageing_ttl, boot_clock_identity())
         )
         self.freshness = Freshness(settings.max_staleness)
+        self.outage = Outage(settings.serve_stale_for, self.freshness, self._outage_changed)
         self.flights = Flights()
         self.l1 = L1(settings.l1_bytes, (START,) * settings.partitions)
         self.block_replies = BlockReplies()
@@ -92,9 +96,8 @@ class CachedDatabase:
         connect = ConnectControl(settings.upstream, "tidegate-proxy")
         self.catalog_watch = CatalogWatch(connect, settings.publication, settings.catalog_poll, self)
         self.follower = Follower(bucket, feed, self.l1, self.freshness, settings.partitions, self.catalog_watch.doubt)
-        self.prober = Prober(
-            connect, settings.name, self.follower, self.freshness, settings.max_staleness, lambda: self.statistics.hits
-        )
+        timing = ProbeTiming(settings.max_staleness, lambda: self.statistics.hits)
+        self.prober = Prober(connect, settings.name, self.follower, self.freshness, self.outage, timing)
         self.coverage = Coverage(self.freshness, self.prober.ask_urgently)
         self.write_scopes = WriteScopes(
             settings.token_scope,
@@ -239,6 +242,17 @@ class CachedDatabase:
     def catalog_lost(self) -> None:
         """Let the hot path answer nothing any more; the slow path refuses by itself."""
         self.l1.forget_replies()
+
+    def suspect_outage(self) -> None:
+        """A session has lost its connection: find out at once whether Postgres is down."""
+        self.outage.suspect()
+        self.prober.ask()
+
+    def _outage_changed(self, change: Change) -> None:
+        """Log it, and let the sessions go on that wait for a verdict."""
+        tell_outage(self.outage, change, self.settings.serve_stale_for, self.statistics.hits_stale)
+        for session in self.sessions:
+            session.outage_changed()
 
     def _register_soon(self, wanted: Iterable[Shape]) -> None:
         """Have row changes matched with more shapes, within what a relation may have."""

@@ -70,7 +70,12 @@ class CatalogWatch:
     @property
     def current(self) -> bool:
         """See the class."""
-        return self.readable and self.completed >= self._doubted_before
+        return self.readable and self.undoubted
+
+    @property
+    def undoubted(self) -> bool:
+        """Whether nothing is known to have changed since the last reading, though it may be impossible to look now."""
+        return bool(self.completed) and self.completed >= self._doubted_before
 
     def ask(self) -> int:
         """Read at once; returns the number of the first reading that begins after this moment."""

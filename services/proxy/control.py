@@ -1,5 +1,8 @@
 """Control connections: the cache's own role in its own sessions, for probes and the catalog; no client's traffic."""
 
+import errno
+import ssl
+
 import asyncpg
 
 from services.shared.runtime.upstream import Upstream
@@ -10,6 +13,24 @@ _COMMAND_SECONDS = 10.0  # a connection that answers later is given up, and with
 
 CONTROL_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a control connection raises when its server, or the way to it, fails."""
+
+
+_OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+_CLOSING = (asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+
+
+def shows_outage(error: Exception) -> bool:
+    """Tell whether an attempt at a connection that failed so shows that Postgres is down.
+
+    It does when Postgres cannot be reached, does not answer, closes without a word, or says that it is starting up,
+    shutting down or recovering (57P03). It does not when Postgres has another reason, when TLS cannot be agreed on, or
+    when this process or this host is what is short of something.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, (*_CLOSING, asyncpg.ConnectionDoesNotExistError))
+    if isinstance(error, ssl.SSLError) or type(error) is ConnectionError:  # asyncpg's own: no TLS where it has to be
+        return False
+    return isinstance(error, OSError) and error.errno not in _OURS
 
 
 class ConnectControl:

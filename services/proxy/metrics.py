@@ -1,5 +1,6 @@
 """What the proxy shows of itself: counters, gauges, readiness."""
 
+from services.proxy.cache.outage import Phase
 from services.proxy.cached_database import CachedDatabase
 from services.shared.runtime.telemetry import Telemetry
 
@@ -17,6 +18,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
             "hits_l2": "Answers served from Redis (L2).",
             "hits_joined": "Answers shared from another session's query that was under way.",
             "hits_ageing": "Those of all hits that were served although they age (ageing_ttl).",
+            "hits_stale": "Those of all hits that were served while Postgres was down (serve_stale_for).",
             "misses": "Cacheable reads that went to Postgres.",
             "blocks_held": "Transaction blocks whose BEGIN was held back.",
             "blocks_sent": "Held-back blocks that Postgres had to see after all.",
@@ -62,6 +64,14 @@ def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:
     gauges = {
         "freshness_age_seconds": ("Age of the newest proof of freshness; absent when there is none.", age),
         "watermark_lsn": ("Applied watermark, as a number.", lambda: float(database.freshness.watermark)),
+        "postgres_down": (
+            "Whether Postgres is down, as this worker sees it.",
+            lambda: float(database.outage.phase is Phase.DOWN),
+        ),
+        "serving_stale": (
+            "Whether hits are served although nothing proves them fresh (serve_stale_for).",
+            lambda: float(database.outage.serves),
+        ),
         "sessions": ("Client sessions.", lambda: float(database.statistics.sessions)),
         "l1_bytes": ("Memory of L1, by estimate.", lambda: float(database.l1.bytes_used)),
         "l1_entries": ("Entries in L1.", lambda: float(len(database.l1))),

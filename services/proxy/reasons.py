@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NOT_FOLLOWED = "relation_not_followed"
     OWN_WRITE = "own_write"
     NOT_FRESH = "not_fresh"
+    POSTGRES_DOWN = "postgres_down"
     NOT_CACHED = "not_cached"
     FLIGHT_FAILED = "flight_failed"
     NOT_SYNCHRONISED = "not_synchronised"
@@ -85,6 +86,7 @@ ADVICE: dict[Reason, str] = {
     Reason.NOT_FOLLOWED: "The table's changes are not followed (yet); a new table joins within seconds.",
     Reason.OWN_WRITE: "The session wrote to the table, and its write is not evicted everywhere yet: milliseconds.",
     Reason.NOT_FRESH: "Nothing proves the cache fresh enough: the first read after a pause, or a part is down.",
+    Reason.POSTGRES_DOWN: "Postgres is down, and the answer was not in the cache (`serve_stale_for`).",
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",

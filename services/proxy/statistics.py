@@ -11,6 +11,7 @@ class ProxyStatistics:
         hits_l2: Answers served from Redis.
         hits_joined: Answers shared from a query of another session that was under way.
         hits_ageing: Those of all these that were served although they age.
+        hits_stale: Those of all these that were served although nothing proved them fresh: Postgres was down.
         blocks_held: Transaction blocks whose BEGIN was held back.
         blocks_sent: Those of them that Postgres had to see after all.
         misses: Cacheable reads that went to Postgres.
@@ -32,6 +33,7 @@ class ProxyStatistics:
         "hits_ageing",
         "hits_joined",
         "hits_l2",
+        "hits_stale",
         "interrupted",
         "kept",
         "logins_failed",
@@ -45,6 +47,7 @@ class ProxyStatistics:
         self.hits_l2 = 0
         self.hits_joined = 0
         self.hits_ageing = 0
+        self.hits_stale = 0
         self.blocks_held = 0
         self.blocks_sent = 0
         self.misses = 0

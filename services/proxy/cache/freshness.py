@@ -54,6 +54,8 @@ class Freshness:
         deadline: Boot-clock second until which a hit may be served; 0.0: not at all. The hot path compares with it.
         covered: Number of the newest probe that is covered by the watermark.
         on_covered: Called with that number when it grows.
+        proven_at: Boot-clock second at which what the cache holds was current, as proven last: it outlives a lost probe
+            connection, but no doubt about the history. 0.0: never, or not any more.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class Freshness:
         "covered",
         "deadline",
         "on_covered",
+        "proven_at",
     )
 
     def __init__(self, max_staleness: float, clock: Callable[[], float] = boot_clock) -> None:
@@ -86,6 +89,7 @@ class Freshness:
         self.deadline = 0.0
         self.covered = 0
         self.on_covered: Callable[[int], None] | None = None
+        self.proven_at = 0.0
 
     @property
     def span(self) -> float:
@@ -148,7 +152,12 @@ class Freshness:
         self._settle()
 
     def drop(self) -> None:
-        """Forget every probe for good: nothing is served until a later one is covered."""
+        """The history is in doubt: forget every probe for good, and what was proven, until a later one is covered."""
+        self.lose()
+        self.proven_at = 0.0
+
+    def lose(self) -> None:
+        """The probe connection is lost: forget every probe for good. What was proven before was true."""
         self._answers.clear()
         self._first_valid = self._next_number
         self._last_answered_lsn = NO_LSN
@@ -172,5 +181,6 @@ class Freshness:
         if newest is not None:
             self.covered = newest.number
             self.deadline = newest.sent_at + self._span
+            self.proven_at = newest.sent_at
             if self.on_covered is not None:
                 self.on_covered(newest.number)

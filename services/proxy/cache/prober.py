@@ -1,19 +1,22 @@
 """Asks the primary how far it is: the worker's own clock for freshness. Consistency contract, section 3.
 
 A probe goes out every tenth of the bound while there are reads, at once after an acknowledged write, and not at all
-when nobody has read for a while. Whatever makes the connection doubtful drops every probe: nothing is served until a
+when nobody has read for a while (with `serve_stale_for`: every tenth of that). It also finds out whether Postgres is
+down: see `outage`. Whatever makes the connection doubtful drops every probe: nothing is served until a
 later one, on a connection that shows the followed history, is covered.
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import asyncpg
 import structlog
 
 from services.proxy.cache.follower import Follower
 from services.proxy.cache.freshness import Freshness, Probe, boot_clock, lasting
-from services.proxy.control import CONTROL_ERRORS, ConnectControl
+from services.proxy.cache.outage import Outage, Phase
+from services.proxy.control import CONTROL_ERRORS, ConnectControl, shows_outage
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
 
@@ -33,6 +36,19 @@ SELECT (pg_catalog.pg_control_system()).system_identifier::pg_catalog.text,
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeTiming:
+    """When to probe.
+
+    Attributes:
+        max_staleness: The bound, in seconds.
+        reads: How many reads were answered so far: the hot path tells nobody of them, it counts them.
+    """
+
+    max_staleness: float
+    reads: Callable[[], int]
+
+
 class Prober:
     """The probe connection of one worker and cache.
 
@@ -46,19 +62,20 @@ class Prober:
         cache: str,
         follower: Follower,
         freshness: Freshness,
-        max_staleness: float,
-        reads: Callable[[], int],
+        outage: Outage,
+        timing: ProbeTiming,
     ) -> None:
         self._connect = connect
         self._cache = cache
         self._follower = follower
         self._freshness = freshness
-        self._interval = max_staleness / 10
+        self._outage = outage
+        self._interval = timing.max_staleness / 10
         self._asked = asyncio.Event()
         self._urgent = asyncio.Event()
         self._sleeps = False  # until it is asked, however long that takes
         self._last_read = boot_clock()
-        self._reads = reads  # the hot path tells nobody of its reads, it counts them
+        self._reads = timing.reads
         self._reads_seen = 0
         self._tight, self._tight_at = self._interval, 0.0  # where somebody has asked for a tighter bound, and when
         self.mismatches = 0
@@ -97,13 +114,15 @@ class Prober:
             connection: asyncpg.Connection | None = None
             try:
                 connection = await self._connect("probe")
+                self._outage.reached()
                 identity = await connection.fetchrow(_IDENTITY)
                 assert identity is not None
                 await self._probe_until_it_fails(connection, (identity[0], identity[1]), backoff)
             except CONTROL_ERRORS as error:
                 _log.debug("probe connection failed", error=repr(error))
+                self._note_failure(error, had_connection=connection is not None)
             finally:
-                self._freshness.drop()
+                self._freshness.lose()
                 if connection is not None:
                     connection.terminate()
             await backoff.wait()
@@ -119,8 +138,17 @@ class Prober:
             assert row is not None
             lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
             self._take(probe, lsn, identity, timeline, canary, heard_of)
+            self._outage.probe_answered(probe.sent_at)
             backoff.reset()
             await self._wait_for_next()
+
+    def _note_failure(self, error: Exception, *, had_connection: bool) -> None:
+        if had_connection:
+            self._outage.probe_lost()
+        elif shows_outage(error):
+            self._outage.unreachable()
+        else:
+            self._outage.reached()
 
     def _take(
         self, probe: Probe, lsn: Lsn, identity: tuple[str, int], timeline: str, canary: str, heard_of: Lsn
@@ -147,13 +175,22 @@ class Prober:
         if reads != self._reads_seen:
             self._reads_seen = reads
             self._last_read = boot_clock()
+        if self._outage.phase is Phase.SUSPECTED:
+            return
         self._sleeps = boot_clock() - self._last_read > _QUIET_SECONDS
-        await _wait_for(self._asked, None if self._sleeps else self._current_interval() - _SPACING_SECONDS)
+        await _wait_for(
+            self._asked, self._idle_spacing() if self._sleeps else self._current_interval() - _SPACING_SECONDS
+        )
         self._sleeps = False
         self._asked.clear()
 
     def _current_interval(self) -> float:
         return self._tight if boot_clock() - self._tight_at < _QUIET_SECONDS else self._interval
+
+    def _idle_spacing(self) -> float | None:
+        """How long it sleeps unasked: for ever, or so that an outage finds a proof that is young enough."""
+        spacing = self._outage.proof_spacing
+        return None if spacing is None else max(spacing, self._interval)
 
 
 async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:

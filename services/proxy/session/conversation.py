@@ -13,6 +13,7 @@ from services.proxy.session.demand import BoundedClock, demand
 from services.proxy.session.exchange import Exchange, Question
 from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.lookup import Lookup
+from services.proxy.session.orphan import Loner, answer_alone
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Phase, Setting, Step, TurnPlan, plan_turn
 from services.proxy.session.portals import Portals
@@ -49,12 +50,13 @@ class Conversation:
         lookup: Its way into the cache.
         portals: What the portals of Postgres's block run.
         clock: Until when the session's bound lets hits be served.
+        orphaned: The connection to Postgres is lost, and the session goes on without.
     """
 
     # fmt: off
     __slots__ = (
-        "_strong", "_token", "block", "clock", "database", "keeper", "lookup", "portals", "statements", "status",
-        "writes",
+        "_strong", "_token", "block", "clock", "database", "keeper", "lookup", "orphaned", "portals", "statements",
+        "status", "writes",
     )
     # fmt: on
 
@@ -71,6 +73,7 @@ class Conversation:
         self.clock: Freshness | BoundedClock = database.freshness
         self._strong = False
         self._token = ""  # that was taken last
+        self.orphaned = False
 
     @property
     def shown_status(self) -> TransactionStatus:
@@ -83,6 +86,8 @@ class Conversation:
         In a block of Postgres's it is asked only where a read is prepared, perhaps to be used after the block: what its
         names meant could never be told later. (To ask takes a snapshot, and so does the Parse of a read.)
         """
+        if self.orphaned:
+            return False
         if self.status == OUTSIDE_BLOCK:
             return self.keeper.wanted()
         if self.status != _IN_BLOCK or self.keeper.state is not None or not self.keeper.wanted():
@@ -159,10 +164,37 @@ class Conversation:
             requests = read_requests(messages, setting.names, setting.unnamed, self.meaning)
         plan = plan_turn(messages, requests, setting)
         in_block = self.block is not None or any(step.block is not None for step in plan.steps)
-        if in_block and plan.steps and (refusal := self.lookup.catalog_refusal()):
+        if in_block and plan.steps and not self._served_stale(plan) and (refusal := self.lookup.catalog_refusal()):
             # What were proven reads may be something else by now, which must not be run outside of its block.
             return TurnPlan(refusal=refusal, effect=plan_turn(messages, None, setting).effect)
         return plan
+
+    @property
+    def can_be_orphaned(self) -> bool:
+        """Whether the session may go on without its connection to Postgres: nothing that it has there is missed.
+
+        It must not be in a block, nor wait for notifications. Advisory locks and cursors are gone all the same.
+        """
+        state = self.keeper.state
+        return self.status == OUTSIDE_BLOCK and state is not None and not state.refusal and not state.listens
+
+    def answer_alone(self, messages: Sequence[FrontendMessage]) -> tuple[bytes, int]:
+        """Answer what a session without a connection can answer by itself; see `orphan.answer_alone`."""
+        untouched = self.block is None and self.keeper.state == self.keeper.first
+        return answer_alone(messages, Loner(self.statements, self.meaning, self._is_read, untouched))
+
+    def _is_read(self, text: bytes) -> bool:
+        template = self.database.templates.find(text, NameSpace(self.keeper.state.schemas if self.keeper.state else ()))
+        return template is not None and template.analysis.cacheable
+
+    def _served_stale(self, plan: TurnPlan) -> bool:
+        """Tell whether nothing of a turn can come to Postgres, which is down, though the catalog cannot be read."""
+        if self.orphaned:
+            return True
+        if not self.database.outage.serves:
+            return False
+        state = self.keeper.state
+        return all(step.plan is None or self.lookup.would_hit(step.plan, state) for step in plan.steps)
 
     def plan_further(self, part: Part) -> tuple[list[FrontendMessage] | None, TurnPlan]:
         """Decode and plan a further part of a turn that is on its way."""

@@ -18,6 +18,8 @@ _PARSE_COMPLETE, _CLOSE_COMPLETE = int(BackendCode.PARSE_COMPLETE), int(BackendC
 _DATA_ROW = int(BackendCode.DATA_ROW)
 _FATAL = b"VFATAL\0"  # the severity that is not translated
 _CANCELED = b"\0C57014\0"
+_NOTICE = int(BackendCode.NOTICE_RESPONSE)
+_SHUTDOWN = b"\0C57P0"  # of an immediate shutdown Postgres warns only, before it closes
 _PARAMETER_STATUS = int(BackendCode.PARAMETER_STATUS)
 _SINGLE_VALUE_AT = HEADER_BYTES + 2 + 4  # of a DataRow: behind the column count and the length of the only column
 _ASYNCHRONOUS = frozenset((int(BackendCode.NOTICE_RESPONSE), int(BackendCode.NOTIFICATION_RESPONSE), _PARAMETER_STATUS))
@@ -265,12 +267,20 @@ class Unasked:
 
     Attributes:
         setting_changed: Postgres reported a changed setting.
-        fatal: Postgres said why it ends the connection.
+        fatal: Postgres said why it ends the connection, and the client knows.
     """
 
-    __slots__ = ("fatal", "setting_changed")
+    __slots__ = ("_farewell", "_holds_farewell", "fatal", "setting_changed")
 
-    def __init__(self) -> None:
+    def __init__(self, *, holds_farewell: bool = False) -> None:
+        """Begin.
+
+        Args:
+            holds_farewell: The client does not see at once why Postgres ends the connection, since its session may
+                outlive that.
+        """
+        self._holds_farewell = holds_farewell
+        self._farewell = b""
         self.fatal = False
         self.setting_changed = False
 
@@ -278,9 +288,20 @@ class Unasked:
         """See one whole message; the client sees it too."""
         if kind == _PARAMETER_STATUS:
             self.setting_changed = True
-        elif kind == _ERROR:
-            self.fatal = _FATAL in data[start:end]
+        elif kind in (_ERROR, _NOTICE):
+            said = data[start:end]
+            fatal = kind == _ERROR and _FATAL in said
+            if self._holds_farewell and (fatal or _SHUTDOWN in said):
+                self._farewell += said
+                return False
+            self.fatal = fatal
         return True
+
+    def release_farewell(self) -> bytes:
+        """Give out what was held back: the client is to see it after all."""
+        self.fatal = self.fatal or _FATAL in self._farewell
+        farewell, self._farewell = self._farewell, b""
+        return farewell
 
     def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:
         """See bytes that nobody asked for; the client sees them too."""

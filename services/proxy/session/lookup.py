@@ -17,6 +17,7 @@ from services.proxy.reasons import Reason
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
+from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
 from services.proxy.session.write_scope import SharedWrites
 from services.proxy.session.write_token import parse_token
@@ -139,11 +140,24 @@ class Lookup:
         self._note_ageing(plan)
         return entry
 
+    def serves_stale(self, plan: Plan, state: SessionState | None) -> bool:
+        """Tell whether Postgres is down, and this read may be served although nothing proves its answer fresh."""
+        if self.behind_own_ddl or not serves_stale(self._database, plan, state):
+            return False
+        relations = plan.template.analysis.relations if plan.template is not None else ()
+        return not plan.demand.own_writes or self._writes_covered(relations, self._database.freshness.covered)
+
+    def stale_warning(self) -> bytes:
+        """Count an answer that is served so, and return what is said in front of it."""
+        self._database.statistics.hits_stale += 1
+        return warning(self._database.outage.staleness)
+
     def would_hit(self, plan: Plan, state: SessionState | None) -> bool:
         """Tell whether the read could be served from this worker's memory at once."""
         if plan.demand.strong:
             return False
-        entry = None if self.serve_refusal(plan, state) else self._database.l1.get(plan.key)
+        refused = bool(self.serve_refusal(plan, state)) and not self.serves_stale(plan, state)
+        entry = None if refused else self._database.l1.get(plan.key)
         return entry is not None and _is_young(plan, entry.sent_at)
 
     def ask(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
@@ -154,16 +168,19 @@ class Lookup:
             state: The session's state.
             answered: Called once, unless this returns False.
             refusal: Why no stored answer may be served. A query that is under way may be joined all the same: it is
-            fresh.
+            fresh. With POSTGRES_DOWN the stored answer may be served, and no query is waited for.
 
         Returns:
             False when neither is worth it; `answered` is then never called.
         """
         if plan.demand.strong:
             return self._begin_strong(plan, state, answered, refusal)
+        stale = refusal == Reason.POSTGRES_DOWN
         if refusal in _JOINABLE and self._join(plan, answered):
             return True
-        if refusal or not self._store_pays(plan):
+        if stale and not self._database.store.available:
+            return False
+        if not stale and (refusal or not self._store_pays(plan)):
             return False
         self._task = asyncio.get_running_loop().create_task(self._ask_store(plan, state, answered))
         return True
@@ -331,11 +348,14 @@ class Lookup:
             answer, refusal = None, Reason.NOT_CACHED
         self._task = None
         # Somebody may have sent the same query while Redis was asked.
-        if answer is not None or refusal or not self._join(plan, answered):
+        if answer is not None or refusal or self._database.outage.serves or not self._join(plan, answered):
             answered(answer, refusal or Reason.NOT_CACHED)
 
     async def _from_store(self, plan: Plan, state: SessionState | None) -> tuple[Answer | None, str]:
-        """Return an answer, or a reason why what Redis has may not be served, or neither where it has nothing."""
+        """Return an answer, or a reason why what Redis has may not be served, or neither where it has nothing.
+
+        An answer comes with the reason POSTGRES_DOWN where nothing proves it fresh.
+        """
         database = self._database
         found = await database.store.get(plan.key)
         entry = database.adopt_stored(plan, found) if found is not None else None
@@ -344,13 +364,15 @@ class Lookup:
         # The gate is looked at after the wait, and nothing is awaited between it and the write.
         refusal = self.serve_refusal(plan, state)
         if refusal:
-            return None, refusal
+            if not self.serves_stale(plan, state):
+                return None, refusal
+            refusal = Reason.POSTGRES_DOWN
         if plan.template is not None:
             plan.template.l2.hits += 1
         entry.hits += 1
         database.statistics.hits_l2 += 1
         self._note_ageing(plan)
-        return entry.answer, ""
+        return entry.answer, refusal
 
 
 def _suits(plan: Plan, answer: Answer) -> bool:

@@ -18,6 +18,7 @@ from services.proxy.session.follow_up import Portal
 from services.proxy.session.held_setting import HeldSetting, setting_reply
 from services.proxy.session.lookup import Miss
 from services.proxy.session.planning import Plan, Step
+from services.proxy.session.stale_hits import UNANSWERABLE
 from services.proxy.session.turns import Part
 from services.proxy.sql.block_statement import BlockStep
 from services.shared.pgwire.backend import READY_FOR_QUERY
@@ -146,10 +147,7 @@ class ReadRun:
         """The statement for which the cache is asked is cancelled."""
         self._stop_waiting()
         self._conversation.lookup.stop_waiting()
-        self._put(error_response("ERROR", Sqlstate.QUERY_CANCELED, why).encode())
-        if self._conversation.block is not None:
-            self._conversation.block.failed = True
-        self._end(failed=True)
+        self._fail(error_response("ERROR", Sqlstate.QUERY_CANCELED, why).encode())
 
     def abandon(self) -> None:
         """The session is over: nothing that comes late goes on with this turn."""
@@ -170,10 +168,13 @@ class ReadRun:
         lookup, state = conversation.lookup, conversation.keeper.state
         lookup.note_read()
         refusal = lookup.serve_refusal(plan, state)
-        entry = None if refusal else lookup.from_l1(plan)
+        if refusal and lookup.serves_stale(plan, state):
+            refusal = Reason.POSTGRES_DOWN
+        stale = refusal == Reason.POSTGRES_DOWN
+        entry = lookup.from_l1(plan) if stale or not refusal else None
         if entry is not None:
             self._entries.append(entry)
-            self._answer(step, entry.answer)
+            self._answer(step, entry.answer, stale=stale)
             return True
         self._ready_made = False
 
@@ -182,7 +183,7 @@ class ReadRun:
                 return
             self._stop_waiting()
             if answer is not None:
-                self._answer(step, answer)
+                self._answer(step, answer, stale=refusal == Reason.POSTGRES_DOWN)
                 self.go_on()
             else:
                 self._send_misses(refusal)
@@ -207,11 +208,14 @@ class ReadRun:
             self._time_limit.cancel()
             self._time_limit = None
 
-    def _answer(self, step: Step, answer: Answer) -> None:
-        """Answer one read from the cache."""
+    def _answer(self, step: Step, answer: Answer, *, stale: bool = False) -> None:
+        """Answer one read from the cache; `stale`: Postgres is down, and nothing proves the answer fresh."""
         request, conversation, state = step.request, self._conversation, self._conversation.keeper.state
         if state is not None and state.debugs and step.plan is not None and step.plan.ages:
             self._put(_AGES.encode())
+        if stale:
+            self._put(conversation.lookup.stale_warning())
+            self._ready_made = False  # each of them says how old it may be
         self._put(request.reply(answer))
         if request.sets_unnamed:
             conversation.statements.answered_here(request.unnamed)
@@ -252,6 +256,9 @@ class ReadRun:
         A read that rests on what was set for the block goes alone, and in front of it what sets that.
         """
         conversation = self._conversation
+        if conversation.orphaned:
+            self._fail(UNANSWERABLE)
+            return
         statements, statistics = conversation.statements, conversation.database.statistics
         segments: list[Segment] = []
         pieces: list[bytes] = []
@@ -326,6 +333,13 @@ class ReadRun:
         self._out_bytes = 0
         self._ready_made = False
         return self._turns.to_client(data)
+
+    def _fail(self, error: bytes) -> None:
+        """The next statement fails; the rest of the turn is skipped."""
+        self._put(error)
+        if self._conversation.block is not None:
+            self._conversation.block.failed = True
+        self._end(failed=True)
 
     def _advance(self, step: Step) -> None:
         self._message_at += step.message_count

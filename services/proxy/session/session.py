@@ -10,9 +10,12 @@ from time import CLOCK_BOOTTIME, clock_gettime
 
 from services.proxy.cache.entry import Reply
 from services.proxy.cache.freshness import Freshness
+from services.proxy.cache.outage import Phase
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.conversation import OUTSIDE_BLOCK
 from services.proxy.session.demand import BoundedClock
 from services.proxy.session.exchange import Unasked
+from services.proxy.session.orphan_runner import OrphanRunner
 from services.proxy.session.relay import BackendRelay
 from services.proxy.session.stage import Stage
 from services.proxy.session.turn_runner import TurnRunner
@@ -30,6 +33,8 @@ _MAX_BUFFERED_BYTES = 1024 * 1024  # of turns that a client sent ahead; beyond i
 _MAX_COLLECTED_BYTES = 64 * 1024  # of what one event has for the client; beyond it it is written at once
 
 _QUIET_SECONDS = 0.01  # after which the rest of a turn is not awaited
+_BACK = "terminating connection because Postgres was down: it is back, and the session is gone there"
+_OVER = "tidegate: the connection to Postgres was lost, and serve_stale_for has passed"
 _NO_REPLIES: dict[bytes, Reply] = {}
 
 
@@ -45,8 +50,9 @@ class Session(asyncio.Protocol):
     # fmt: off
     __slots__ = (
         "_assembler", "_cached", "_client", "_collected", "_collected_bytes", "_conversation",
-        "_database", "_draining", "_freshness", "_reading", "_relay", "_replies", "_rested", "_statistics",
-        "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes", "client_full",
+        "_database", "_draining", "_freshness", "_outlived", "_reading", "_relay", "_replies", "_rested",
+        "_statistics", "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes",
+        "client_full",
     )
     # fmt: on
 
@@ -77,10 +83,11 @@ class Session(asyncio.Protocol):
         self._statistics = database.statistics
         self._relay = relay
         self._assembler = TurnAssembler()
-        self._turns = TurnRunner(database, self, refusal, shared)
+        self._turns: TurnRunner | OrphanRunner = TurnRunner(database, self, refusal, shared)
         self._conversation = self._turns.conversation
         self._writes = self._conversation.writes
-        self._unasked = Unasked()
+        self._unasked = Unasked(holds_farewell=self._cached and database.outage.keeps_sessions)
+        self._outlived = False  # Postgres has been down since this session lost its connection
         self._replies = _NO_REPLIES
         self._collected: list[bytes] = []  # for the client, of the event that is being handled
         self._collected_bytes = 0
@@ -94,7 +101,7 @@ class Session(asyncio.Protocol):
 
     def greet(self, ready: bytes) -> None:
         """Begin: learn the session's state, then let the client see its first ReadyForQuery."""
-        if self._cached:
+        if self._cached and isinstance(self._turns, TurnRunner):
             self._turns.learn_state(lambda: self.to_client(ready))
         else:
             self._client.write(ready)
@@ -194,11 +201,19 @@ class Session(asyncio.Protocol):
         self._write_collected()
 
     def upstream_lost(self, error: Exception | None) -> None:
-        """Postgres ended the connection; when it did not say why, the proxy does."""
-        if self._told_why:
-            self._close()
+        """Postgres ended the connection: so does the session, unless Postgres may be down and hits are served then."""
+        if self._can_be_orphaned():
+            self._turns = OrphanRunner(self._conversation, self)
+            self._replies = _NO_REPLIES
+            self._database.suspect_outage()
+            self.go_on()
         else:
-            self.end(Sqlstate.CONNECTION_FAILURE, "tidegate: the connection to Postgres was lost")
+            self._say_goodbye()
+
+    def outage_changed(self) -> None:
+        """Postgres is down, or back, or neither was the case: what waits for that goes on."""
+        if self._conversation.orphaned:
+            self.go_on()
 
     def upstream_full(self, *, full: bool) -> None:
         """Postgres reads slower than the client writes, or has caught up."""
@@ -230,8 +245,9 @@ class Session(asyncio.Protocol):
         """
         self._rested = False
         turns = self._turns
+        waits = self._conversation.orphaned and not self._goes_on_orphaned()
         try:
-            while turns.goes_on_upstream or (turns.stage is Stage.IDLE and not self.client_full):
+            while not waits and (turns.goes_on_upstream or (turns.stage is Stage.IDLE and not self.client_full)):
                 if self._draining and self._between_turns:
                     self.end(Sqlstate.ADMIN_SHUTDOWN, SHUTDOWN_MESSAGE)
                     break
@@ -245,7 +261,9 @@ class Session(asyncio.Protocol):
         self._write_collected()
         self._arm()
         self._regulate()
-        self._watch_unfinished()
+        if not waits:
+            self._watch_unfinished()
+        self._ask_ahead()
 
     def _watch_unfinished(self) -> None:
         """See to it that a turn whose end does not come is carried out as far as it goes: Postgres does not wait.
@@ -277,6 +295,52 @@ class Session(asyncio.Protocol):
         else:
             self._turns.begin(part)
 
+    # -- without a connection to Postgres
+
+    def _ask_ahead(self) -> None:
+        """Know the session's state in time, where hits are to be served when Postgres cannot be asked any more.
+
+        Pools reset a connection that comes back to them, and then it may idle. It would be asked anyway, at its next
+        turn.
+        """
+        turns, conversation = self._turns, self._conversation
+        if self._database.outage.keeps_sessions and self._cached and isinstance(turns, TurnRunner):
+            idle = self._between_turns and self._assembler.between_turns and not self._draining
+            if idle and conversation.status == OUTSIDE_BLOCK and conversation.keeper.wanted():
+                turns.learn_state(lambda: None)
+
+    def _can_be_orphaned(self) -> bool:
+        """Whether the session may go on without its connection: between turns, with all that a hit rests on known."""
+        turns = self._turns
+        idle = turns.stage is Stage.IDLE and not turns.inside_turn and not self._relay.inside_message
+        may = self._cached and self._database.outage.may_serve and not (self._told_why or self._draining)
+        return idle and may and self._conversation.can_be_orphaned
+
+    def _goes_on_orphaned(self) -> bool:
+        """Tell whether the session goes on; end it when Postgres is back, or there is nothing to be served any more."""
+        outage = self._database.outage
+        idle = self._turns.stage is Stage.IDLE
+        if outage.phase is Phase.SUSPECTED:
+            return self._draining
+        if outage.phase is Phase.DOWN:
+            self._outlived = True
+            if outage.may_serve or not idle:
+                return True
+            self.end(Sqlstate.CONNECTION_FAILURE, _OVER)
+        elif idle and self._outlived:
+            self.end(Sqlstate.ADMIN_SHUTDOWN, _BACK)
+        elif idle:
+            self._say_goodbye()  # Postgres meant this session
+        return not idle
+
+    def _say_goodbye(self) -> None:
+        """End the session with Postgres's own words, or, when it did not say why, with ours."""
+        self.to_client(self._unasked.release_farewell())
+        if self._told_why or self._unasked.fatal:
+            self._close()
+        else:
+            self.end(Sqlstate.CONNECTION_FAILURE, "tidegate: the connection to Postgres was lost")
+
     # -- flow
 
     @property
@@ -296,7 +360,7 @@ class Session(asyncio.Protocol):
 
     def _arm(self) -> None:
         """Let the hot path answer, while nothing is under way and everything that a reply rests on is known."""
-        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns
+        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns and not self._conversation.orphaned
         self._freshness = self._conversation.clock
         replies = self._conversation.ready_made() if idle and not self._draining else None
         self._replies = _NO_REPLIES if replies is None else replies

@@ -20,14 +20,17 @@ class StateKeeper:
     Attributes:
         state: As Postgres said it last; None while it is not known.
         last: What it was when it was known last.
+        first: What it was before any statement of the client's; None where that is not known.
     """
 
-    __slots__ = ("_asked", "_database", "_epoch", "_of_block", "_retry_at", "last", "state")
+    __slots__ = ("_asked", "_begun", "_database", "_epoch", "_of_block", "_retry_at", "first", "last", "state")
 
     def __init__(self, database: CachedDatabase) -> None:
         self._database = database
         self.state: SessionState | None = None
         self.last: SessionState | None = None
+        self.first: SessionState | None = None
+        self._begun = False
         self._epoch = ""  # the bucket epoch that was followed when the state was read
         self._of_block = False  # the state was asked for in a block, whose end may undo what was set
         self._retry_at = 0.0
@@ -58,6 +61,8 @@ class StateKeeper:
         except ValueError as error:
             _log.warning("the session's state could not be read", error=str(error))
         self.last = self.state or self.last
+        if not self._begun:
+            self._begun, self.first = True, self.state
         if self.state is None:
             self._retry_at = clock_gettime(CLOCK_BOOTTIME) + _RETRY_SECONDS
 

@@ -44,6 +44,20 @@ class SessionStatements:
             self.unnamed = unnamed
             self._unnamed_upstream = False
 
+    def prepared_here(self, name: bytes, prepared: Prepared) -> None:
+        """A Parse was answered in a session that will never have a connection to Postgres again."""
+        if name == _UNNAMED:
+            self.answered_here(prepared)
+        else:
+            self.names = self.names.having(name, prepared)
+
+    def closed_here(self, name: bytes) -> None:
+        """A Close of a statement was answered in such a session."""
+        if name == _UNNAMED:
+            self.answered_here(None)
+        else:
+            self.names = self.names.without(name)
+
     def catch_up(self, messages: Sequence[FrontendMessage], *, begins_block: bool = False) -> tuple[bytes, list[Ack]]:
         """Return what the caller has to send upstream before these messages, and what it will be answered with.
 

@@ -25,6 +25,9 @@ class OpenSession(Protocol):
     def drain(self) -> None:
         """End the session as soon as no turn and no transaction block is under way; at once, if none is."""
 
+    def outage_changed(self) -> None:
+        """Postgres is down, or back, or neither was the case: what waits for that goes on."""
+
     def rested(self) -> bool:
         """Tell whether the session was idle outside a transaction block ever since the last call."""
 

@@ -157,6 +157,13 @@ class CacheSettings(Section):
         description="how long answers may be kept that depend on the time (now(), current_date) or on a materialized "
         "view, up to 1d, such as 30s; 0: not at all",
     )
+    serve_stale_for: Duration = Field(
+        0.0,
+        ge=0,
+        le=7 * 86400.0,
+        description="how long after the last proof of freshness hits are served while Postgres is down, up to 7d, such "
+        "as 5min, each with a warning; 0: not at all",
+    )
     max_entry_age: Duration = Field(600.0, ge=1.0, le=86400.0, description="backstop, 1s to 1d, such as 10min")
     l1_bytes: Size = Field(64 * 1024**2, ge=0, description="memory for answers in each worker, such as 64MiB")
     capture_bytes: Size = Field(1024**2, ge=1024, description="largest answer that is kept, from 1KiB, such as 1MiB")

@@ -16,6 +16,8 @@ class _Session:
 
     def drain(self) -> None: ...
 
+    def outage_changed(self) -> None: ...
+
     def interrupt(self) -> bool:
         return False
 

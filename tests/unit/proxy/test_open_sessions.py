@@ -12,6 +12,8 @@ class _Session:
 
     def drain(self) -> None: ...
 
+    def outage_changed(self) -> None: ...
+
     def rested(self) -> bool:
         return False
 

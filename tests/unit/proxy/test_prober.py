@@ -9,7 +9,8 @@ import pytest
 
 from services.proxy.cache import prober as module
 from services.proxy.cache.freshness import Freshness, boot_clock
-from services.proxy.cache.prober import Prober
+from services.proxy.cache.outage import Outage
+from services.proxy.cache.prober import Prober, ProbeTiming
 
 _STALENESS_SECONDS = 5.0  # a probe every half second: longer than this test lets pass between two reads
 
@@ -54,7 +55,8 @@ def test_a_read_that_finds_nothing_fresh_wakes_it_however_soon_it_comes_after_an
         primary, freshness = Primary(), Freshness(_STALENESS_SECONDS)
         follower: Any = SimpleNamespace(stream=None, epoch="")
         connect: Any = primary
-        prober = Prober(connect, "c", follower, freshness, _STALENESS_SECONDS, lambda: 0)
+        outage = Outage(0.0, freshness, lambda _change: None)
+        prober = Prober(connect, "c", follower, freshness, outage, ProbeTiming(_STALENESS_SECONDS, lambda: 0))
         task = asyncio.create_task(prober.run())
         async with asyncio.timeout(10):
             await _until(lambda: prober._sleeps)
