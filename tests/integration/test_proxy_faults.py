@@ -10,7 +10,6 @@ import pytest
 
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
 from tests.integration.staleness import SQL, History, now, observed
-from tests.integration.wire_client import WireClient, error
 from tests.servers.processes import wait_until
 
 _MAX_STALENESS = 0.4  # seconds; short, so that a fault outlasts it several times
@@ -146,31 +145,6 @@ def test_queries_under_way_when_redis_freezes_do_not_wait_for_it(proxied: Proxie
 
     assert longest < _LONGEST_WAIT
     _wait_hits(proxied, "afterwards")
-
-
-def test_when_postgres_dies_clients_are_told_and_when_it_is_back_all_is_well() -> None:
-    with proxied_postgres("--max-staleness", f"{_MAX_STALENESS}s", sql=SQL) as proxied:
-        read = "SELECT version FROM versions WHERE id = 1"
-        with proxied.connect() as connection:
-            proxied.wait_cached(lambda: connection.execute(read))
-        with observed(proxied.direct_url, proxied.url(), tolerant=True) as history:
-            _wait_seconds(history, _MAX_STALENESS)
-            with WireClient(proxied.url()).start() as idle:
-                proxied.server.kill()
-                fields = error(idle.read_to_end())
-                assert fields["C"] in {"08006", "57P01"}  # the proxy's word, or the last one of a dying backend
-            with pytest.raises(psycopg.OperationalError, match="cannot be reached"):
-                psycopg.connect(proxied.url())
-            proxied.server.start()
-            _wait_seconds(history, _FAULT_SECONDS)
-
-        assert history.errors
-        assert history.stale_reads(_MAX_STALENESS) == []
-        with proxied.connect() as connection:
-            wait_until(
-                lambda: proxied.is_hit(lambda: connection.execute(read)), "hits of the new history", _RECOVERY_SECONDS
-            )
-        assert "Traceback" not in proxied.stack.process.log()
 
 
 def _connects(proxied: ProxiedPostgres) -> bool:
