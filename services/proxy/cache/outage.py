@@ -120,9 +120,9 @@ class Outage:
         if self.phase is not Phase.DOWN:
             self.phase = Phase.DOWN
             self._began_at = self._clock()
-            self._spent = False
+            self._spent = not self.may_serve
             self._changed(Change.BEGUN)
-        if self._enabled and not self._spent and not self._within_bound():
+        elif not self._spent and not self.may_serve:
             self._spent = True
             self._changed(Change.SPENT)
 

@@ -1,4 +1,4 @@
-"""Hits while Postgres is down: which reads get an answer that nothing proves fresh, and what is said with it. Pure.
+"""Hits while Postgres is down: which reads get an answer that nothing proves fresh, and what is said with it.
 
 The bound on freshness is all that `serve_stale_for` lifts. The answer still has to be valid, of the history that this
 session and the cache last saw, by a catalog that nobody is known to have changed since, and no own write of the session

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.proxy.session.exchange import Ack, CloseAck, Exchange, ParseAck, Question, Segment
+from services.proxy.session.exchange import Ack, CloseAck, Exchange, ParseAck, Question, Segment, Unasked
 from services.proxy.session.prepared import Prepared
 from services.proxy.session.recorder import Recorder
 from services.proxy.session.relay import BackendRelay
@@ -37,7 +37,7 @@ def parse(name: bytes, *, swallowed: bool = False) -> ParseAck:
     return ParseAck(name, Prepared(b"SELECT " + name, (), b"raw"), swallowed)
 
 
-def seen(exchange: Exchange | Question, *stream: bytes) -> bytes:
+def seen(exchange: Exchange | Question | Unasked, *stream: bytes) -> bytes:
     """Show a stream to the exchange; return what the client sees."""
     return BackendRelay().feed(b"".join(stream), exchange)
 
@@ -153,3 +153,26 @@ def test_what_postgres_says_of_its_own_accord_passes_a_question() -> None:
     question = Question()
     told = NotificationResponse(7, "channel", "payload").encode()
     assert seen(question, told, DESCRIPTION, STATE_ROW, told, COMPLETE, READY, told) == told * 3
+
+
+def test_why_postgres_ends_a_connection_is_held_back_where_the_session_may_go_on() -> None:
+    warning = NoticeResponse((("S", "WARNING"), ("V", "WARNING"), ("C", "57P01"), ("M", "immediate shutdown"))).encode()
+    notice = NoticeResponse((("S", "NOTICE"), ("V", "NOTICE"), ("C", "00000"), ("M", "something else"))).encode()
+    plain = Unasked()
+    assert seen(plain, notice, warning, FATAL) == notice + warning + FATAL
+    assert plain.fatal
+
+    holding = Unasked(holds_farewell=True)
+    assert seen(holding, notice, warning) == notice
+    assert seen(holding, FATAL) == b""
+    assert holding.release_farewell() == warning + FATAL
+    assert holding.fatal
+    assert holding.release_farewell() == b""
+
+
+def test_a_farewell_without_an_error_leaves_it_to_the_proxy_to_say_one() -> None:
+    warning = NoticeResponse((("S", "WARNING"), ("V", "WARNING"), ("C", "57P02"), ("M", "crash"))).encode()
+    holding = Unasked(holds_farewell=True)
+    seen(holding, warning)
+    assert holding.release_farewell() == warning
+    assert not holding.fatal

@@ -161,3 +161,16 @@ def test_a_bound_below_the_margin_serves_nothing(clock: ManualClock) -> None:
 def test_the_clock_counts_from_boot_and_has_a_fine_grain() -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     assert before <= boot_clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_what_was_proven_outlives_a_lost_connection_but_no_doubt(freshness: Freshness, clock: ManualClock) -> None:
+    proven_at = clock.now
+    freshness.advance(Lsn(801))
+    _probe(freshness, 800)
+    clock.advance(0.5)
+    freshness.lose()
+    assert not freshness.is_fresh()
+    assert freshness.deadline == 0.0
+    assert freshness.proven_at == proven_at
+    freshness.drop()
+    assert freshness.proven_at == 0.0
