@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 
+from services.proxy.session.demand import Demand
+from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect
-from services.proxy.session.stale_hits import serves_stale
-from services.proxy.sql.directives import NO_DIRECTIVES, Directives
 from services.shared.runtime.settings import Consistency
 
 _RELATION = 16384
 _STALENESS = 20.0
+_BOUND = 1.0
+
+
+def _demand(level: Consistency, max_staleness: float = _BOUND) -> Demand:
+    return Demand(level, max_staleness, max_staleness)
 
 
 class _Case:
@@ -23,11 +28,10 @@ class _Case:
         self.outage = SimpleNamespace(serves=True, staleness=_STALENESS)
         self.follower = SimpleNamespace(matches=lambda timeline, canary: (timeline, canary) == ("1", "c"))
         self.watch = SimpleNamespace(undoubted=True, completed=7)
-        self.settings = SimpleNamespace(consistency=Consistency.SESSION)
         self.uncached = False
-        self.writes = OwnWrites(tracked=True)
-        self.state: Any = SimpleNamespace(timeline="1", canary="c", consistency=None)
-        self.directives = NO_DIRECTIVES
+        self.writes = OwnWrites(counted=True)
+        self.state: Any = SimpleNamespace(timeline="1", canary="c")
+        self.demand = _demand(Consistency.SESSION)
         self.covered = 5
 
     def serves(self) -> bool:
@@ -35,13 +39,13 @@ class _Case:
             outage=self.outage,
             follower=self.follower,
             catalog_watch=self.watch,
-            settings=self.settings,
+            settings=SimpleNamespace(max_staleness=_BOUND),
             freshness=SimpleNamespace(covered=self.covered),
             uncached_relation=lambda _relations: self.uncached,
         )
         analysis = SimpleNamespace(relations=(_RELATION,))
-        plan: Any = SimpleNamespace(template=SimpleNamespace(analysis=analysis, directives=self.directives))
-        return serves_stale(database, self.writes, plan, self.state)
+        plan: Any = SimpleNamespace(template=SimpleNamespace(analysis=analysis), demand=self.demand)
+        return Lookup(database, self.writes).serves_stale(plan, self.state)
 
     def write(self, relation: int, *, number: int | None) -> None:
         """Note a write, whose token has this number; None: its end has not come."""
@@ -64,9 +68,8 @@ def _of(name: str, value: object) -> Callable[[_Case], None]:
         lambda _case: None,
         lambda case: case.write(_RELATION, number=5),
         lambda case: case.write(_RELATION + 1, number=None),
-        _of("directives", Directives(consistency=Consistency.BOUNDED)),
-        _of("directives", Directives(max_staleness=_STALENESS + 1)),
-        _put("state", "consistency", Consistency.BOUNDED),
+        _of("demand", _demand(Consistency.BOUNDED)),
+        _of("demand", _demand(Consistency.SESSION, _STALENESS + 1)),
     ],
 )
 def test_a_read_may_be_served(change: Callable[[_Case], None]) -> None:
@@ -88,10 +91,9 @@ def test_a_read_may_be_served(change: Callable[[_Case], None]) -> None:
         lambda case: case.writes.begin(Effect(frozenset(), schema=True)),
         lambda case: case.write(_RELATION, number=6),
         lambda case: case.write(_RELATION, number=None),
-        _of("directives", Directives(max_staleness=_STALENESS - 1)),
-        _put("state", "consistency", Consistency.OFF),
-        _put("state", "consistency", "strong"),
-        _put("settings", "consistency", "strong"),
+        _of("demand", _demand(Consistency.SESSION, _STALENESS - 1)),
+        _of("demand", _demand(Consistency.OFF)),
+        _of("demand", _demand(Consistency.STRONG)),
     ],
 )
 def test_one_reason_is_enough_not_to(change: Callable[[_Case], None]) -> None:
