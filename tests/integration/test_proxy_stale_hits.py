@@ -23,6 +23,7 @@ from tests.servers.processes import wait_until
 _MAX_STALENESS = 0.3  # seconds
 _SERVE_STALE_FOR = 5.0  # seconds; all that a class does in one outage has to be over by then
 _GRACE = 1.0  # on a busy machine, for what is said to happen at once
+_PROBE_SECONDS = 1.0  # after which a probe is given up
 _WORKERS = 2
 
 _SQL = """
@@ -143,8 +144,8 @@ def test_a_session_that_postgres_ends_is_ended_at_once(proxied: ProxiedPostgres)
 
 
 def test_a_slow_or_frozen_postgres_is_waited_for(proxied: ProxiedPostgres) -> None:
-    """Its probe is late by now, but no connection has failed: reads are forwarded, as they are without the option."""
-    with _warm(proxied) as client:
+    """Its probe is given up by the end, but no new connection has failed: reads are forwarded, as by default."""
+    with _warm(proxied) as client, _warm(proxied) as late:
         proxied.server.pause()
         try:
             frozen_at = now()
@@ -154,10 +155,15 @@ def test_a_slow_or_frozen_postgres_is_waited_for(proxied: ProxiedPostgres) -> No
                 answered = bool(select.select([client.socket], [], [], 4 * _MAX_STALENESS)[0])
                 if answered:
                     _assert_unmarked(client.read_until("Z"))
+            late.send(Query(_READ.encode()))
+            until = max(frozen_at + _PROBE_SECONDS + _GRACE, now() + _MAX_STALENESS)
+            nothing = select.select([client.socket, late.socket], [], [], until - now())
         finally:
             proxied.server.resume()
         assert not answered
-        _assert_unmarked(client.read_until("Z"))
+        assert nothing == ([], [], [])
+        for each in (client, late):
+            _assert_unmarked(each.read_until("Z"))
 
 
 @pytest.fixture(scope="class")
@@ -182,6 +188,8 @@ def outage(proxied: ProxiedPostgres) -> Iterator[_Outage]:
         others[0].query(_TIDYING)
         with _down(proxied):
             yield _Outage(client, prepared, others, pool, engine)
+        with _warm(proxied) as again:  # the same cache that was served from with warnings a moment ago
+            _assert_unmarked(again.query(_READ))
 
 
 class TestWhilePostgresIsDown:
