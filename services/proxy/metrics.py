@@ -19,6 +19,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
             "hits_joined": "Answers shared from another session's query that was under way.",
             "hits_ageing": "Those of all hits that were served although they age (ageing_ttl).",
             "hits_stale": "Those of all hits that were served while Postgres was down (serve_stale_for).",
+            "unanswered": "Turns that got an error because Postgres is down, of sessions that go on (serve_stale_for).",
             "misses": "Cacheable reads that went to Postgres.",
             "blocks_held": "Transaction blocks whose BEGIN was held back.",
             "blocks_sent": "Held-back blocks that Postgres had to see after all.",

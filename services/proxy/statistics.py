@@ -18,6 +18,7 @@ class ProxyStatistics:
         forwarded: Turns that went to Postgres, by reason; a miss's reason says why it could not be served.
         kept: Answers taken into L1.
         refused: Answers that were not kept, by reason.
+        unanswered: Turns of sessions that had lost their connection to Postgres, and that got an error therefore.
         interrupted: Queries that waited in the proxy and were cancelled there.
         clients_refused: Clients that found no room.
         logins_failed: Clients that were refused, or gave up, while they logged in.
@@ -40,6 +41,7 @@ class ProxyStatistics:
         "misses",
         "refused",
         "sessions",
+        "unanswered",
     )
 
     def __init__(self) -> None:
@@ -51,6 +53,7 @@ class ProxyStatistics:
         self.blocks_held = 0
         self.blocks_sent = 0
         self.misses = 0
+        self.unanswered = 0
         self.kept = 0
         self.interrupted = 0
         self.clients_refused = 0

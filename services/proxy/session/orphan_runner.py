@@ -107,6 +107,7 @@ class OrphanRunner:
             self._run = ReadRun(self, conversation, rest, left, plan.steps)
             self._run.go_on()
             return
+        conversation.database.statistics.unanswered += 1
         block = conversation.block
         self._wire.to_client(BLOCK_FAILED if block is not None and block.failed else UNANSWERABLE)
         if block is not None:

@@ -257,6 +257,7 @@ class ReadRun:
         """
         conversation = self._conversation
         if conversation.orphaned:
+            conversation.database.statistics.unanswered += 1
             self._fail(UNANSWERABLE)
             return
         statements, statistics = conversation.statements, conversation.database.statistics

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from services.proxy.reasons import Reason
 from services.proxy.session.demand import Demand
 from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
-from services.proxy.session.planning import Effect
+from services.proxy.session.planning import Effect, Step
+from services.proxy.session.read_run import ReadRun
+from services.proxy.session.turns import Part, PartKind
+from services.shared.pgwire.backend import READY_FOR_QUERY
+from services.shared.pgwire.codes import TransactionStatus
 from services.shared.runtime.settings import Consistency
 
 _RELATION = 16384
@@ -100,3 +105,48 @@ def test_one_reason_is_enough_not_to(change: Callable[[_Case], None]) -> None:
     case = _Case()
     change(case)
     assert not case.serves()
+
+
+class _Turns:
+    """Takes what a run sends."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def to_client(self, data: bytes) -> bool:
+        self.sent += data
+        return True
+
+    def finish(self, **_how: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("refusal", "remembered"), [("", 1), (Reason.NOT_FRESH, 0)])
+def test_an_answer_with_a_warning_is_not_kept_ready_made(refusal: str, remembered: int) -> None:
+    """Later it would be served as if it were fresh, and say the contrary; or the other way round."""
+    kept: list[bytes] = []
+    warning, reply = b"a warning", b"an answer"
+    lookup = SimpleNamespace(
+        note_read=lambda: None,
+        serve_refusal=lambda _plan, _state: refusal,
+        serves_stale=lambda _plan, _state: True,
+        from_l1=lambda _plan: SimpleNamespace(answer=None),
+        stale_warning=lambda: warning,
+    )
+    conversation: Any = SimpleNamespace(
+        block=None,
+        keeper=SimpleNamespace(state=None),
+        lookup=lookup,
+        remember=lambda _turn, _steps, payload, _entries, _situation: kept.append(payload),
+        shown_status=TransactionStatus.IDLE,
+        situation=b"",
+    )
+    request: Any = SimpleNamespace(reply=lambda _answer: reply, sets_unnamed=False, simple=True)
+    plan: Any = SimpleNamespace(ages=False)
+    turns: Any = _Turns()
+    part = Part(PartKind.TURN, b"", (), first=True, last=True)
+    ReadRun(turns, conversation, part, (), (Step(request, 1, plan),)).go_on()
+
+    ready = READY_FOR_QUERY[TransactionStatus.IDLE]
+    assert turns.sent == (reply if remembered else warning + reply) + ready
+    assert kept == [reply + ready] * remembered
