@@ -19,6 +19,7 @@ from enum import Enum, auto
 from services.proxy.cache.freshness import Freshness, boot_clock, lasting
 
 _SIGNALLING_SECONDS = 0.05  # from a session's end until a probe speaks against a shutdown
+_FASTEST_SECONDS = 0.05  # between two proofs, however short that is
 _PROOFS_PER_BOUND = 10  # an idle cache proves itself so often within `serve_stale_for`, for an outage that may come
 
 
@@ -44,7 +45,7 @@ class Outage:
 
     Attributes:
         phase: How it is.
-        proof_spacing: Seconds between two proofs that an idle cache needs; None: it needs none.
+        proof_spacing: Seconds between two proofs at the most, also of an idle cache; None: any number.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Outage:
         self._spent = False
         self.phase = Phase.UP
         self._began_at = 0.0
-        self.proof_spacing = serve_stale_for / _PROOFS_PER_BOUND if self._enabled else None
+        spacing = max(serve_stale_for / _PROOFS_PER_BOUND, _FASTEST_SECONDS)
+        self.proof_spacing = spacing if self._enabled else None
 
     @property
     def keeps_sessions(self) -> bool:

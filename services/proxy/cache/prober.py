@@ -9,6 +9,7 @@ later one, on a connection that shows the followed history, is covered.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import asyncpg
 import structlog
@@ -70,7 +71,7 @@ class Prober:
         self._follower = follower
         self._freshness = freshness
         self._outage = outage
-        self._interval = timing.max_staleness / 10
+        self._interval = min(timing.max_staleness / 10, outage.proof_spacing or inf)
         self._asked = asyncio.Event()
         self._urgent = asyncio.Event()
         self._sleeps = False  # until it is asked, however long that takes
@@ -178,19 +179,13 @@ class Prober:
         if self._outage.phase is Phase.SUSPECTED:
             return
         self._sleeps = boot_clock() - self._last_read > _QUIET_SECONDS
-        await _wait_for(
-            self._asked, self._idle_spacing() if self._sleeps else self._current_interval() - _SPACING_SECONDS
-        )
+        spacing = self._outage.proof_spacing if self._sleeps else self._current_interval() - _SPACING_SECONDS
+        await _wait_for(self._asked, spacing)
         self._sleeps = False
         self._asked.clear()
 
     def _current_interval(self) -> float:
         return self._tight if boot_clock() - self._tight_at < _QUIET_SECONDS else self._interval
-
-    def _idle_spacing(self) -> float | None:
-        """How long it sleeps unasked: for ever, or so that an outage finds a proof that is young enough."""
-        spacing = self._outage.proof_spacing
-        return None if spacing is None else max(spacing, self._interval)
 
 
 async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
