@@ -13,13 +13,13 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 import typer
 
 from services.installation.command import check, setup, teardown
 from services.proxy.explain.command import explain
 from services.proxy.users.command import user_app
+from services.shared.redis_address import parse_redis_url
 from services.shared.runtime.addresses import split_address
 from services.shared.runtime.command_line import fail, settings_or_fail
 from services.shared.runtime.garbage import collect_seldom
@@ -213,9 +213,7 @@ def _passwords(settings: Settings) -> Iterator[str]:
     for cache in settings.caches.values():
         if cache.upstream.password:
             yield cache.upstream.password
-        redis_password = urlsplit(cache.redis_url.get_secret_value()).password
-        if redis_password:
-            yield unquote(redis_password)
+        yield from parse_redis_url(cache.redis_url.get_secret_value()).secrets
 
 
 if __name__ == "__main__":

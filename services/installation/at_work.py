@@ -28,7 +28,7 @@ _DESCRIBED = {Part.CDC: "a CDC service", Part.INVALIDATOR: "an invalidator"}
 async def services_at_work(cache: CacheSettings) -> list[str]:
     """Return what would make again what is removed, each with where it is; nothing where Redis does not tell."""
     client: Any = connect(
-        cache.redis_url.get_secret_value(), REDIS_SECONDS, REDIS_SECONDS
+        cache.redis_url.get_secret_value(), cache.prefix, REDIS_SECONDS, REDIS_SECONDS
     )  # its commands are not typed
     try:
         connections = await client.client_list()

@@ -38,7 +38,7 @@ async def read_bucket(cache: CacheSettings) -> BucketState:
     Raises:
         BucketUnavailable: Redis cannot be reached, or what is there is not of this version.
     """
-    client = connect(cache.redis_url.get_secret_value(), REDIS_SECONDS, REDIS_SECONDS)
+    client = connect(cache.redis_url.get_secret_value(), cache.prefix, REDIS_SECONDS, REDIS_SECONDS)
     try:
         return await Bucket(client, cache.name, cache.partitions, timeout=REDIS_SECONDS).state()
     finally:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from services.shared.redis_address import RedisAddress, Topology
 from services.shared.runtime.finding import Finding, Level, failed
 
 _TOPIC = "redis"
@@ -58,14 +58,15 @@ def read_facts(info: Mapping[str, object], cluster: Mapping[str, object], stops_
     )
 
 
-def judge_redis(facts: RedisFacts, *, log_is_there: bool) -> list[Finding]:
+def judge_redis(facts: RedisFacts, address: RedisAddress, *, log_is_there: bool) -> list[Finding]:
     """Judge a Redis.
 
     Args:
         facts: What it is.
+        address: How it is named in the settings.
         log_is_there: Whether it holds the event log too.
     """
-    findings = list(_judge(facts, log_is_there=log_is_there))
+    findings = list(_judge(facts, address, log_is_there=log_is_there))
     if failed(findings):
         return findings
     return [
@@ -74,16 +75,19 @@ def judge_redis(facts: RedisFacts, *, log_is_there: bool) -> list[Finding]:
     ]
 
 
-def _judge(facts: RedisFacts, *, log_is_there: bool) -> Iterable[Finding]:
+def _judge(facts: RedisFacts, address: RedisAddress, *, log_is_there: bool) -> Iterable[Finding]:
     if facts.major < _OLDEST_MAJOR:
         text = f"This is {facts.name}; Tidegate needs Redis {_OLDEST_MAJOR} or Valkey"
         yield Finding(Level.FAIL, _TOPIC, text, "upgrade it, or name another in TIDEGATE_REDIS_URL")
     if not facts.primary:
         text = "This Redis is a replica, which cannot be written"
         yield Finding(Level.FAIL, _TOPIC, text, "name its primary in TIDEGATE_REDIS_URL")
-    if facts.shards > 1:
-        text = f"This is a Redis Cluster of {facts.shards} primaries, which Tidegate cannot use yet"
-        yield Finding(Level.FAIL, _TOPIC, text, "name a Redis of one primary (replicas do no harm)")
+    if facts.shards > 1 and address.topology is not Topology.CLUSTER:
+        text = f"This is a Redis Cluster of {facts.shards} primaries, and the URL names one server"
+        yield Finding(Level.FAIL, _TOPIC, text, _CLUSTER_URL)
+    if address.tls is not None and not (address.tls.verify and address.tls.check_hostname):
+        text = "The certificate of Redis is not verified, so whoever is in between may read and change everything"
+        yield Finding(Level.WARN, _TOPIC, text, "take ssl_cert_reqs and ssl_check_hostname out of TIDEGATE_REDIS_URL")
     if not (facts.policy == "noeviction" or facts.policy.startswith("volatile-")):
         text = f"Redis has the maxmemory-policy {facts.policy}, which deletes keys that have no time to live"
         yield Finding(Level.FAIL, _TOPIC, text, f"set it to {_WHAT_MAY_GO}")
@@ -100,11 +104,15 @@ def _judge(facts: RedisFacts, *, log_is_there: bool) -> Iterable[Finding]:
         yield Finding(Level.FAIL if log_is_there else Level.WARN, _TOPIC, text, remedy)
 
 
-def explain_redis(redis_url: str, error: Exception) -> Finding:
+def explain_redis(address: RedisAddress, error: Exception) -> Finding:
     """Say in a sentence why a Redis cannot be used, and what to do."""
-    place = _place(redis_url)
+    place = address.place
     said = " ".join(str(error).split()) or "no answer in time"
     for clue, sentence, remedy in (
+        ("redis+cluster://", f"Redis at {place} is a cluster", _CLUSTER_URL),
+        ("cluster support disabled", f"Redis at {place} is no cluster", "name it as redis:// or redis+sentinel://"),
+        ("knows no service", f"The Sentinels at {place} do not know the service", "correct its name"),
+        ("knows nobody who has the slot", f"The cluster at {place} has nobody for our keys", "redis-cli --cluster fix"),
         ("without any password configured", f"Redis at {place} has no password, and TIDEGATE_REDIS_URL gives one", ""),
         ("invalid username-password", f"The password for Redis at {place} is wrong", ""),
         ("WRONGPASS", f"The password for Redis at {place} is wrong", ""),
@@ -133,13 +141,7 @@ def explain_redis(redis_url: str, error: Exception) -> Finding:
     return Finding(Level.FAIL, _TOPIC, text, "start it, or correct TIDEGATE_REDIS_URL")
 
 
-_RIGHTS = "ACL SETUSER … ~tidegate:* &tidegate:* +@all -@dangerous +info +client|list"
+_RIGHTS = "docs/redis.md has the rule for ACL SETUSER"
+_CLUSTER_URL = "redis+cluster://HOST:PORT[,HOST:PORT] (rediss+cluster:// with TLS)"
 _ROOTS = "rediss://…?ssl_ca_certs=FILE names who has signed it"
 _SILENT = "correct host and port, open the firewall, or see whether it speaks TLS (rediss:// does, redis:// does not)"
-
-
-def _place(redis_url: str) -> str:
-    parts = urlsplit(redis_url)
-    if parts.scheme == "unix":
-        return parts.path
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"

@@ -27,7 +27,7 @@ async def seen_reads(cache: CacheSettings) -> SeenReads:
         RedisError, OSError, ValueError: Redis does not answer, or holds what is not ours.
     """
     client: Any = connect(
-        cache.redis_url.get_secret_value(), REDIS_SECONDS, REDIS_SECONDS
+        cache.redis_url.get_secret_value(), cache.prefix, REDIS_SECONDS, REDIS_SECONDS
     )  # its commands are not typed
     keys = Keys(cache.name)
     evictions: Counter[int] = Counter()

@@ -1,7 +1,7 @@
 """Looks at what a cache has outside of its database, the Redis and the event log, and changes nothing there."""
 
 import asyncio
-import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -9,11 +9,13 @@ from redis.exceptions import RedisError, ResponseError
 from services.cdc.control import Server
 from services.installation.ownership import REDIS_SECONDS, log_owner, owner_of, read_bucket
 from services.installation.redis_findings import RedisFacts, explain_redis, judge_redis, read_facts
+from services.installation.redis_rights_check import missing_rights
 from services.shared.eventlog.keeping import check_log_settings
 from services.shared.eventlog.log import LogAbsent, LogError, LogUnavailable, LogUnsuitable
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.keys import Keys
 from services.shared.keyspace.scripts import BucketUnavailable
+from services.shared.redis_address import RedisAddress, Topology, parse_redis_url
 from services.shared.redis_client import connect
 from services.shared.runtime.finding import Finding, Level, failed
 from services.shared.runtime.redaction import mask_secrets
@@ -30,13 +32,15 @@ async def redis_findings(cache: CacheSettings, server: Server | None) -> list[Fi
         cache: The cache.
         server: Its database; None where that is not known.
     """
-    redis_url = cache.redis_url.get_secret_value()
+    address = parse_redis_url(cache.redis_url.get_secret_value())
     try:
         async with asyncio.timeout(REDIS_SECONDS * 2):
-            facts = await _read_facts(redis_url)
-    except (RedisError, OSError, ssl.SSLError) as error:  # TimeoutError is an OSError
-        return [explain_redis(redis_url, error)]
-    findings = judge_redis(facts, log_is_there=not cache.kafka_bootstrap)
+            looked = await _read_facts(cache, address)
+    except (RedisError, OSError) as error:  # TimeoutError and SSLError are OSErrors
+        return [explain_redis(address, error)]
+    if not isinstance(looked, RedisFacts):
+        return looked
+    findings = judge_redis(looked, address, log_is_there=not cache.kafka_bootstrap)
     if failed(findings):
         return findings
     try:
@@ -51,31 +55,47 @@ async def redis_findings(cache: CacheSettings, server: Server | None) -> list[Fi
     return findings
 
 
-async def _read_facts(redis_url: str) -> RedisFacts:
+async def _read_facts(cache: CacheSettings, address: RedisAddress) -> RedisFacts | list[Finding]:
     """Ask a Redis what it is, and have it run a script that touches nothing.
+
+    Returns:
+        What it is; or what our user lacks.
 
     Raises:
         RedisError, OSError: It cannot be asked.
     """
-    client: Any = connect(redis_url, REDIS_SECONDS, REDIS_SECONDS)  # its commands are not typed
+    client: Any = connect(
+        cache.redis_url.get_secret_value(), cache.prefix, REDIS_SECONDS, REDIS_SECONDS
+    )  # its commands are not typed
     try:
+        cluster_url = address.topology is Topology.CLUSTER
+        if missing := await missing_rights(client, cache.prefix, cluster=cluster_url):
+            return missing
         info = await client.info()
-        cluster = await client.execute_command("CLUSTER INFO") if info.get("cluster_enabled") else {}
+        cluster = await _cluster_info(client) if info.get("cluster_enabled") else {}
         try:
             stops_writes = (await client.config_get(_STOPS_WRITES)).get(_STOPS_WRITES) != "no"
         except ResponseError:
             stops_writes = True  # whoever hosts it does not show its settings
         facts = read_facts(info, cluster, stops_writes)
-        if not failed(judge_redis(facts, log_is_there=False)):
+        if not failed(judge_redis(facts, address, log_is_there=False)):
             await client.eval("#!lua flags=no-writes\nreturn 1", 0)
         return facts
     finally:
         await client.aclose()
 
 
+async def _cluster_info(client: Any) -> Mapping[str, object]:
+    try:
+        found: Mapping[str, object] = await client.execute_command("CLUSTER INFO")
+    except ResponseError:
+        return {}  # whoever hosts it, or our user's rights, do not show it
+    return found
+
+
 async def dead_letter_findings(cache: CacheSettings) -> list[Finding]:
     """Say how many log records an invalidator could not read lately."""
-    client = connect(cache.redis_url.get_secret_value(), REDIS_SECONDS, None)
+    client = connect(cache.redis_url.get_secret_value(), cache.prefix, REDIS_SECONDS, None)
     try:
         letters = await DeadLetters(client, cache.name, REDIS_SECONDS).last_day()
     except BucketUnavailable as error:

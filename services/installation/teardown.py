@@ -218,7 +218,7 @@ async def _look_at_kafka(cache: CacheSettings, owner: str, traces: Traces) -> No
 
 async def _keys(cache: CacheSettings) -> AsyncIterator[tuple[Any, list[bytes]]]:
     """Yield the cache's keys, some at a time, with the client that found them."""
-    client: Any = connect(cache.redis_url.get_secret_value(), REDIS_SECONDS, REDIS_SECONDS)
+    client: Any = connect(cache.redis_url.get_secret_value(), cache.prefix, REDIS_SECONDS, REDIS_SECONDS)
     try:
         cursor = 0
         while True:

@@ -17,7 +17,7 @@ from services.shared.eventlog.factory import open_reader
 from services.shared.eventlog.log import EventLogReader, LogError, LogUnsuitable
 from services.shared.keyspace.dead_letters import DeadLetters
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
-from services.shared.redis_client import Part, client_name, connect
+from services.shared.redis_client import Part, connect
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.lifecycle import Refusal
@@ -56,8 +56,10 @@ async def run_invalidator(
     """
     statistics = statistics or InvalidatorStatistics()
     statistics.register(telemetry)
-    name = client_name(cache.prefix, Part.INVALIDATOR)
-    client = connect(cache.redis_url.get_secret_value(), REDIS_TIMEOUT_SECONDS, None, name)  # the bucket has a time-out
+    redis_url = cache.redis_url.get_secret_value()
+    client = connect(
+        redis_url, cache.prefix, REDIS_TIMEOUT_SECONDS, None, Part.INVALIDATOR
+    )  # the bucket has a time-out
     box = DeadLetterBox(DeadLetters(client, cache.name, REDIS_TIMEOUT_SECONDS), statistics)
     try:
         with cache_context(cache.name):

@@ -28,7 +28,7 @@ from services.proxy.worker.idle_timeout import end_idle_sessions
 from services.proxy.worker.peer_writes import PeerWrites, shared_file
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket
-from services.shared.redis_client import Part, client_name, connect
+from services.shared.redis_client import Part, connect
 from services.shared.runtime.authentication import Authentication
 from services.shared.runtime.lifecycle import Refusal, run_together
 from services.shared.runtime.logging import cache_context
@@ -126,9 +126,8 @@ async def _cached_database(
 ) -> AsyncIterator[tuple[CachedDatabase, CancelChannel]]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
     redis_url = settings.redis_url.get_secret_value()
-    name = client_name(settings.prefix, Part.PROXY)
-    commands = connect(redis_url, _REDIS_CONNECT_SECONDS, None, name)
-    feed_reader = connect(redis_url, _REDIS_CONNECT_SECONDS, None, name)
+    commands = connect(redis_url, settings.prefix, _REDIS_CONNECT_SECONDS, None, Part.PROXY)
+    feed_reader = connect(redis_url, settings.prefix, _REDIS_CONNECT_SECONDS, None, Part.PROXY)
     try:
         bucket = Bucket(
             commands, settings.name, settings.partitions, settings.max_entry_age, timeout=_REDIS_ANSWER_SECONDS

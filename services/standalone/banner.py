@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from services.shared.redis_address import parse_redis_url
 from services.shared.runtime.quantities import format_duration
 from services.shared.runtime.upstream import parse_upstream
 from services.standalone.ready_file import Endpoints
@@ -69,6 +70,5 @@ def look_inside(endpoints: Endpoints, *, database: bool, redis: bool) -> str:
 
 
 def _place(url: str) -> str:
-    """Return a Redis URL without its password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    """Return where a Redis is, without anything secret."""
+    return parse_redis_url(url).place

@@ -36,7 +36,7 @@ class DeadLetterFollower:
 
         Cancel-safe: yes; nothing is consumed.
         """
-        client = connect(self._cache.redis_url.get_secret_value(), REDIS_SECONDS, None)
+        client = connect(self._cache.redis_url.get_secret_value(), self._cache.prefix, REDIS_SECONDS, None)
         letters = DeadLetters(client, self._cache.name, REDIS_SECONDS)
         backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         try:

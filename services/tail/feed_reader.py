@@ -53,7 +53,7 @@ class FeedFollower:
 
         Cancel-safe: yes; nothing is consumed.
         """
-        client = connect(self._cache.redis_url.get_secret_value(), REDIS_SECONDS, None)
+        client = connect(self._cache.redis_url.get_secret_value(), self._cache.prefix, REDIS_SECONDS, None)
         backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         try:
             while True:

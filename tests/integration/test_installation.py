@@ -521,7 +521,7 @@ def test_records_that_could_not_be_read_are_counted(valkey: RedisServer, newest:
     cache = make_cache(newest, "postgres", valkey)
 
     async def work() -> tuple[list[Finding], list[Finding]]:
-        client = connect(valkey.url, 5.0, None)
+        client = connect(valkey.url, "tidegate:{x}:", 5.0, None)
         try:
             before = await dead_letter_findings(cache)
             for _ in range(2):

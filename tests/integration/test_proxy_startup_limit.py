@@ -57,7 +57,7 @@ async def _proxy(authority: Authority) -> AsyncIterator[tuple[int, CachedDatabas
     async with _silent_postgres() as postgres_port:
         url = f"postgresql://app@127.0.0.1:{postgres_port}/app?sslmode=disable"
         settings = load_settings({"TIDEGATE_DATABASE_URL": url}).caches["default"]
-        redis = connect("redis://127.0.0.1:1/0", 1.0, None)  # never spoken to
+        redis = connect("redis://127.0.0.1:1/0", "tidegate:{x}:", 1.0, None)  # never spoken to
         database = CachedDatabase(settings, Bucket(redis, "default", 1, 600.0, timeout=1.0), Feed(redis, "default", 1))
         offer = TlsOffer(TlsMode.ON, watch_identity(pair.certificate, pair.key), database.dialler, relayed=True)
         door = Door(local=True, tls=offer, clients=AllowedClients(()))

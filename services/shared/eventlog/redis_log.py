@@ -14,7 +14,8 @@ from services.shared.eventlog.log import (
     LogUnsuitable,
     within_tail,
 )
-from services.shared.redis_client import connect
+from services.shared.redis_client import Part, connect
+from services.shared.redis_errors import describe
 
 _TAIL_ENTRIES = 64  # in one reply; at most 256 KB each
 
@@ -26,13 +27,13 @@ class RedisLog:
     """The keys of one log and what both ends ask of them."""
 
     def __init__(
-        self, redis_url: str, prefix: str, partition_count: int, timeout: float, client: str | None = None
+        self, redis_url: str, prefix: str, partition_count: int, timeout: float, part: Part | None = None
     ) -> None:
         self._partition_count = partition_count
         self._timeout = timeout
         self._head = f"{prefix}log"
         self._keys = [f"{prefix}log:{partition}" for partition in range(partition_count)]
-        self._redis = connect(redis_url, timeout, timeout, client)
+        self._redis = connect(redis_url, prefix, timeout, timeout, part)
 
     @property
     def partition_count(self) -> int:
@@ -118,4 +119,4 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise LogUnavailable(f"event log on Redis: {str(error) or 'no answer in time'}") from error
+        raise LogUnavailable(f"event log on Redis: {describe(error)}") from error

@@ -25,7 +25,7 @@ from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.eventlog.redis_log import Entry, RedisLog, follow, translated
 from services.shared.lsn import Lsn
 from services.shared.position import Position, parse_stream_id
-from services.shared.redis_client import Part, client_name, connect
+from services.shared.redis_client import Part, connect
 
 COMMAND_TIMEOUT = 5.0  # seconds; longer than an fsync on a busy disk, much shorter than a person's patience
 DEFAULT_MAX_LENGTH = 200_000
@@ -80,7 +80,7 @@ class RedisStreamWriter(RedisLog):
             timeout: How long Redis may take for anything, in seconds.
             max_length: About how many entries each stream keeps. A reader that falls further behind finds a gap.
         """
-        super().__init__(redis_url, prefix, partition_count, timeout, client_name(prefix, Part.CDC))
+        super().__init__(redis_url, prefix, partition_count, timeout, Part.CDC)
         self._max_length = max_length
         self._outbox = Outbox()
         self._last: dict[int, Position] = {}  # partition -> what this writer has appended to it last
@@ -186,7 +186,7 @@ class RedisStreamReader(RedisLog):
     def __init__(self, redis_url: str, prefix: str, partition_count: int, timeout: float = COMMAND_TIMEOUT) -> None:
         """Prepare a reader; see `RedisStreamWriter` for the arguments."""
         super().__init__(redis_url, prefix, partition_count, timeout)
-        self._waiting_redis = connect(redis_url, timeout, None)
+        self._waiting_redis = connect(redis_url, prefix, timeout, None)
         self._identity: str | None = None  # of the log that the places belong to; none: of the one that is there
         self._checked_at = 0.0
 

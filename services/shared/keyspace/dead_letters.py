@@ -18,6 +18,7 @@ from services.shared.keyspace.dead_letter import KEPT_LETTERS, DeadLetter
 from services.shared.keyspace.keys import Keys
 from services.shared.keyspace.replies import streams_of
 from services.shared.keyspace.runner import BucketUnavailable
+from services.shared.redis_errors import describe
 
 BEGINNING = "0-0"
 """The id that stands before all letters."""
@@ -72,8 +73,7 @@ class DeadLetters:
             async with asyncio.timeout(wait_seconds + self._timeout):
                 return await self._client.execute_command(*arguments)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            text = str(error) or "no answer in time"
-            raise BucketUnavailable(f"dead letters in Redis: {type(error).__name__}: {text}") from error
+            raise BucketUnavailable(f"dead letters in Redis: {type(error).__name__}: {describe(error)}") from error
 
 
 def _entries(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> list[tuple[str, DeadLetter]]:

@@ -8,6 +8,7 @@ Two things never show in a feed that stays silent, and have to be looked for in 
 and that an epoch with lower positions began.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,9 +23,11 @@ from services.shared.keyspace.replies import streams_of
 from services.shared.keyspace.runner import BucketUnavailable
 from services.shared.lsn import NO_LSN, Lsn, parse_sortable
 from services.shared.position import Position, parse_position, parse_stream_id
+from services.shared.redis_errors import describe
 
 _BATCH_ITEMS = 500  # of each partition in one reply
 _LEAST_WAIT_MS = 1  # XREAD takes 0 for "for ever"
+_ANSWER_SECONDS = 2.0  # beyond the wait; a host that has vanished closes no connection
 
 
 class FeedKind(StrEnum):
@@ -102,7 +105,7 @@ class Feed:
         """Wrap a client, which stays the caller's to close.
 
         Args:
-            client: Its socket time-out must exceed the time that `read` waits; it must not decode replies.
+            client: It had better have no socket time-out; it must not decode replies.
             cache: Name of the cache.
             partition_count: Partitions of the event log.
         """
@@ -128,11 +131,12 @@ class Feed:
         wait_ms = max(_LEAST_WAIT_MS, int(wait_seconds * 1000))
         ids = [position.stream_id for position in after]
         try:
-            reply = await self._client.execute_command(
-                "XREAD", "COUNT", _BATCH_ITEMS, "BLOCK", wait_ms, "STREAMS", *self._partitions, *ids
-            )
+            async with asyncio.timeout(wait_seconds + _ANSWER_SECONDS):
+                reply = await self._client.execute_command(
+                    "XREAD", "COUNT", _BATCH_ITEMS, "BLOCK", wait_ms, "STREAMS", *self._partitions, *ids
+                )
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            raise BucketUnavailable(f"feed in Redis: {type(error).__name__}: {error}") from error
+            raise BucketUnavailable(f"feed in Redis: {type(error).__name__}: {describe(error)}") from error
         try:
             return [
                 decode_item(self._partitions[key], stream_id, fields)

@@ -8,6 +8,7 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from services.shared.keyspace.script_sources import load_script
+from services.shared.redis_errors import describe
 
 Argument = str | bytes | int
 Call = tuple[str, tuple[Argument, ...]]
@@ -97,4 +98,4 @@ class ScriptRunner:
 
 
 def _describe(error: Exception) -> str:
-    return f"bucket in Redis: {type(error).__name__}: {str(error) or 'no answer in time'}"
+    return f"bucket in Redis: {type(error).__name__}: {describe(error)}"

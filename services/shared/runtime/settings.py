@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
+from services.shared.redis_address import parse_redis_url, with_checked_files
 from services.shared.runtime.addresses import check_address, check_directory, check_permissions, split_address
 from services.shared.runtime.authentication import (
     DEFAULT_AUTH_QUERY,
@@ -134,7 +135,9 @@ class CacheSettings(Section):
         (), description="networks that clients may come from, such as 10.0.0.0/8, comma-separated; none: all"
     )
     redis_url: SecretStr = Field(
-        SecretStr("redis://127.0.0.1:6379/0"), description="redis://[:PASSWORD@]HOST:PORT/DB or unix://PATH"
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis://[USER:PASSWORD@]HOST:PORT/DB, unix://PATH, redis+sentinel://… or redis+cluster://…; "
+        "rediss… for TLS",
     )
     event_log: str = Field("redis", description="redis, or kafka://HOST:PORT[,HOST:PORT]")
     partitions: int = Field(1, ge=1, le=64, description="partitions of the event log, 1 to 64")
@@ -246,9 +249,8 @@ class CacheSettings(Section):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("it should begin with redis://, rediss:// or unix://")
-        return value
+        parse_redis_url(value.get_secret_value())
+        return SecretStr(with_checked_files(value.get_secret_value()))
 
     @field_validator("event_log")
     @classmethod

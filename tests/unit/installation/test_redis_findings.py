@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from services.installation.redis_findings import RedisFacts, explain_redis, judge_redis
+from services.shared.redis_address import parse_redis_url
 from services.shared.runtime.finding import Level
 
+_HERE = parse_redis_url("redis://cache:6380/0")
 _GOOD = RedisFacts("Valkey 9.1.0", 7, True, 1, "volatile-lru", 0, 1 << 20, False)
 
 
@@ -25,14 +27,14 @@ _GOOD = RedisFacts("Valkey 9.1.0", 7, True, 1, "volatile-lru", 0, 1 << 20, False
     ],
 )
 def test_what_is_said_of_a_redis(facts: RedisFacts, level: Level, words: str) -> None:
-    (finding,) = judge_redis(facts, log_is_there=True)
+    (finding,) = judge_redis(facts, _HERE, log_is_there=True)
 
     assert finding.level is level
     assert words in str(finding)
 
 
 def test_a_full_redis_without_the_event_log_is_no_reason_to_stop() -> None:
-    findings = judge_redis(replace(_GOOD, policy="noeviction", limit_bytes=1), log_is_there=False)
+    findings = judge_redis(replace(_GOOD, policy="noeviction", limit_bytes=1), _HERE, log_is_there=False)
 
     assert [finding.level for finding in findings] == [Level.OK, Level.WARN]
 
@@ -54,7 +56,7 @@ def test_a_full_redis_without_the_event_log_is_no_reason_to_stop() -> None:
     ],
 )
 def test_an_error_is_explained_without_the_password(said: str, sentence: str) -> None:
-    finding = explain_redis("redis://:hunter2@cache:6380/0", Exception(said))
+    finding = explain_redis(parse_redis_url("redis://:hunter2@cache:6380/0"), Exception(said))
 
     assert finding.level is Level.FAIL
     assert finding.text.startswith(sentence)

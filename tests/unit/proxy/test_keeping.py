@@ -15,7 +15,7 @@ from tests.unit.sql.small_catalog import small_catalog
 
 def _database() -> CachedDatabase:
     settings = load_settings({"TIDEGATE_DATABASE_URL": "postgresql://app@127.0.0.1:1/app"}).caches["default"]
-    redis = connect("redis://127.0.0.1:1/0", 1.0, None)  # never spoken to
+    redis = connect("redis://127.0.0.1:1/0", "tidegate:{x}:", 1.0, None)  # never spoken to
     return CachedDatabase(settings, Bucket(redis, "default", 1, 600.0, timeout=1.0), Feed(redis, "default", 1))
 
 
