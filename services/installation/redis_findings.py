@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from services.shared.memory_policy import WHAT_TO_SET, policy_trouble
 from services.shared.redis_address import RedisAddress, Topology
 from services.shared.runtime.finding import Finding, Level, failed
 
 _TOPIC = "redis"
 _OLDEST_MAJOR = 7  # scripts that say what they do (`#!lua flags=…`)
-_WHAT_MAY_GO = "volatile-lru (or another volatile-* one, or noeviction)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class RedisFacts:
         major: Major version of the Redis that it is compatible with.
         primary: Whether it can be written.
         shards: Primaries that share the keys between them; 1 without a cluster.
-        policy: maxmemory-policy.
+        policy: maxmemory-policy; empty: it does not say.
         limit_bytes: maxmemory; 0: none.
         used_bytes: Memory in use.
         refuses_writes: Whether it refuses them because it could not save its data to disk.
@@ -51,7 +51,7 @@ def read_facts(info: Mapping[str, object], cluster: Mapping[str, object], stops_
         major=int(version.partition(".")[0] or 0),
         primary=info.get("role", "master") == "master",
         shards=int(str(cluster.get("cluster_size", 1))) or 1,
-        policy=str(info.get("maxmemory_policy", "noeviction")),
+        policy=str(info.get("maxmemory_policy", "")),
         limit_bytes=int(str(info.get("maxmemory", 0))),
         used_bytes=int(str(info.get("used_memory", 0))),
         refuses_writes=stops_writes and info.get("rdb_last_bgsave_status", "ok") != "ok",
@@ -88,9 +88,12 @@ def _judge(facts: RedisFacts, address: RedisAddress, *, log_is_there: bool) -> I
     if address.tls is not None and not (address.tls.verify and address.tls.check_hostname):
         text = "The certificate of Redis is not verified, so whoever is in between may read and change everything"
         yield Finding(Level.WARN, _TOPIC, text, "take ssl_cert_reqs and ssl_check_hostname out of TIDEGATE_REDIS_URL")
-    if not (facts.policy == "noeviction" or facts.policy.startswith("volatile-")):
-        text = f"Redis has the maxmemory-policy {facts.policy}, which deletes keys that have no time to live"
-        yield Finding(Level.FAIL, _TOPIC, text, f"set it to {_WHAT_MAY_GO}")
+    if trouble := policy_trouble(facts.policy):
+        text, _, remedy = trouble.partition(": ")
+        yield Finding(Level.FAIL, _TOPIC, text, remedy)
+    if not facts.policy:
+        text = "Redis does not show its maxmemory-policy, and one that deletes keys without a time to live does not do"
+        yield Finding(Level.WARN, _TOPIC, text, f"see that it is {WHAT_TO_SET}")
     if facts.refuses_writes:
         text = "Redis refuses every write, because it could not save its data to disk"
         remedy = "make room there; or, for a cache needs no copy on disk: CONFIG SET stop-writes-on-bgsave-error no"

@@ -9,7 +9,7 @@ from typing import Any
 from services.installation.identity_facts import SeenReads
 from services.installation.ownership import REDIS_SECONDS
 from services.shared.keyspace.feed import FeedItem, FeedKind, decode_item
-from services.shared.keyspace.keys import Keys
+from services.shared.keyspace.keys import SENTINEL, Keys
 from services.shared.keyspace.tags import entry_tag, shape_tag
 from services.shared.redis_client import connect
 from services.shared.relation import Shape, relation_of_tag
@@ -33,7 +33,7 @@ async def seen_reads(cache: CacheSettings) -> SeenReads:
     evictions: Counter[int] = Counter()
     evicted: Counter[str] = Counter()
     try:
-        known = list(map(Shape.parse, await client.hkeys(keys.shapes)))
+        known = [Shape.parse(name) for name in await client.hkeys(keys.shapes) if name != SENTINEL.encode()]
         shapes = tuple([shape for shape in known if not await _shows_keys(client, keys, shape)])
         wanted = {shape_tag(shape) for shape in shapes}
         for partition in range(cache.partitions):

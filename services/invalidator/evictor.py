@@ -70,7 +70,8 @@ class Evictor:
         """Apply records in order.
 
         Returns:
-            APPLIED when all are, now or before; else what the first one that is not met with: REWIND, OTHER_EPOCH, GAP.
+            APPLIED when all are, now or before; else what the first one that is not met with: REWIND, OTHER_EPOCH, GAP,
+            EVICTIONS_LOST.
 
         Raises:
             BucketUnavailable: It is not known how many were applied.

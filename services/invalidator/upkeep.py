@@ -5,7 +5,6 @@ None of it decides whether an answer is right; it decides how much memory the an
 
 import asyncio
 import time
-from typing import Any
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -15,6 +14,9 @@ from services.invalidator.reasons import EpochReason, MemoryPolicyError
 from services.invalidator.statistics import InvalidatorStatistics
 from services.shared.keyspace.outcome import Outcome
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable
+from services.shared.memory_policy import POLICY_SECONDS, policy_trouble
+from services.shared.redis_client import memory_policy
+from services.shared.redis_errors import describe
 from services.shared.runtime.cancellation import raise_if_cancelled
 
 SWEEP_SECONDS = 1.0
@@ -23,8 +25,8 @@ SWEEP_SECONDS = 1.0
 ROTATE_SECONDS = 1.0
 """Between two looks whether a rotation is due, and whether the record of evictions is whole."""
 
-POLICY_SECONDS = 30.0
-"""Between two looks at the memory policy, which somebody may change while we run."""
+
+_ANSWER_SECONDS = 5.0
 
 
 async def check_memory_policy(client: "redis.asyncio.Redis") -> None:
@@ -34,17 +36,13 @@ async def check_memory_policy(client: "redis.asyncio.Redis") -> None:
         MemoryPolicyError: It might.
         BucketUnavailable: Redis does not answer.
     """
-    commands: Any = client  # not typed
     try:
-        memory = await commands.info("memory")
-    except (RedisError, OSError) as error:
-        raise BucketUnavailable(f"bucket in Redis: {type(error).__name__}: {error}") from error
-    policy = str(memory.get("maxmemory_policy", "noeviction"))
-    if not (policy == "noeviction" or policy.startswith("volatile-")):
-        raise MemoryPolicyError(
-            f"Redis has the maxmemory-policy {policy}, which deletes keys that have no time to live: "
-            "set it to volatile-lru (or another volatile-* one, or noeviction)"
-        )
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            trouble = policy_trouble(await memory_policy(client))
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        raise BucketUnavailable(f"bucket in Redis: {type(error).__name__}: {describe(error)}") from error
+    if trouble:
+        raise MemoryPolicyError(trouble)
 
 
 class Upkeep:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NOT_CACHED = "not_cached"
     FLIGHT_FAILED = "flight_failed"
     NOT_SYNCHRONISED = "not_synchronised"
+    MEMORY_POLICY = "memory_policy"
     NO_BUCKET = "no_bucket"
     BUCKET_EPOCH_CHANGED = "bucket_epoch_changed"
     BUCKET_WENT_BACK = "bucket_went_back"
@@ -90,6 +91,7 @@ ADVICE: dict[Reason, str] = {
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",
+    Reason.MEMORY_POLICY: "Redis's maxmemory-policy may delete what must stay: set volatile-lru, or noeviction.",
     Reason.NO_BUCKET: "Redis holds no state of this cache yet: is the invalidator running?",
     Reason.BUCKET_EPOCH_CHANGED: "The cache was started anew; this worker is about to follow it.",
     Reason.BUCKET_WENT_BACK: "Redis went back in time (fail-over, old snapshot); this worker is about to follow it.",

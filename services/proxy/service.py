@@ -1,7 +1,7 @@
 """The proxy service: one worker process, all caches of its settings, a port for each."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -13,6 +13,7 @@ from services.proxy.arrival.client import ClientConnection
 from services.proxy.arrival.door import Door
 from services.proxy.arrival.exposure import is_loopback, refuse_open_door
 from services.proxy.arrival.listener import Listeners, Workers, open_listeners
+from services.proxy.cache.memory_watch import MemoryWatch
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.control import ConnectControl
 from services.proxy.metrics import register_metrics
@@ -38,6 +39,9 @@ from services.shared.runtime.telemetry import Telemetry
 _FIRST_READING_SECONDS = 5.0  # clients wait so long at most: what is prepared before that reading is never cached
 _REDIS_CONNECT_SECONDS = 1.0
 _REDIS_ANSWER_SECONDS = 2.0  # for what no client waits for; a client's query has its own bound
+
+_Beside = Sequence[Callable[[], Coroutine[None, None, None]]]
+"""What runs beside a cache's sessions, for ever."""
 
 _log = structlog.get_logger()
 
@@ -70,13 +74,13 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_lim
         identity = _identity(settings)
         if not loopback:
             await refuse_open_door(settings.upstream, settings.listen)
-        async with _cached_database(settings, workers) as (database, channel):
+        async with _cached_database(settings, workers) as (database, beside):
             database.clients.limit = client_limit
             register_metrics(telemetry, database)
             if settings.auth is Authentication.SCRAM:
                 connect_control = ConnectControl(settings.upstream, "tidegate-proxy")
                 database.verifiers = await open_verifiers(settings, connect_control)
-            running = asyncio.get_running_loop().create_task(_run(database, channel, first_worker=workers.index == 0))
+            running = asyncio.get_running_loop().create_task(_run(database, beside, first_worker=workers.index == 0))
             try:
                 await database.catalog_watch.wait_for_first(_FIRST_READING_SECONDS)
                 offer = TlsOffer(settings.tls, identity, database.dialler, relayed=database.verifiers is None)
@@ -97,11 +101,12 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_lim
                     database.verifiers.close()
 
 
-async def _run(database: CachedDatabase, channel: CancelChannel, *, first_worker: bool) -> None:
+async def _run(database: CachedDatabase, beside: _Beside, *, first_worker: bool) -> None:
     """Run all that a cache needs beside its sessions."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(database.run(first_worker=first_worker))
-        tasks.create_task(channel.listen())
+        for run in beside:
+            tasks.create_task(run())
         tasks.create_task(end_idle_sessions(database.sessions, database.settings.client_idle_timeout))
 
 
@@ -123,7 +128,7 @@ async def _serve_until_stopped(database: CachedDatabase, listeners: Listeners, r
 @asynccontextmanager
 async def _cached_database(
     settings: CacheSettings, workers: Workers
-) -> AsyncIterator[tuple[CachedDatabase, CancelChannel]]:
+) -> AsyncIterator[tuple[CachedDatabase, _Beside]]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
     redis_url = settings.redis_url.get_secret_value()
     commands = connect(redis_url, settings.prefix, _REDIS_CONNECT_SECONDS, None, Part.PROXY)
@@ -136,7 +141,7 @@ async def _cached_database(
         database = CachedDatabase(settings, bucket, feed, _peers(settings, workers))
         channel = CancelChannel(commands, settings.name, database.sessions)
         database.cancelling.tell_others = channel.tell
-        yield database, channel
+        yield database, (channel.listen, MemoryWatch(commands, database.follower).run)
     finally:
         for client in (commands, feed_reader):
             try:

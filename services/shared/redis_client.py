@@ -80,6 +80,16 @@ def connect(
     return redis.asyncio.Redis.from_pool(_Pool(kind, primary=primary, host=host, port=port, **options))
 
 
+async def memory_policy(client: "redis.asyncio.Redis") -> str:
+    """Return the maxmemory-policy of a Redis; empty where it does not say.
+
+    Raises:
+        RedisError, OSError: It does not answer.
+    """
+    commands: Any = client  # not typed
+    return str((await commands.info("memory")).get("maxmemory_policy", ""))
+
+
 def _options(user: str, password: str, tls: RedisTls | None, connect_timeout: float) -> dict[str, Any]:
     """Return what connections to a server are made with."""
     options: dict[str, Any] = {

@@ -181,6 +181,25 @@ class TestLoss:
 
         play(redis_server, scenario)
 
+    def test_of_the_registrations_begins_an_epoch(self, redis_server: RedisServer) -> None:
+        """Else an invalidator that starts then would match changes with no shape, under the version that all know."""
+
+        async def scenario(stage: Stage) -> None:
+            await stage.begin()
+            running = stage.start()
+            before = await stage.covered()
+            await fill_everything(stage)
+            await running.stop()
+            await stage.client.delete(stage.bucket.keys.shapes)
+            again = stage.start()
+            await stage.author.change(insert(1, 7))
+            await until(lambda: has_other_epoch(stage, before.bucket_epoch))
+            await stage.covered()
+            assert again.statistics.epochs == {EpochReason.EVICTIONS_LOST: 1}
+            assert await stage.hits(*ALL) == set()
+
+        play(redis_server, scenario)
+
 
 class TestGap:
     def test_in_the_chain_begins_an_epoch(self, redis_server: RedisServer) -> None:

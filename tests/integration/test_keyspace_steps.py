@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.shared.keyspace.feed import FeedKind
-from services.shared.keyspace.scripts import EpochBegin, Outcome, StoredEntry
+from services.shared.keyspace.scripts import EpochBegin, Outcome, ReadMiss, Refusal, StoredEntry
 from services.shared.keyspace.state import Followed
 from services.shared.keyspace.steps import Advance, Evict, Follow, Milestone, MoveWatermark, Step
 from services.shared.lsn import Lsn
@@ -330,6 +330,22 @@ class TestRotation:
             await driver.begin_warm()
             assert await driver.bucket.rotate(driver.epoch) is Outcome.TOO_EARLY
             assert await driver.bucket.rotate("some#epoch") is Outcome.OTHER_EPOCH
+
+        drive(redis_server, scenario)
+
+    def test_is_due_at_any_age_when_a_generation_is_too_large(self, redis_server: RedisServer) -> None:
+        """So the record of evictions is bounded in memory; what it forgets is not served any more."""
+
+        async def scenario(driver: BucketDriver) -> None:
+            await driver.begin_warm()
+            await fill_some(driver, 1)
+            for number in range(2):
+                await driver.evict(*(f"{RELATION}:{number}{tag}" for tag in range(40)))
+                assert await driver.bucket.rotate(driver.epoch, most_tags=100) is Outcome.TOO_EARLY
+                assert await driver.bucket.rotate(driver.epoch, most_tags=40) is Outcome.APPLIED
+            missed = await driver.bucket.read((0).to_bytes(4, "big"))
+            assert isinstance(missed, ReadMiss)
+            assert missed.reason is Refusal.BELOW_FLOOR
 
         drive(redis_server, scenario)
 

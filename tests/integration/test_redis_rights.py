@@ -1,7 +1,8 @@
 """The stack as a user of Redis who may do what is documented and nothing else; and one who may not do all of it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from services.shared.redis_client import connect
 from services.shared.redis_rights import acl_rule, triable
 from services.shared.runtime.finding import Finding, Level
 from services.shared.runtime.settings import CacheSettings
-from tests.integration.proxied_postgres import proxied_postgres
+from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
 from tests.servers.certificates import Authority
 from tests.servers.processes import free_port, wait_until
 from tests.servers.redis import FLAVOURS, RedisServer
@@ -91,11 +92,38 @@ def test_a_service_names_what_it_may_not_do(server: RedisServer) -> None:
     assert "docs/redis.md" in said
 
 
-def test_the_stack_runs_with_the_documented_rule_by_tls() -> None:
-    """Every service, a read, its eviction, what is kept in Redis, and the end; Redis has refused nothing meanwhile."""
-    authority = Authority()
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """The stack on a Redis that it reaches by TLS, as the user with the least rights.
+
+    Attributes:
+        cached: Postgres and the stack.
+        client: The administrator of that Redis.
+    """
+
+    cached: ProxiedPostgres
+    client: Any  # not typed
+
+    def refused(self) -> set[str]:
+        """Return what Redis has refused our user so far."""
+        return {entry["object"] for entry in self.client.acl_log()}
+
+    def holds_answers(self) -> bool:
+        """Tell whether an answer is in Redis."""
+        return bool(self.client.keys(f"{_PREFIX}1:e:*"))
+
+    def is_forwarded(self, reason: str, read: Callable[[], object]) -> bool:
+        """Read, and tell whether Postgres was asked for this reason."""
+        before = self.cached.forwarded(reason)
+        read()
+        return self.cached.forwarded(reason) > before
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[_Stage]:
+    """A stack with a table `t` of one row."""
+    authority, port = Authority(), free_port()
     own, us = authority.issue("localhost"), authority.issue(common_name="tidegate")
-    port = free_port()
     files = {"tls_cert_file": own.certificate, "tls_key_file": own.key, "tls_ca_cert_file": authority.certificate}
     with RedisServer("redis", tls_port=port, **{name: str(path) for name, path in files.items()}) as server:
         _allow(server, acl_rule(_PREFIX, cluster=False))
@@ -107,16 +135,50 @@ def test_the_stack_runs_with_the_documented_rule_by_tls() -> None:
         with (
             redis.Redis.from_url(server.url) as client,
             proxied_postgres(sql=sql, environ={"TIDEGATE_REDIS_URL": url}) as cached,
-            cached.connect() as connection,
         ):
-            read = lambda: connection.execute("SELECT v FROM t WHERE id = 1").fetchone()  # noqa: E731 - used thrice
-            cached.wait_cached(read)
-            wait_until(lambda: any(client.scan_iter(f"{_PREFIX}1:e:*")), "an answer in Redis", 10)
-            cached.server.execute("UPDATE t SET v = 2")
-            wait_until(lambda: read() == (2,), "the eviction", 10)
-            cached.wait_cached(read)
+            yield _Stage(cached, client)
             assert "let me in" not in cached.stack.process.log()
-        with redis.Redis.from_url(server.url) as client:
-            log: Any = client  # not typed
-            refused = {entry["object"] for entry in log.acl_log()}
-    assert refused <= {"config|get"}  # which check asks for as well, and can do without
+
+
+def test_the_stack_runs_with_the_documented_rule_by_tls(stage: _Stage) -> None:
+    """Every service, a read, its eviction, what is kept in Redis; Redis refuses nothing meanwhile."""
+    cached = stage.cached
+    with cached.connect() as connection:
+        read = lambda: connection.execute("SELECT v FROM t WHERE id = 1").fetchone()  # noqa: E731 - used thrice
+        cached.wait_cached(read)
+        wait_until(stage.holds_answers, "an answer in Redis", 10)
+        cached.server.execute("UPDATE t SET v = 2")
+        wait_until(lambda: connection.execute("SELECT v FROM t WHERE id = 1").fetchone() == (2,), "the eviction", 10)
+        cached.wait_cached(read)
+    assert stage.refused() <= {"config|get"}  # which check asks for as well, and can do without
+
+
+def test_a_policy_that_becomes_unsound_stops_the_cache_by_its_name_until_it_is_mended(stage: _Stage) -> None:
+    """Our user may not see CONFIG: INFO says it too."""
+    cached = stage.cached
+    with cached.connect() as connection:
+        read = lambda: connection.execute("SELECT v FROM t WHERE id = 1").fetchone()  # noqa: E731 - used thrice
+        cached.wait_cached(read)
+        stage.client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            wait_until(lambda: stage.is_forwarded("memory_policy", read), "reads to be forwarded", 10)
+            assert not cached.is_hit(read)
+            log = cached.stack.process.log
+            wait_until(lambda: "set it to volatile-lru" in log(), "the services to say what to set", 10)
+        finally:
+            stage.client.config_set("maxmemory-policy", "volatile-lru")
+        cached.wait_cached(read)
+    assert stage.refused() <= {"config|get"}
+
+
+def test_what_must_stay_has_no_time_to_live(stage: _Stage) -> None:
+    """Under a volatile-* policy Redis deletes only what has one: answers and the indexes of tags."""
+    cached = stage.cached
+    with cached.connect() as connection:
+        cached.wait_cached(lambda: connection.execute("SELECT v FROM t WHERE id = 1").fetchone())
+        wait_until(stage.holds_answers, "an answer in Redis", 10)
+    mortal = {key.decode() for key in stage.client.scan_iter("*") if stage.client.ttl(key) != -1}
+
+    assert mortal == {key.decode() for kind in "ei" for key in stage.client.scan_iter(f"{_PREFIX}1:{kind}:*")}
+    for name in ("1:m", "1:l0", "1:l1", "1:g", "1:r", "1:t", "1:f:0", "log", "log:0"):
+        assert stage.client.exists(f"{_PREFIX}{name}"), name

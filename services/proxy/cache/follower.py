@@ -43,6 +43,7 @@ class Follower:
         shapes: Shape id → position per partition from which on evictions are matched with it.
         followed: Relation → its publication entry, for relations whose changes are on the stream.
         resyncs: How often everything was dropped and read anew.
+        barred: Why nothing may be followed for now; None: it may.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Follower:
         self.followed: dict[int, int] = {}
         self.resyncs = 0
         self.drop_reason: str = Reason.NOT_SYNCHRONISED
+        self.barred: Reason | None = None
 
     def fill_position(self) -> tuple[Position, ...] | None:
         """Return q0 for a query that is about to be sent; None while no answer may be kept.
@@ -130,7 +132,7 @@ class Follower:
         backoff = Backoff(first=0.05, most=1.0)
         while True:
             try:
-                if not self.epoch:
+                if not self.epoch and self.barred is None:
                     await self._resynchronise()
                 if self.epoch:
                     await self._read_once()
@@ -149,9 +151,15 @@ class Follower:
         if self.epoch:
             _log.warning("cache dropped in this worker", reason=reason, resyncs=self.resyncs)
         self.epoch = ""
-        self.drop_reason = reason
+        self.drop_reason = self.barred or reason
         self._freshness.drop()
         self._l1.drop(self.positions)
+
+    def bar(self, reason: Reason | None) -> None:
+        """Follow nothing, and forget everything, for this reason; or, without one, begin to follow again."""
+        self.barred = reason
+        if reason is not None:
+            self.drop(reason)
 
     async def _read_once(self) -> None:
         epoch = self.epoch
@@ -176,6 +184,8 @@ class Follower:
         """Read position, watermark, shapes and followed relations together, once, from the bucket."""
         registry = await self._bucket.registry()
         state = registry.state
+        if self.barred is not None:
+            return  # since this was asked
         if not state.bucket_epoch:
             self.drop_reason = Reason.NO_BUCKET
             return
@@ -202,6 +212,8 @@ class Follower:
             raise _ChainBroken(Reason.FEED_GAP)
         if item.registry_version != self._complete_version:
             await self._check_registry(item)
+            if item.epoch != self.epoch:
+                raise _ChainBroken(Reason.FEED_EPOCH_CHANGED)  # dropped by somebody else meanwhile
         if item.tags or item.relations:
             self._l1.evict(item.partition, item.position, item.tags, item.relations, self.positions)
         if CATALOG in item.relations:

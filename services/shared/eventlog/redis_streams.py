@@ -20,12 +20,13 @@ from typing import Any, cast
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
-from services.shared.eventlog.log import LogAbsent, LogGap, LogRecord, LogUnavailable
+from services.shared.eventlog.log import LogAbsent, LogGap, LogRecord, LogUnavailable, LogUnsuitable
 from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.eventlog.redis_log import Entry, RedisLog, follow, translated
 from services.shared.lsn import Lsn
+from services.shared.memory_policy import policy_trouble
 from services.shared.position import Position, parse_stream_id
-from services.shared.redis_client import Part, connect
+from services.shared.redis_client import Part, connect, memory_policy
 
 COMMAND_TIMEOUT = 5.0  # seconds; longer than an fsync on a busy disk, much shorter than a person's patience
 DEFAULT_MAX_LENGTH = 200_000
@@ -98,6 +99,10 @@ class RedisStreamWriter(RedisLog):
     async def _prepare(self) -> None:
         """Make the log unless it is there."""
         await self.check_shape()
+        with translated():
+            trouble = policy_trouble(await memory_policy(self._redis))
+        if trouble:
+            raise LogUnsuitable(trouble)
         with translated():
             whole = await self._redis.exists(self._head, *self._keys) == 1 + self._partition_count
         if not whole:

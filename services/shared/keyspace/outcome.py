@@ -32,4 +32,4 @@ class Outcome(StrEnum):
     OTHER_EPOCH = "other_epoch"  # somebody else started an epoch, or everything is gone
     GAP = "gap"  # a RESUME that does not join on to what was applied
     TOO_EARLY = "too_early"  # a rotation that is not due
-    EVICTIONS_LOST = "evictions_lost"  # a rotation found a key of the bucket deleted
+    EVICTIONS_LOST = "evictions_lost"  # a key of the bucket was deleted

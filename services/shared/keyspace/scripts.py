@@ -52,6 +52,10 @@ _SCRIPTS = (
     *("evict", "watermark", "advance", "follow", "new_epoch", "rotate", "sweep"),
 )
 _NONCE_BYTES = 12
+
+MOST_EVICTED_TAGS = 1_000_000
+"""Tags in one of the two generations of evictions, together some 300 MB. What is older than both is not served."""
+
 _SWEEP_KEYS = 500  # keys looked at in one SCAN
 _SWEEP_MEMBERS = 200  # members of an index looked at in one script
 
@@ -216,13 +220,17 @@ class Bucket:
         )
         return _parsed(lambda: Outcome(reply.decode()))
 
-    async def rotate(self, epoch: str) -> Outcome:
-        """Forget the older half of the evictions, if the newer half is as old as an entry may get.
+    async def rotate(self, epoch: str, most_tags: int = MOST_EVICTED_TAGS) -> Outcome:
+        """Forget the older half of the evictions, if the newer half is as old as an entry may get, or too large.
+
+        Args:
+            epoch: The bucket epoch.
+            most_tags: How many tags the newer half may have before its age does not matter.
 
         Returns:
             APPLIED, TOO_EARLY, OTHER_EPOCH, or EVICTIONS_LOST when a key was deleted and only a new epoch helps.
         """
-        reply = await self._runner.run("rotate", epoch, max(1, self._age_ms // 1000))
+        reply = await self._runner.run("rotate", epoch, max(1, self._age_ms // 1000), most_tags)
         return _parsed(lambda: Outcome(reply.decode()))
 
     async def sweep(self, cursor: int = 0) -> Sweep:

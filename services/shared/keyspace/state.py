@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.shared.keyspace.cells import split_lsns, split_positions
+from services.shared.keyspace.keys import SENTINEL
 from services.shared.lsn import NO_LSN, Lsn, parse_sortable
 from services.shared.position import START, Position
 
@@ -162,6 +163,6 @@ def parse_registry(
     """
     return Registry(
         parse_state(state, partition_count),
-        {shape_id.decode(): split_positions(positions) for shape_id, positions in shapes.items()},
+        {name.decode(): split_positions(positions) for name, positions in shapes.items() if name != SENTINEL.encode()},
         {int(relation): int(value.partition(b":")[0]) for relation, value in followed.items()},
     )

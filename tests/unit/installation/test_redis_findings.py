@@ -39,6 +39,17 @@ def test_a_full_redis_without_the_event_log_is_no_reason_to_stop() -> None:
     assert [finding.level for finding in findings] == [Level.OK, Level.WARN]
 
 
+def test_what_cannot_be_seen_or_is_not_verified_is_a_warning() -> None:
+    unverified = parse_redis_url("rediss://cache?ssl_cert_reqs=none")
+    findings = judge_redis(
+        replace(_GOOD, policy="", shards=3), parse_redis_url("redis+cluster://cache"), log_is_there=True
+    )
+
+    assert [finding.level for finding in findings] == [Level.OK, Level.WARN]
+    assert "does not show its maxmemory-policy" in findings[1].text
+    assert "is not verified" in judge_redis(_GOOD, unverified, log_is_there=True)[1].text
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [

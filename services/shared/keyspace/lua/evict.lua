@@ -11,6 +11,9 @@ end
 if bucket.registry ~= ARGV[7] then
   return 'reload'
 end
+if not registrations_whole(bucket) then
+  return 'evictions_lost'
+end
 append_feed(bucket, 'evict', 'tags', ARGV[9], 'relations', ARGV[10], 'lsn', ARGV[8])
 
 local allowed = UNLINKS_PER_CALL

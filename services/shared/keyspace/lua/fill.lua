@@ -41,9 +41,17 @@ local key = PREFIX .. 'e:' .. ARGV[1]
 redis.call('HSET', key, 'epoch', bucket.epoch, 'format', bucket.format,
   'q', q, 't', ARGV[5], 'r', ARGV[6], 's', ARGV[7], 'f', ARGV[8], 'b', ARGV[9])
 redis.call('PEXPIRE', key, ARGV[10])
+-- An index is to free memory, and must not grow by members whose entries are gone: for each that is added two are
+-- looked at, so that about as many are dead as are alive. A swept one is one less to be looked at.
 for index = 1, #tags do
   local members = PREFIX .. 'i:' .. tags[index]
   redis.call('SADD', members, ARGV[1])
   redis.call('PEXPIRE', members, ARGV[11])
+  local looked_at = redis.call('SRANDMEMBER', members, 2)
+  for other = 1, #looked_at do
+    if redis.call('EXISTS', PREFIX .. 'e:' .. looked_at[other]) == 0 then
+      redis.call('SREM', members, looked_at[other])
+    end
+  end
 end
 return ''

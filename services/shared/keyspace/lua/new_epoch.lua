@@ -39,6 +39,7 @@ end
 for partition = 0, count - 1 do
   redis.call('HSET', META, 'place:' .. partition, ARGV[first_place + partition])
 end
+redis.call('HSET', PREFIX .. 'r', SENTINEL, ARGV[7])
 for _, name in ipairs({ 'l0', 'l1', 'g' }) do
   redis.call('HSET', PREFIX .. name, SENTINEL, ARGV[3])
 end

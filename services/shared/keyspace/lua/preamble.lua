@@ -8,6 +8,11 @@ local SENTINEL = '!epoch'
 local POSITION_WIDTH = 33
 local LSN_WIDTH = 16
 
+-- Registrations belong to the version that `m` names, which a field beside them says too: alone they may get lost.
+local function registrations_whole(bucket)
+  return redis.call('HGET', PREFIX .. 'r', SENTINEL) == bucket.registry
+end
+
 local function cell(joined, partition, width)
   local start = partition * (width + 1)
   return string.sub(joined, start + 1, start + width)

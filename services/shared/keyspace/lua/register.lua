@@ -10,6 +10,7 @@ if bucket and bucket.epoch == ARGV[1] then
   end
   if registered > 0 then
     redis.call('HSET', META, 'registry', ARGV[2])
+    redis.call('HSET', PREFIX .. 'r', SENTINEL, ARGV[2])
   end
 end
 return registry_reply()
