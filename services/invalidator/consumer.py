@@ -195,7 +195,7 @@ class Consumer:
         if outcome is Outcome.GAP:
             await self._begin_unless_others_did(EpochReason.CHAIN_GAP, "settled lies below where decoding began")
         elif outcome is Outcome.EVICTIONS_LOST:
-            await self._begin_unless_others_did(EpochReason.EVICTIONS_LOST, "the registrations are gone")
+            await self._begin_unless_others_did(EpochReason.EVICTIONS_LOST, "a key of the bucket is gone")
         else:
             await self._adopt()
         return False

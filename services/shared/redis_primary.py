@@ -63,7 +63,8 @@ class Primary(ABC):
 
         Args:
             address: Whom to ask.
-            make_client: Makes a client of one of them, which decodes replies.
+            make_client: Makes a client of one of them, which decodes replies. It is given names of commands as bytes,
+                so that replies are as they come: redis-py makes other things of some.
             seconds: How long they may take to answer.
         """
         self._address = address
@@ -150,10 +151,10 @@ class SentinelPrimary(Primary):
     async def question(self, client: Any, asked: Node) -> Answer:
         """Ask a Sentinel. While it fails a service over, only the short form names the new primary already."""
         service = self._address.service
-        found = await client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
+        found = await client.execute_command(b"SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
         if not found:
             raise RedisError(f"{_shown(asked)} knows no service {service}")
-        told = await client.execute_command("SENTINEL", "MASTER", service)
+        told = await client.execute_command(b"SENTINEL", "MASTER", service)
         facts = dict(zip(told[::2], told[1::2], strict=True))
         return Answer(int(facts.get("config-epoch", 0)), (found[0], int(found[1])))
 
@@ -168,8 +169,8 @@ class ClusterPrimary(Primary):
 
     async def question(self, client: Any, asked: Node) -> Answer:
         """Ask a node. Its short list says how clients reach the nodes, the long one how new what it knows is."""
-        slots = await client.execute_command("CLUSTER", "SLOTS")
-        known = await client.execute_command("CLUSTER", "NODES")
+        slots = await client.execute_command(b"CLUSTER", "SLOTS")
+        known = await client.execute_command(b"CLUSTER", "NODES")
         for first, last, owner, *_ in slots:
             if first <= self._slot <= last:
                 others = [_endpoint(node, asked) for _, _, *nodes in slots for node in nodes]

@@ -19,6 +19,12 @@ local function why_not(bucket)
   return ''
 end
 
+-- Tells whether a record of evictions is there. While a cluster moves our slot, one that is on the other node already is
+-- an error, and this has to come before all effects: Redis takes nothing back that a script did before an error.
+local function record_whole(bucket, name)
+  return redis.call('HGET', PREFIX .. name, SENTINEL) == bucket.epoch
+end
+
 -- Appends the record's one feed item. Comes first among the effects: it is the only one that can fail.
 local function append_feed(bucket, kind, ...)
   redis.call('XADD', PREFIX .. 'f:' .. PARTITION, 'MAXLEN', '~', FEED_LENGTH, STREAM_ID,

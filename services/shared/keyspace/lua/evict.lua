@@ -11,7 +11,7 @@ end
 if bucket.registry ~= ARGV[7] then
   return 'reload'
 end
-if not registrations_whole(bucket) then
+if not (registrations_whole(bucket) and record_whole(bucket, 'l' .. bucket.generation) and record_whole(bucket, 'g')) then
   return 'evictions_lost'
 end
 append_feed(bucket, 'evict', 'tags', ARGV[9], 'relations', ARGV[10], 'lsn', ARGV[8])

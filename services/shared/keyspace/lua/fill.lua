@@ -43,14 +43,16 @@ redis.call('HSET', key, 'epoch', bucket.epoch, 'format', bucket.format,
 redis.call('PEXPIRE', key, ARGV[10])
 -- An index is to free memory, and must not grow by members whose entries are gone: for each that is added two are
 -- looked at, so that about as many are dead as are alive. A swept one is one less to be looked at.
+-- While a cluster moves our slot, a key that is not here is an error: the entry may do without its index.
 for index = 1, #tags do
   local members = PREFIX .. 'i:' .. tags[index]
-  redis.call('SADD', members, ARGV[1])
-  redis.call('PEXPIRE', members, ARGV[11])
-  local looked_at = redis.call('SRANDMEMBER', members, 2)
-  for other = 1, #looked_at do
-    if redis.call('EXISTS', PREFIX .. 'e:' .. looked_at[other]) == 0 then
-      redis.call('SREM', members, looked_at[other])
+  if type(redis.pcall('SADD', members, ARGV[1])) == 'number' then
+    redis.call('PEXPIRE', members, ARGV[11])
+    local looked_at = redis.call('SRANDMEMBER', members, 2)
+    for other = 1, #looked_at do
+      if redis.pcall('EXISTS', PREFIX .. 'e:' .. looked_at[other]) == 0 then
+        redis.call('SREM', members, looked_at[other])
+      end
     end
   end
 end

@@ -12,7 +12,11 @@ end
 local relation, entry = ARGV[7], ARGV[8]
 local followed = PREFIX .. 't'
 local now = entry .. ':' .. ARGV[9]
-local changed = entry == '' or redis.call('HGET', followed, relation) ~= now
+local before = redis.call('HGET', followed, relation)
+local changed = entry == '' or before ~= now
+if not record_whole(bucket, 'g') then
+  return 'evictions_lost'
+end
 append_feed(bucket, 'follow', 'relations', changed and relation or '', 'entry', entry)
 
 if changed then

@@ -8,7 +8,10 @@ local tag, removed = ARGV[1], 0
 -- Tells whether a member still stands for a valid entry that carries the tag; unlinks an entry that is not valid.
 local function stands(member)
   local key = PREFIX .. 'e:' .. member
-  local entry = redis.call('HMGET', key, 'epoch', 'q', 't', 'r', 's')
+  local entry = redis.pcall('HMGET', key, 'epoch', 'q', 't', 'r', 's')
+  if entry.err then
+    return true -- a cluster moves our slot, and it may be on the other node
+  end
   if not entry[1] then
     return false
   end
