@@ -1,9 +1,12 @@
 """Every form of a Redis URL reaches the server."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import redis.asyncio
+import uvloop
+from redis.exceptions import ConnectionError as LostConnection
 
 from services.shared.redis_client import connect
 from tests.servers.redis import RedisServer
@@ -32,3 +35,22 @@ def test_a_server_is_reached_by_its_url(redis_server: RedisServer, unix: bool) -
         return answered
 
     assert asyncio.run(ping())
+
+
+def test_a_connection_that_was_reset_just_now_is_a_lost_one(valkey: RedisServer) -> None:
+    """With uvloop, as in the services, whose error for it is not one of redis-py's."""
+
+    async def write() -> None:
+        client = connect(valkey.url, _PREFIX, 1.0, 1.0)
+        try:
+            pool: Any = client.connection_pool  # not typed
+            connection = await pool.get_connection()
+            connection.cut()
+            with pytest.raises(LostConnection):
+                await connection.send_command("PING")
+            await pool.release(connection)
+            assert await client.ping()
+        finally:
+            await client.aclose()
+
+    uvloop.run(write())
