@@ -126,9 +126,7 @@ async def _serve_until_stopped(database: CachedDatabase, listeners: Listeners, r
 
 
 @asynccontextmanager
-async def _cached_database(
-    settings: CacheSettings, workers: Workers
-) -> AsyncIterator[tuple[CachedDatabase, _Beside]]:
+async def _cached_database(settings: CacheSettings, workers: Workers) -> AsyncIterator[tuple[CachedDatabase, _Beside]]:
     """Open the Redis clients of a cache; the feed blocks on one of its own."""
     redis_url = settings.redis_url.get_secret_value()
     commands = connect(redis_url, settings.prefix, _REDIS_CONNECT_SECONDS, None, Part.PROXY)

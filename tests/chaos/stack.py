@@ -12,12 +12,12 @@ from typing import Protocol
 import redis
 
 from tests.chaos.network import Link, Network
+from tests.chaos.redis_side import Kind, make_redis
 from tests.chaos.service import Service
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.postgres_programs import NEWEST
 from tests.servers.processes import ServerDirectory, free_port, wait_until
-from tests.servers.redis import RedisServer
 
 CACHE = "default"
 SLOT = f"tidegate_{CACHE}"
@@ -68,6 +68,8 @@ class Plan:
         faults: Deliberate faults by service; see `tests.chaos.broken`.
         settings: Settings of the cache.
         postgres: Settings of Postgres.
+        redis: What Redis is.
+        redis_settings: Settings of its servers, or of the group.
     """
 
     kafka: bool = True
@@ -75,6 +77,8 @@ class Plan:
     faults: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str | int] = field(default_factory=dict)
     postgres: Mapping[str, str | int] = field(default_factory=dict)
+    redis: Kind = Kind.SERVER
+    redis_settings: Mapping[str, str | int] = field(default_factory=dict)
 
 
 class Stack:
@@ -100,7 +104,7 @@ class Stack:
             for server in ("postgres", "redis", *(["kafka"] if plan.kafka else [])):
                 self.links[f"{service}-{server}"] = network.link()
         self.postgres = PostgresServer(NEWEST, **(_POSTGRES | dict(plan.postgres)))
-        self.redis = RedisServer()
+        self.redis = make_redis(plan.redis, plan.redis_settings, network, STREAM)
         doors = {name.upper(): self.links[f"{name}-kafka"].port for name in names} if plan.kafka else {}
         self.kafka = KafkaServer(doors, **_KAFKA) if plan.kafka else None
         self._proxy_port = free_port()
@@ -162,7 +166,7 @@ class Stack:
 
     def logs(self) -> str:
         """Return the ends of the services' logs, for a message."""
-        return "\n".join(f"--- {name}\n{service.log()[-3000:]}" for name, service in self.services.items())
+        return "\n".join(f"--- {name}\n{service.log()[-9000:]}" for name, service in self.services.items())
 
     def destroy(self) -> None:
         """End everything."""
@@ -173,7 +177,7 @@ class Stack:
         kafka = f"kafka://127.0.0.1:{self.links[f'{name}-kafka'].port}" if self.plan.kafka else "redis"
         settings: dict[str, str | int] = {
             "database_url": f"postgresql://{SUPERUSER}@127.0.0.1:{self.links[f'{name}-postgres'].port}/{SUPERUSER}",
-            "redis_url": f"redis://127.0.0.1:{self.links[f'{name}-redis'].port}/0",
+            "redis_url": self.redis.services_url or f"redis://127.0.0.1:{self.links[f'{name}-redis'].port}/0",
             "event_log": kafka,
             "listen": f"127.0.0.1:{self._proxy_port}",
             "max_staleness": f"{self.max_staleness:g}s",

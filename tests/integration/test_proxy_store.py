@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.proxy.cache.store import Store
-from services.shared.keyspace.scripts import EntryHit, Fill, StoredEntry
+from services.shared.keyspace.scripts import Bucket, EntryHit, Fill, StoredEntry
+from services.shared.redis_client import Part, connect
 from services.shared.relation import relation_tag
-from tests.integration.bucket_driver import RELATION, BucketDriver, driven_bucket, until
+from tests.chaos.network import Network
+from tests.integration.bucket_driver import CACHE, RELATION, BucketDriver, driven_bucket, until
 from tests.servers.redis import RedisServer
 
 _BURST = 3_000
@@ -122,6 +124,32 @@ def test_fills_that_find_no_memory_are_counted_and_look_ups_go_on(own_server: Re
         assert await store.get(_key(1)) is not None
 
     _drive(own_server, scenario)
+
+
+def test_a_redis_that_takes_long_to_connect_to_and_not_to_answer_is_used(own_server: RedisServer) -> None:
+    """Connecting takes several round trips, with TLS and Sentinels many, and may take longer than a look-up."""
+
+    async def run(network: Network) -> None:
+        async with driven_bucket(own_server.url) as driver:
+            await driver.bucket.load()  # as the invalidator does
+        link = network.link(own_server.port)
+        link.slow(0.15)
+        client = connect(f"redis://127.0.0.1:{link.port}/0", "tidegate:{shop}:", 1.0, None, Part.PROXY)
+        store = Store(Bucket(client, CACHE, 1), time_out=0.45)
+        running = asyncio.create_task(store.run())
+        try:
+            assert await store.get(_key(1)) is None
+            assert not store.available
+            await until(lambda: _is(lambda: store.available))
+            await store.get(_key(1))
+            assert store.available
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await client.aclose()
+
+    with Network() as network:
+        asyncio.run(run(network))
 
 
 async def _is(condition: Callable[[], bool]) -> bool:

@@ -10,7 +10,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import redis
@@ -23,6 +23,7 @@ FLAVOURS: tuple[Flavour, ...] = ("valkey", "redis")
 
 _START_SECONDS = 10.0
 _PORT_ATTEMPTS = 5
+_ASK_SECONDS = 60.0  # a script may take long
 
 
 class RedisServer:
@@ -80,6 +81,11 @@ class RedisServer:
             raise ServerError(f"{self.flavour} has not been started")
         return self._process
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started, and not ended since."""
+        return self._process is not None and self._process.running
+
     def start(self) -> "RedisServer":
         """Start it and wait until it answers.
 
@@ -126,6 +132,11 @@ class RedisServer:
             client.flushall()
             client.script_flush()
 
+    def ask(self, name: str, *arguments: object) -> Any:
+        """Run a command, and return the reply as it is, in text."""
+        with redis.Redis.from_url(self.url, decode_responses=True, protocol=2, socket_timeout=_ASK_SECONDS) as client:
+            return raw_reply(client, name, *arguments)
+
     def log(self) -> str:
         """Everything in its log so far."""
         return self.process.log()
@@ -162,6 +173,11 @@ class RedisServer:
         except redis.RedisError:
             return False
         return isinstance(told, dict) and told.get("process_id") == self.process.pid
+
+
+def raw_reply(client: Any, name: str, *arguments: object) -> Any:
+    """Run a command, and return the reply as it is: redis-py has no notion of replies to names in bytes."""
+    return client.execute_command(name.encode(), *arguments)
 
 
 def program_of(flavour: Flavour) -> Path:

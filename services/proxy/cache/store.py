@@ -23,6 +23,7 @@ _ROUND_FILLS = 64  # holds Redis up for two or three milliseconds
 _ROUND_BYTES = 1 << 20
 _FILL_TIME_OUTS = 20  # nobody waits for a fill, so that it may take so many times as long as a look-up
 _PING_SECONDS = 0.25
+_CONNECT_SECONDS = 2.0
 
 _log = structlog.get_logger()
 
@@ -141,6 +142,8 @@ class Store:
         while True:
             await self._opened.wait()
             try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await self._bucket.ping()  # no client waits for it, and with TLS connecting takes five round trips
                 async with asyncio.timeout(self._time_out):
                     await self._bucket.ping()
             except (TimeoutError, BucketUnavailable):

@@ -10,8 +10,8 @@ PARTS = ("proxy", "cdc", "invalidator", "redis", "kafka", "postgres")
 CLIENTS_NOTICE = ("proxy", "postgres")
 """Whose death ends the clients' connections."""
 
-REANNOUNCED_SECONDS = 90.0
-"""What is followed has to be told again when Redis has lost it, which the CDC service does once a minute."""
+REANNOUNCED_SECONDS = 30.0
+"""What is followed has to be told again when Redis has lost it, which the CDC service does every ten seconds."""
 
 
 class Killed(Fault):
