@@ -10,9 +10,11 @@ from tests.chaos.faults.processes import REANNOUNCED_SECONDS
 from tests.chaos.history import now
 from tests.chaos.redis_side import Clustered, Kind, Replicated, UnderSentinels
 from tests.chaos.stack import Plan, Stack
+from tests.chaos.workload import Load
 from tests.servers.redis import RedisServer
 
-_LAG_SECONDS = 1.0  # of load that the replica, or the copy on disk, has not
+_LAG_SECONDS = 2.0  # of load that the replica, or the copy on disk, has not
+_SELDOM = Load(write_pause_seconds=0.15)  # so that much of what is lost is not written again before anybody looks
 _WAIT_SECONDS = 1.0  # longest that a read may take while Redis says nothing: redis_timeout, Postgres, a busy machine
 _FILLER = b"x" * 10_000
 _FILLERS = 2_000
@@ -83,11 +85,13 @@ class KilledWithAof(_Warm):
 
 
 class RestoredFromCopy(_Warm):
-    """Killed, and started with a copy of a second ago."""
+    """Killed, and started with a copy of two seconds ago."""
 
-    name = "redis killed -9, and back with a copy of a second ago"
+    name = "redis killed -9, and back with an older copy"
     expected = "positions, evictions and answers went back together: what is lost is applied again, and all is warm"
     plan = _WITH_DUMP
+    load = _SELDOM
+    clients_notice = True
 
     def damage(self, scene: Scene) -> None:
         """Save, write on, kill, start."""
@@ -96,14 +100,17 @@ class RestoredFromCopy(_Warm):
         scene.strike()
         scene.stack.redis.kill()
         scene.stack.redis.start()
+        _empty_proxy(scene)
         scene.mend()
 
 
 class LaggingReplica(Fault):
-    """The primary is killed, and a replica takes its place that lacks the last second."""
+    """The primary is killed, and a replica takes its place that lacks the last two seconds."""
 
     expected = "as from an old copy: what is lost is applied again; a log in the same Redis is lost as well"
     recovery_seconds = REANNOUNCED_SECONDS
+    load = _SELDOM
+    clients_notice = True
 
     def __init__(self, *, kafka: bool = True) -> None:
         self.name = "redis killed -9, a replica that lags promoted"
@@ -120,6 +127,7 @@ class LaggingReplica(Fault):
         redis.kill()
         redis.promote()
         _move_address(scene.stack, *scene.stack.services)
+        _empty_proxy(scene)
         scene.mend()
         wait_services(scene.stack)
 
@@ -193,7 +201,7 @@ class SlotMoved(_Warm):
         assert isinstance(redis, Clustered)
         scene.strike()
         self._source = redis.primary
-        redis.cluster.move_slot(redis.cluster.others[0], between=lambda: scene.let_pass(_LAG_SECONDS))
+        redis.cluster.move_slot(redis.cluster.others[0], between=lambda: scene.let_pass(1.0))
         scene.mend()
 
     def clean(self, stack: Stack) -> None:
@@ -214,7 +222,7 @@ class OutOfMemory(_Warm):
         with _settings(scene.stack.redis.primary, {"maxmemory-policy": "noeviction", "maxmemory": "1"}):
             scene.strike()
             scene.let_pass(PAUSE_SECONDS)
-            share = scene.share(scene.struck_at, now())
+            share = scene.share(now() - 1.0, now())  # what was fresh when it began is stale by then
         scene.mend()
         assert share.hits > 0, "nothing was served without memory"
         refused = scene.stack.proxy.metric("tidegate_proxy_l2_fills_refused_total")
@@ -270,6 +278,12 @@ class Silent(_Warm):
         waits = [read.end - read.begin for read in scene.workload.history.reads if read.begin >= scene.struck_at]
         assert max(waits) < _WAIT_SECONDS, f"a read took {max(waits):.1f} s"
         scene.remarks.append(f"longest read {max(waits) * 1000:.0f} ms")
+
+
+def _empty_proxy(scene: Scene) -> None:
+    """Start the proxy anew: it has no answer of its own, and takes what Redis has."""
+    scene.part("proxy").kill()
+    scene.part("proxy").start()
 
 
 def _pause(scene: Scene, server: RedisServer) -> None:
