@@ -18,7 +18,7 @@ end
 
 local count = cell_count(ARGV[6], POSITION_WIDTH)
 local old_count = cell_count(positions, POSITION_WIDTH)
-redis.call('DEL', META, PREFIX .. 'l0', PREFIX .. 'l1', PREFIX .. 'g')
+redis.call('UNLINK', META, PREFIX .. 'l0', PREFIX .. 'l1', PREFIX .. 'g') -- millions of fields, freed beside the scripts
 for partition = 0, math.max(count, old_count) - 1 do
   redis.call('DEL', PREFIX .. 'f:' .. partition)
 end
