@@ -187,7 +187,7 @@ async def _gather(asking: "dict[asyncio.Task[Answer], Node]", seconds: float) ->
         async with asyncio.timeout(seconds) as limit:
             while waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
+                for task in filter(done.__contains__, asking):  # in the order in which they are named
                     error = task.exception()
                     if error is None:
                         answers.append(task.result())
