@@ -9,8 +9,9 @@ before the newest probe was sent that a watermark covered. What casts doubt on t
 a gap in the feed, another epoch) forgets that proof, and with it the right to serve anything: see `Freshness.drop`.
 
 A session that loses its connection cannot know whether Postgres is down or was only told to end this one session. So it
-voices a suspicion, and waits for the verdict: a new connection that fails, or a probe that is answered although it was
-sent a moment later. (Backends that Postgres ends with itself get their signal one after the other.)
+voices a suspicion, and waits for the verdict. The probe connection is asked, and while it answers, a new one is tried:
+before Postgres ends any session with itself it takes no new ones, but it ends them one after the other, so that an
+answered probe proves nothing yet. Unless it goes on for a while: then Postgres waits for its clients (smart shutdown).
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from enum import Enum, auto
 
 from services.proxy.cache.freshness import Freshness, boot_clock, lasting
 
-_SIGNALLING_SECONDS = 0.05  # from a session's end until a probe speaks against a shutdown
+_WAITS_SECONDS = 1.0  # a probe that is answered so long after a session's end shows that Postgres waits for its clients
 _FASTEST_SECONDS = 0.05  # between two proofs, however short that is
 _PROOFS_PER_BOUND = 10  # an idle cache proves itself so often within `serve_stale_for`, for an outage that may come
 
@@ -114,7 +115,7 @@ class Outage:
 
     def probe_answered(self, sent_at: float) -> None:
         """A probe was answered that was sent at this boot-clock second."""
-        if self.phase is Phase.SUSPECTED and sent_at >= self._suspected_at + _SIGNALLING_SECONDS:
+        if self.phase is Phase.SUSPECTED and sent_at >= self._suspected_at + _WAITS_SECONDS:
             self._end()
 
     def unreachable(self) -> None:

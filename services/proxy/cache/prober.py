@@ -24,6 +24,7 @@ from services.shared.runtime.backoff import Backoff
 _QUIET_SECONDS = 5.0  # without a read for so long, probing stops: an idle cache costs the primary nothing
 _FASTEST_SECONDS = 0.005  # between probes of a bound tighter than the cache's
 _SPACING_SECONDS = 0.002  # probes asked for by writes are coalesced to one in this time
+_CLOSE_SECONDS = 1.0
 _STATEMENT = """
 SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
        (SELECT c.canary FROM tidegate.canary c WHERE c.cache OPERATOR(pg_catalog.=) $1),
@@ -140,8 +141,19 @@ class Prober:
             lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
             self._take(probe, lsn, identity, timeline, canary, heard_of)
             self._outage.probe_answered(probe.sent_at)
+            if self._outage.phase is Phase.SUSPECTED:
+                await self._try_another()
             backoff.reset()
             await self._wait_for_next()
+
+    async def _try_another(self) -> None:
+        """A session has lost its connection, and this one answers: does Postgres take new ones?"""
+        try:
+            await (await self._connect("probe")).close(timeout=_CLOSE_SECONDS)
+        except CONTROL_ERRORS as error:
+            if shows_outage(error):
+                return  # this one will be lost too, or Postgres waits for those that there are
+        self._outage.reached()
 
     def _note_failure(self, error: Exception, *, had_connection: bool) -> None:
         if had_connection:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.proxy.cache import outage as outage_module
 from services.proxy.cache import prober as module
 from services.proxy.cache.freshness import Freshness, boot_clock
 from services.proxy.cache.outage import Change, Outage, Phase
@@ -35,6 +36,9 @@ class Primary:
         return "0/1", "canary", "00000001"
 
     def terminate(self) -> None:
+        pass
+
+    async def close(self, *, timeout: float) -> None:
         pass
 
 
@@ -78,6 +82,7 @@ class _Flapping(Primary):
     def __init__(self) -> None:
         super().__init__()
         self.refuses = False
+        self.waits = False  # for its clients: it answers them all the same
         self.connects = 0
 
     async def __call__(self, _purpose: str) -> "Primary":
@@ -87,7 +92,7 @@ class _Flapping(Primary):
         return self
 
     async def _probe(self, *_arguments: object, **_options: object) -> tuple[str, str, str]:
-        if self.refuses:
+        if self.refuses and not self.waits:
             raise ConnectionResetError
         return await super()._probe()
 
@@ -133,7 +138,32 @@ def test_it_clears_a_suspicion_within_a_moment() -> None:
             outage.suspect()
             prober.ask()
             await _until(lambda: changes == [Change.CLEARED])
-            assert primary.connects == 1
+            assert primary.connects == 2
+        task.cancel()
+        await asyncio.wait({task})
+
+    asyncio.run(play())
+
+
+def test_a_primary_that_takes_no_new_connections_and_answers_is_not_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shuts down, and waits for its clients. An answer soon after a session's end says nothing."""
+    monkeypatch.setattr(outage_module, "_WAITS_SECONDS", 0.1)
+
+    async def play() -> None:
+        primary, freshness = _Flapping(), Freshness(_STALENESS_SECONDS)
+        changes: list[Change] = []
+        outage = Outage(60.0, freshness, changes.append)
+        prober = _prober(primary, outage, freshness, _STALENESS_SECONDS)
+        task = asyncio.create_task(prober.run())
+        async with asyncio.timeout(10):
+            await _until(lambda: primary.probes > 0)
+            primary.refuses = primary.waits = True
+            outage.suspect()
+            suspected_at, probes = boot_clock(), primary.probes
+            prober.ask()
+            await _until(lambda: changes == [Change.CLEARED])
+            assert boot_clock() >= suspected_at + 0.1
+            assert primary.probes > probes + 2
         task.cancel()
         await asyncio.wait({task})
 
