@@ -1,12 +1,15 @@
 """The schema `tidegate`: the canary, and what is followed.
 
-Both tables are unlogged, so that crash recovery and a promotion empty them: after a crash, commits that were read but
+Two tables are unlogged, so that crash recovery and a promotion empty them: after a crash, commits that were read but
 not yet flushed may never have existed (H35). The canary is a random row for each cache; everybody may read it, because
 the proxies look at it on their clients' connections. An empty or another canary ends the stream epoch. Beside it stands
 the incarnation that last wrote to the log: in an older copy of the data directory an earlier one (H36).
 
-The other table remembers across restarts which relations the event log calls followed, so that the next incarnation can
-say which of them no longer are.
+The second table remembers across restarts which relations the event log calls followed, so that the next incarnation
+can say which of them no longer are.
+
+A third, `lineage`, is logged. It repeats the canary for hot standbys, where the unlogged one is an error (H55): whoever
+shows it has replayed the beginning of the epoch, in the epoch's own history.
 """
 
 import secrets
@@ -19,9 +22,9 @@ from services.shared.lsn import NO_LSN, Lsn, format_lsn, parse_lsn
 
 _SCHEMA_EXISTS = "SELECT to_regnamespace('tidegate') IS NOT NULL"
 _TABLES_EXIST = """
-    SELECT count(*) = 10 FROM pg_class c
+    SELECT count(*) = 12 FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE c.relnamespace = to_regnamespace('tidegate') AND c.relname IN ('canary', 'followed')
+    WHERE c.relnamespace = to_regnamespace('tidegate') AND c.relname IN ('canary', 'followed', 'lineage')
 """  # with all their columns; not by to_regclass, which asks for a right on the schema
 _CREATE_SCHEMA = """
     CREATE SCHEMA IF NOT EXISTS tidegate;
@@ -33,11 +36,18 @@ _CREATE_TABLES = """
         cache text, relation oid, publication_entry oid NOT NULL, fingerprint text NOT NULL,
         schema_name text NOT NULL, table_name text NOT NULL, let_go boolean NOT NULL DEFAULT false,
         PRIMARY KEY (cache, relation));
-    GRANT SELECT ON tidegate.canary TO PUBLIC;
+    CREATE TABLE IF NOT EXISTS tidegate.lineage (cache text PRIMARY KEY, canary text NOT NULL);
+    GRANT SELECT ON tidegate.canary, tidegate.lineage TO PUBLIC;
 """
-_DROP_TABLES = "DROP TABLE IF EXISTS tidegate.canary, tidegate.followed;"  # another version's: their loss is an epoch
+_DROP_TABLES = "DROP TABLE IF EXISTS tidegate.canary, tidegate.followed, tidegate.lineage;"
+"""Those of another version: their loss is an epoch."""
+
 _WRITE_CANARY = """
     INSERT INTO tidegate.canary (cache, canary) VALUES ($1, $2)
+    ON CONFLICT (cache) DO UPDATE SET canary = excluded.canary
+"""
+_WRITE_LINEAGE = """
+    INSERT INTO tidegate.lineage (cache, canary) VALUES ($1, $2)
     ON CONFLICT (cache) DO UPDATE SET canary = excluded.canary
 """
 _REMEMBER = """
@@ -85,6 +95,7 @@ async def renew_canary(control: ControlConnection, cache: str) -> str:
     """Write a new canary, forget what was followed under the old one, and return it."""
     canary = secrets.token_hex(8)
     await control.fetch("DELETE FROM tidegate.followed WHERE cache = $1", cache)
+    await control.fetch(_WRITE_LINEAGE, cache, canary)
     await control.fetch(_WRITE_CANARY, cache, canary)
     return canary
 
@@ -134,8 +145,9 @@ async def remove_canary(control: ControlConnection, cache: str) -> None:
     if not await has_traces(control, cache):
         return
     await control.fetch("DELETE FROM tidegate.followed WHERE cache = $1", cache)
+    await control.fetch("DELETE FROM tidegate.lineage WHERE cache = $1", cache)
     await control.fetch("DELETE FROM tidegate.canary WHERE cache = $1", cache)
     ((used,),) = await control.fetch(_USED_BY_OTHERS, cache)
     if not used:
         await remove_ddl_trigger(control)
-        await control.execute("DROP TABLE tidegate.canary, tidegate.followed; DROP SCHEMA tidegate")
+        await control.execute("DROP TABLE tidegate.canary, tidegate.followed, tidegate.lineage; DROP SCHEMA tidegate")

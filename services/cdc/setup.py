@@ -49,7 +49,7 @@ _FACTS = """
            n.oid IS NOT NULL AS schema_known,
            n.oid IS NOT NULL AND has_schema_privilege(n.oid, 'CREATE') AND has_schema_privilege(n.oid, 'USAGE')
                AS schema_open,
-           coalesce(cardinality(t.oids), 0) = 2 AS tables_known,
+           coalesce(cardinality(t.oids), 0) = 3 AS tables_known,
            has_schema_privilege(n.oid, 'USAGE') IS TRUE
                AND (SELECT bool_and(has_table_privilege(o, p))
                     FROM unnest(t.oids) o, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p) IS TRUE
@@ -59,7 +59,7 @@ _FACTS = """
     LEFT JOIN pg_namespace n ON n.nspname = 'tidegate'
     CROSS JOIN LATERAL (
         SELECT array_agg(c.oid) AS oids FROM pg_class c
-        WHERE c.relnamespace = n.oid AND c.relname IN ('canary', 'followed')
+        WHERE c.relnamespace = n.oid AND c.relname IN ('canary', 'followed', 'lineage')
     ) t
     WHERE r.rolname = current_user
 """

@@ -7,6 +7,7 @@ from services.installation.database_check import DatabaseLook, look_at_database
 from services.installation.identity_check import identity_findings
 from services.installation.ownership import read_bucket
 from services.installation.proxy_check import proxy_findings
+from services.installation.replica_check import replica_findings
 from services.installation.store_check import dead_letter_findings, log_findings, redis_findings
 from services.shared.keyspace.scripts import BucketUnavailable
 from services.shared.lsn import Lsn
@@ -31,8 +32,9 @@ async def check_cache(cache: CacheSettings, measure_seconds: float = 0.0) -> lis
     redis = await redis_findings(cache, database.server)
     log = [] if failed(redis) and not cache.kafka_bootstrap else await log_findings(cache, database.server)
     proxy = await proxy_findings(cache) if database.server is not None else []
+    replica = await replica_findings(cache, database.server) if database.server is not None else []
     letters = [] if failed(redis) else await dead_letter_findings(cache)
-    findings = [*database.findings, *proxy, *redis, *log, *letters]
+    findings = [*database.findings, *replica, *proxy, *redis, *log, *letters]
     if database.read_up_to is not None and not failed([*redis, *log]):
         findings.append(await _freshness_finding(cache, database, database.read_up_to))
     if database.server is not None and not failed(redis):

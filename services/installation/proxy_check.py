@@ -23,7 +23,7 @@ async def _door(cache: CacheSettings) -> list[Finding]:
     if is_loopback(cache.listen_address[0]):
         return [Finding(Level.OK, "listen", f"The proxy listens on {cache.listen}, for this host alone")]
     try:
-        await refuse_open_door(cache.upstream, cache.listen)
+        await refuse_open_door(cache.client_upstream, cache.listen)
     except Refusal as refusal:
         return [_refused("listen", refusal)]
     return [Finding(Level.OK, "listen", f"The proxy listens on {cache.listen}, and Postgres asks for passwords")]
@@ -50,7 +50,7 @@ async def _verifiers(cache: CacheSettings) -> list[Finding]:
     if cache.auth is not Authentication.SCRAM:
         return []
     try:
-        finder = await open_verifiers(cache, ConnectControl(cache.upstream, APPLICATION_NAME))
+        finder = await open_verifiers(cache, ConnectControl(cache.client_upstream, APPLICATION_NAME))
     except Refusal as refusal:
         return [_refused("auth", refusal)]
     finder.close()

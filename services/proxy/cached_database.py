@@ -1,7 +1,8 @@
 """One cache in one worker: everything that its sessions share. Nothing of it is global, so a process can hold many."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from services.proxy.arrival.client_count import ClientCount
 from services.proxy.cache.block_replies import BlockReplies
@@ -18,6 +19,9 @@ from services.proxy.cache.store import Store
 from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.control import ConnectControl
 from services.proxy.outage_log import tell_outage
+from services.proxy.reasons import Reason
+from services.proxy.replica.applied import AppliedMoments
+from services.proxy.replica.replay import Server, Standing
 from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.names import no_names
 from services.proxy.session.planning import Plan
@@ -39,6 +43,9 @@ from services.shared.position import START, Position
 from services.shared.relation import Shape
 from services.shared.runtime.settings import CacheSettings
 
+if TYPE_CHECKING:
+    from services.proxy.replica.watch import ReplicaWatch
+
 _SWEEP_SECONDS = 5.0
 
 
@@ -49,7 +56,8 @@ class CachedDatabase:
         settings: The cache's settings.
         statistics: Its counters.
         verifiers: What the passwords of clients are checked with; None where Postgres itself asks them (`relay`).
-        upstream, dialler: Where Postgres is, and what opens the clients' connections to it.
+        upstream, dialler: Where the clients' Postgres is, a replica perhaps, and what opens their connections to it.
+        replica: Watches it, where it is one.
         sessions: The client sessions that are open.
         clients: How many clients there are, and may be.
         cancelling: What serves cancel requests.
@@ -73,11 +81,11 @@ class CachedDatabase:
             peers: The other workers, where sessions read each other's writes.
         """
         self.settings = settings
-        self.upstream = settings.upstream
+        self.upstream = settings.client_upstream
         self.dialler = Dialler(self.upstream)
         self.verifiers: VerifierFinder | None = None
         self.statistics = ProxyStatistics()
-        self.sessions = OpenSessions(self.upstream.password or "")
+        self.sessions = OpenSessions(settings.upstream.password or "")
         self.clients = ClientCount(self.statistics, settings.max_clients)
         self.cancelling = Cancelling(self.sessions, self.dialler)
         self.listening = False
@@ -108,6 +116,7 @@ class CachedDatabase:
         )
         limits = Limits(settings.slot_patience, settings.slot_limit)
         self.slot_watch = SlotWatch(connect, settings.slot, limits)
+        self.replica = self._watch_replica() if settings.replica_url is not None else None
         self._registration = asyncio.Lock()
         self._registering: asyncio.Task[None] | None = None
         self._unconfirmed = Unconfirmed()
@@ -125,7 +134,41 @@ class CachedDatabase:
             tasks.create_task(self.prober.run())
             tasks.create_task(self.catalog_watch.run())
             tasks.create_task(self.store.run())
+            if self.replica is not None:
+                tasks.create_task(self.replica.run())
             tasks.create_task(self._tend())
+
+    def _watch_replica(self) -> "ReplicaWatch":
+        from services.proxy.replica.watch import ReplicaWatch  # brings psycopg, which no other part of a proxy needs
+
+        self.follower.moments = AppliedMoments()
+        return ReplicaWatch(self.upstream, self.settings.name, self.follower, self.statistics.refused)
+
+    def keep_from_standby(
+        self, server: Server, standing: Standing | None, keep: Callable[[tuple[Position, ...]], None]
+    ) -> str:
+        """Keep an answer of a hot standby as of the position for which that stands, once its history is proven.
+
+        Args:
+            server: Where the answer came from.
+            standing: What the standby said of itself in front of the read.
+            keep: Called then, with that position.
+
+        Returns:
+            Why it is not kept; empty when it will be, if its server proves that it follows the primary.
+        """
+        moments = self.follower.moments
+        if self.replica is None or moments is None or standing is None:
+            return Reason.REPLICA_SILENT
+        if standing.refusal:
+            return standing.refusal
+        self.follower.note_moment()  # on an idle database no watermark does
+        moment = moments.at(standing.lsn)
+        # A standby that is not beyond the last change of the catalog may have answered by the definitions before it.
+        if moment is None or moment.watermark <= self.catalog_watch.changed_by:
+            return Reason.REPLICA_BEHIND
+        self.replica.keep_when_proven(server, lambda: keep(moment.positions))
+        return ""
 
     def uncached_relation(self, relations: Iterable[int]) -> bool:
         """Tell whether the changes of some relation are not on the stream (yet), or of another publication entry."""

@@ -15,9 +15,12 @@ import structlog
 from services.proxy.control import CONTROL_ERRORS, ConnectControl
 from services.proxy.sql.catalog import catalog_stamp, load_catalog
 from services.proxy.sql.snapshot import Catalog
+from services.shared.lsn import NO_LSN, parse_lsn
 from services.shared.runtime.backoff import Backoff
 
 _SPACING_SECONDS = 0.05  # between two readings at the least, however many sessions ask; longer than the last one took
+
+_INSERT_LSN = "SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text"
 
 _log = structlog.get_logger()
 
@@ -45,6 +48,7 @@ class CatalogWatch:
         completed: Number of the newest reading that is in force.
         readable: False while the catalog cannot be read.
         current: False also while it is known to have changed since the last reading: then nothing is served or kept.
+        changed_by: An insert LSN behind the last change that was read: a standby has to be beyond it.
     """
 
     def __init__(self, connect: ConnectControl, publication: str, interval: float, user: CatalogUser) -> None:
@@ -66,6 +70,7 @@ class CatalogWatch:
         self._doubted_before = 0  # number of the first reading that began after the last doubt
         self.completed = 0
         self.readable = False
+        self.changed_by = NO_LSN
 
     @property
     def current(self) -> bool:
@@ -122,6 +127,7 @@ class CatalogWatch:
             found = await catalog_stamp(connection, self._publication)
             if found != stamp:
                 catalog = await load_catalog(connection, self._publication)
+                self.changed_by = parse_lsn(await connection.fetchval(_INSERT_LSN))
                 await self._user.catalog_changed(catalog)
                 stamp = found if catalog.complete else ""
             else:

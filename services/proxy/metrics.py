@@ -1,8 +1,13 @@
 """What the proxy shows of itself: counters, gauges, readiness."""
 
+from typing import TYPE_CHECKING
+
 from services.proxy.cache.outage import Phase
 from services.proxy.cached_database import CachedDatabase
 from services.shared.runtime.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from services.proxy.replica.watch import ReplicaWatch
 
 _SUBSYSTEM = "proxy"
 
@@ -52,9 +57,24 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
     )
     telemetry.counts(_SUBSYSTEM, database.prober, {"mismatches": "Probes that showed another history."})
     _register_gauges(telemetry, database)
+    if database.replica is not None:
+        _register_replica(telemetry, database.replica)
     telemetry.readiness_check("listener", lambda: None if database.listening else "the port is not open")
     telemetry.readiness_check("feed", lambda: None if database.follower.epoch else database.follower.drop_reason)
     telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.readable else "catalog not read yet")
+
+
+def _register_replica(telemetry: Telemetry, replica: "ReplicaWatch") -> None:
+    def replayed() -> float | None:
+        return None if replica.sighting is None else float(replica.sighting.replayed)
+
+    telemetry.gauge(
+        _SUBSYSTEM,
+        "replica_proven",
+        "Whether the replica was in the followed history when it was asked last.",
+        lambda: float(replica.proven),
+    )
+    telemetry.gauge(_SUBSYSTEM, "replica_replayed_lsn", "How far the replica had replayed then, as a number.", replayed)
 
 
 def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:

@@ -26,6 +26,12 @@ class Reason(StrEnum):
     FROZEN_NOW = "frozen_now"
     STATE_UNKNOWN = "session_state_unknown"
     STANDBY = "standby"
+    REPLICA_BEHIND = "replica_behind"
+    REPLICA_UNPROVEN = "replica_unproven"
+    REPLICA_CHANGED = "replica_changed"
+    REPLICA_POOLED = "replica_pooled"
+    REPLICA_SILENT = "replica_silent"
+    REPLICA_AGES = "replica_ages"
     TEMPORARY_SCHEMA = "temporary_schema"
     CLIENT_ENCODING = "client_encoding"
     NONSTANDARD_STRINGS = "nonstandard_strings"
@@ -73,7 +79,13 @@ ADVICE: dict[Reason, str] = {
     "it is Postgres's.",
     Reason.FROZEN_NOW: "In a transaction, and in a pipeline up to its Sync, now() stands still: Postgres says where.",
     Reason.STATE_UNKNOWN: "The session's settings could not be read; the proxy asks again within five seconds.",
-    Reason.STANDBY: "The session is connected to a standby.",
+    Reason.STANDBY: "The session is on a standby that `replica_url` does not name, or of another primary.",
+    Reason.REPLICA_BEHIND: "Not kept: the replica has not replayed yet what the cache has seen.",
+    Reason.REPLICA_UNPROVEN: "Not kept: the replica did not show that it follows the primary; see `tidegate check`.",
+    Reason.REPLICA_CHANGED: "Not kept: the session's replica was promoted, or another server answers the session.",
+    Reason.REPLICA_POOLED: "Not kept: a pooler stands before the replica, and may switch servers.",
+    Reason.REPLICA_SILENT: "Not kept: the replica did not say how far it is, in front of the read.",
+    Reason.REPLICA_AGES: "Not kept: what ages is as old as the primary says, and a replica cannot tell that.",
     Reason.TEMPORARY_SCHEMA: "The session has a temporary schema, whose tables may shadow any name.",
     Reason.CLIENT_ENCODING: "Only sessions with client_encoding UTF8 are cached.",
     Reason.NONSTANDARD_STRINGS: "standard_conforming_strings is off in this session.",

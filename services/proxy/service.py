@@ -73,12 +73,12 @@ async def _serve_cache(settings: CacheSettings, telemetry: Telemetry, client_lim
         loopback = is_loopback(settings.listen_address[0])
         identity = _identity(settings)
         if not loopback:
-            await refuse_open_door(settings.upstream, settings.listen)
+            await refuse_open_door(settings.client_upstream, settings.listen)
         async with _cached_database(settings, workers) as (database, beside):
             database.clients.limit = client_limit
             register_metrics(telemetry, database)
             if settings.auth is Authentication.SCRAM:
-                connect_control = ConnectControl(settings.upstream, "tidegate-proxy")
+                connect_control = ConnectControl(settings.client_upstream, "tidegate-proxy")
                 database.verifiers = await open_verifiers(settings, connect_control)
             running = asyncio.get_running_loop().create_task(_run(database, beside, first_worker=workers.index == 0))
             try:

@@ -29,6 +29,11 @@ START = Position(Lsn(0), 0)
 """Before every record."""
 
 
+def earlier(one: tuple[Position, ...], other: tuple[Position, ...]) -> tuple[Position, ...]:
+    """Return the earlier position of each partition."""
+    return tuple(map(min, one, other))
+
+
 def parse_position(text: str | bytes) -> Position:
     """Read what `str(position)` wrote.
 

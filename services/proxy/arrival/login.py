@@ -27,6 +27,7 @@ from services.shared.pgwire.sqlstate import Sqlstate
 from services.shared.pgwire.startup import StartupMessage
 from services.shared.runtime.settings import Consistency
 
+_PROCESS_ID_BYTES = 4  # what BackendKeyData begins with
 _MAX_EARLY_BYTES = 64 * 1024  # beyond it the client is not read until its session begins
 
 _log = structlog.get_logger()
@@ -113,8 +114,9 @@ class Login(asyncio.Protocol, ABC):
         try:
             opening = await self._database.dialler.begin(self._arrival.startup.encode())
         except OSError as error:
+            setting = "database_url" if self._database.replica is None else "replica_url"
             _log.warning("a client could not be connected to postgres", error=repr(error))
-            self._refuse(Sqlstate.SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, *explain(upstream, error))
+            self._refuse(Sqlstate.SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, *explain(upstream, error, setting))
             return None
         self._upstream = opening.connection
         return opening
@@ -148,7 +150,7 @@ class Login(asyncio.Protocol, ABC):
         upstream.listener = session
         database.sessions.add(session, backend_key)
         client.set_protocol(session)
-        session.greet(READY_FOR_QUERY[TransactionStatus.IDLE])
+        session.greet(READY_FOR_QUERY[TransactionStatus.IDLE], int.from_bytes(backend_key[:_PROCESS_ID_BYTES]))
         client.resume_reading()
         if early:
             session.data_received(early)

@@ -12,6 +12,7 @@ import structlog
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cache.l1 import L1
 from services.proxy.reasons import Reason
+from services.proxy.replica.applied import AppliedMoments
 from services.shared.epoch import StreamEpoch
 from services.shared.keyspace.feed import Feed, FeedItem, FeedKind
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, Registry
@@ -44,6 +45,7 @@ class Follower:
         followed: Relation → its publication entry, for relations whose changes are on the stream.
         resyncs: How often everything was dropped and read anew.
         barred: Why nothing may be followed for now; None: it may.
+        moments: Where this worker was when, for answers of a hot standby; None where there are none.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class Follower:
         self.shapes: dict[str, tuple[Position, ...]] = {}
         self.followed: dict[int, int] = {}
         self.resyncs = 0
+        self.moments: AppliedMoments | None = None
+        self._highest_commit = NO_LSN  # whose eviction was applied
         self.drop_reason: str = Reason.NOT_SYNCHRONISED
         self.barred: Reason | None = None
 
@@ -154,6 +158,7 @@ class Follower:
         self.drop_reason = self.barred or reason
         self._freshness.drop()
         self._l1.drop(self.positions)
+        self._forget_moments()
 
     def bar(self, reason: Reason | None) -> None:
         """Follow nothing, and forget everything, for this reason; or, without one, begin to follow again."""
@@ -193,6 +198,8 @@ class Follower:
         self._l1.drop(self.positions)
         self._watermarks = list(state.watermarks)
         self._freshness.restart(min(self._watermarks))
+        self._highest_commit = state.highest_commit
+        self._forget_moments()
         self.shapes = {}
         self._registries.clear()
         self._learn(registry)
@@ -214,6 +221,7 @@ class Follower:
             await self._check_registry(item)
             if item.epoch != self.epoch:
                 raise _ChainBroken(Reason.FEED_EPOCH_CHANGED)  # dropped by somebody else meanwhile
+        self._highest_commit = max(self._highest_commit, item.end_lsn)
         if item.tags or item.relations:
             self._l1.evict(item.partition, item.position, item.tags, item.relations, self.positions)
         if CATALOG in item.relations:
@@ -224,8 +232,25 @@ class Follower:
         if item.kind is FeedKind.WATERMARK:
             self._watermarks[item.partition] = item.watermark
             self._freshness.advance(min(self._watermarks))
+            self.note_moment()
+
+    def note_moment(self) -> None:
+        """Note where this worker is now, for answers of a hot standby.
+
+        What the bucket never applied, because it was lost before its epoch began, is in no highest commit. It had
+        become visible before, so it lies below an insert LSN that was asked for since this worker follows: one of these
+        has to be covered, and the standby to be beyond it.
+        """
+        if self.moments is not None and self._freshness.deadline > 0.0 and min(self._watermarks) != NO_LSN:
+            self.moments.note(self.positions, self._highest_commit, max(self._watermarks))
+
+    def _forget_moments(self) -> None:
+        if self.moments is not None:
+            self.moments.forget()
 
     def _follow(self, item: FeedItem) -> None:
+        if item.relations:
+            self._forget_moments()  # before it, changes of these were not on the stream
         for relation in item.relations:
             if item.publication_entry is None:
                 self.followed.pop(relation, None)

@@ -105,7 +105,7 @@ class Conversation:
 
     def token_question(self) -> bytes:
         """Return the turn that tells it."""
-        return token_request(self.database.settings.name)
+        return token_request(self.database.settings.name, on_standby=self.keeper.on_standby)
 
     def learn_of(self, exchange: Exchange, effect: Effect, *, all_read: bool) -> None:
         """Postgres has answered what was forwarded.
@@ -125,7 +125,9 @@ class Conversation:
         self.status = exchange.status
         if exchange.status == OUTSIDE_BLOCK:
             self.portals.end_block()
-            self.lookup.writes_visible()
+            done = self.lookup.writes_visible()
+            if done.writes is None or done.writes:
+                self.keeper.wrote()
             self.keeper.block_ended()
         if exchange.failed and self.block is not None:
             self.block.failed = True

@@ -110,6 +110,7 @@ class Exchange:
         fatal: Postgres said why it ends the connection.
         setting_changed: Postgres reported a changed setting.
         prelude_failed: The proxy's own statements in front of the turn failed, so Postgres skips to the next Sync.
+        question: A question of the proxy's own in front of all that, a turn of its own; None without.
     """
 
     __slots__ = (
@@ -121,20 +122,30 @@ class Exchange:
         "ended",
         "fatal",
         "prelude_failed",
+        "question",
         "segments",
         "setting_changed",
         "shows_ready",
         "status",
     )
 
-    def __init__(self, segments: Sequence[Segment], *, shows_ready: bool = True, closes: int = 0) -> None:
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        *,
+        shows_ready: bool = True,
+        closes: int = 0,
+        question: "Question | None" = None,
+    ) -> None:
         """Expect the answer.
 
         Args:
             segments: At least one.
             shows_ready: See above.
             closes: With how many CloseCompletes the answer to a prelude ends, of which the client sees nothing.
+            question: See above.
         """
+        self.question = question
         self.segments = segments
         self.shows_ready = shows_ready
         self._closes_due = closes
@@ -162,6 +173,10 @@ class Exchange:
         """See one whole message; tell whether the client sees it."""
         if kind == _PARAMETER_STATUS:
             self.setting_changed = True
+        if self.question is not None and not self.question.done:
+            passed = self.question.message(kind, data, start, end)
+            self.fatal = self.question.fatal
+            return passed
         if self._closes_due and not self._in_prelude(kind):
             return kind in _ASYNCHRONOUS
         if self.done:
@@ -192,6 +207,8 @@ class Exchange:
 
     def bulk(self, kind: int, data: bytes, start: int, end: int) -> bool:
         """See a stretch of rows or COPY data."""
+        if self.question is not None and not self.question.done:
+            return self.question.bulk(kind, data, start, end)
         if self._closes_due:
             return False
         if self.done:

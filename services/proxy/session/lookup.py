@@ -5,7 +5,7 @@ Consistency contract, section 9. Nothing here touches the wire; the session does
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -14,6 +14,7 @@ from services.proxy.cache.flights import Flight
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
+from services.proxy.replica.replay import Server, Standing
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
@@ -21,7 +22,7 @@ from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
 from services.proxy.session.write_scope import SharedWrites
 from services.proxy.session.write_token import parse_token
-from services.shared.position import Position
+from services.shared.position import Position, earlier
 
 _MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
 _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
@@ -43,7 +44,9 @@ class Miss:
         q0: Positions that this worker had applied before it was sent.
         epoch: The bucket's epoch then.
         sent_at: Boot-clock second then.
-        flight: What others may join; None once it is not shared any more.
+        flight: What others may join; None once it is not shared any more, and on a standby.
+        server: The standby that it is sent to; None on the primary.
+        standing: What that standby said of itself in front of the read.
     """
 
     plan: Plan
@@ -53,6 +56,8 @@ class Miss:
     recorder: Recorder
     flight: Flight | None
     end_flight: Callable[[Flight, Answer | None], None]
+    server: Server | None = None
+    standing: Standing | None = None
 
     def stop_sharing(self) -> None:
         """Let those who joined run for themselves."""
@@ -202,10 +207,15 @@ class Lookup:
         if refusal or q0 is None:
             database.statistics.refused[refusal or "before_first_watermark"] += 1
             return None
+        server = state.server if state is not None else None
+        if server is not None and plan.ages:
+            database.statistics.refused[Reason.REPLICA_AGES] += 1  # it is older than the time since it was asked for
+            return None
         sent_at = boot_clock()
-        flight = database.flights.start(plan.key, sent_at)
+        # Who joins a query takes its answer for current: that of a standby is, once it has been kept.
+        flight = database.flights.start(plan.key, sent_at) if server is None else None
         recorder = Recorder(database.settings.capture_bytes)
-        return Miss(plan, q0, database.follower.epoch, sent_at, recorder, flight, database.flights.end)
+        return Miss(plan, q0, database.follower.epoch, sent_at, recorder, flight, database.flights.end, server)
 
     def end_miss(self, miss: Miss, *, failed: bool) -> None:
         """The answer has come: keep it and share it, if it is whole."""
@@ -214,8 +224,14 @@ class Lookup:
         miss.share(answer)
         if answer is None:
             self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
-        else:
+        elif miss.server is None:
             self._keep(miss, answer)
+        else:
+            refusal = self._database.keep_from_standby(
+                miss.server, miss.standing, lambda q0: self._keep(replace(miss, q0=earlier(miss.q0, q0)), answer)
+            )
+            if refusal:
+                self._database.statistics.refused[refusal] += 1
 
     def _keep(self, miss: Miss, answer: Answer) -> None:
         try:

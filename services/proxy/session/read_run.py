@@ -11,9 +11,10 @@ from typing import Protocol
 
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.reasons import Reason
+from services.proxy.replica.replay import replay_question
 from services.proxy.session.block import HeldBlock, Prelude, settings_around, settings_before
 from services.proxy.session.conversation import Conversation
-from services.proxy.session.exchange import Exchange, Segment
+from services.proxy.session.exchange import Exchange, Question, Segment
 from services.proxy.session.follow_up import Portal
 from services.proxy.session.held_setting import HeldSetting, setting_reply
 from services.proxy.session.lookup import Miss
@@ -130,6 +131,7 @@ class ReadRun:
         """Postgres has answered what was sent last: keep the answers, and go on."""
         block = self._conversation.block
         misses, self._misses = self._misses, []
+        self._note_standing(exchange, [miss for _, miss in misses if miss is not None])
         for (step, miss), segment in zip(misses, exchange.segments, strict=False):
             if miss is not None:
                 self._conversation.lookup.end_miss(miss, failed=segment.failed)
@@ -142,6 +144,14 @@ class ReadRun:
             self._end(failed=True)  # to the client, the rest of the turn is skipped
         else:
             self.go_on()
+
+    def _note_standing(self, exchange: Exchange, misses: list[Miss]) -> None:
+        """Note what the session's standby said of itself in front of these reads."""
+        if exchange.question is None:
+            return
+        for miss in misses:
+            if miss.server is not None:
+                miss.standing = self._conversation.keeper.standing(exchange.question.row, miss.server)
 
     def interrupt(self, why: str = _CANCELED) -> None:
         """The statement for which the cache is asked is cancelled."""
@@ -291,7 +301,12 @@ class ReadRun:
         shown = ends and conversation.block is None
         if closes and self._misses[-1][0].request.simple:
             segments.append(Segment((), hidden=True))  # of what ends the block of the settings
-        self._turns.send(b"".join(pieces), Exchange(segments, shows_ready=shown, closes=closes))
+        question: Question | None = None
+        if any(miss is not None and miss.server is not None for _, miss in self._misses):
+            question = Question()
+            pieces.insert(0, replay_question())
+        exchange = Exchange(segments, shows_ready=shown, closes=closes, question=question)
+        self._turns.send(b"".join(pieces), exchange)
 
     def _rests_on_settings(self, plan: Plan) -> bool:
         """Tell whether what was set for the block that is held back may change an answer."""

@@ -99,8 +99,14 @@ class Session(asyncio.Protocol):
         self._draining = False
         self._rested = False  # nothing was under way since the idle time-out looked last
 
-    def greet(self, ready: bytes) -> None:
-        """Begin: learn the session's state, then let the client see its first ReadyForQuery."""
+    def greet(self, ready: bytes, backend: int) -> None:
+        """Begin: learn the session's state, then let the client see its first ReadyForQuery.
+
+        Args:
+            ready: That message.
+            backend: Process id of the session's backend, as Postgres told it; 0: not told.
+        """
+        self._conversation.keeper.backend = backend
         if self._cached and isinstance(self._turns, TurnRunner):
             self._turns.learn_state(lambda: self.to_client(ready))
         else:

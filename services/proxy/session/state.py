@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from services.proxy.reasons import Reason
+from services.proxy.replica.replay import SERVER, Server
+from services.shared.epoch import StreamEpoch
 from services.shared.pgwire.frontend import Bind, Close, Execute, Parse, Sync, Target
 from services.shared.runtime.quantities import parse_duration
 from services.shared.runtime.settings import Consistency, parse_bound
@@ -99,8 +101,9 @@ class SessionState:
 
     Attributes:
         schemas: The search path as resolved (`current_schemas(true)`); empty where asking would have left a trace.
-        timeline: Eight hexadecimal digits; empty on a standby.
-        canary: The canary that this connection reads; empty when there is none.
+        timeline: Eight hexadecimal digits; on a replica of the primary, those of the epoch that is followed.
+        canary: The canary that this connection reads; empty when there is none. On a replica that of the epoch, too: so
+            sessions there and on the primary have the same keys.
         key: Digest of all that can change an answer, the history of the server included: a connection to a demoted
             primary shares nothing with one to its successor.
         refusal: Why this session's statements are not cached; empty when they may be.
@@ -117,6 +120,8 @@ class SessionState:
         settings: Those that row security policies read, by name: a digest of each, since it may be a secret; None for
             one that is not there. They are part of the keys of answers that such policies have a part in, and no other.
         context: Digest of all that can change any answer, these settings among it.
+        server: On a hot standby of the primary, which server that is; else None.
+        in_recovery: It is on a standby, of whatever primary.
     """
 
     schemas: tuple[str, ...]
@@ -134,6 +139,8 @@ class SessionState:
     reading: int = 1
     settings: tuple[tuple[str, bytes | None], ...] = ()
     context: bytes = b""
+    server: Server | None = None
+    in_recovery: bool = False
 
     def digests(
         self, names: Sequence[str], held: Mapping[str, bytes] = MappingProxyType({})
@@ -157,13 +164,14 @@ class SessionState:
 _PREPARED = "(SELECT pg_catalog.json_agg(s.name) FROM pg_catalog.pg_prepared_statement() s WHERE NOT s.from_sql)"
 
 
-def state_request(cache: str, settings: Sequence[str] = (), *, names: bool = False) -> bytes:
+def state_request(cache: str, settings: Sequence[str] = (), *, names: bool = False, on_standby: bool = False) -> bytes:
     """Return the messages that ask for the state, as one turn.
 
     Args:
         cache: The cache's name.
         settings: Names of the settings that row security policies read.
         names: Ask for the names of the statements that were prepared by Parse, too.
+        on_standby: Ask as a standby can be asked: there the canary, which is unlogged, is an error (hazard H55).
 
     By the extended protocol under a name of its own: a simple query would remove the client's unnamed statement. The
     first Close removes what an earlier question left behind that failed half-way. The portal has to go too: in a block
@@ -171,7 +179,7 @@ def state_request(cache: str, settings: Sequence[str] = (), *, names: bool = Fal
     """
     messages = (
         Close(Target.STATEMENT, _NAME),
-        Parse(_NAME, state_query(cache, settings, names=names)),
+        Parse(_NAME, state_query(cache, settings, names=names, on_standby=on_standby)),
         Bind(_NAME, _NAME, (), (), ()),
         Execute(_NAME),
         Close(Target.PORTAL, _NAME),
@@ -181,7 +189,7 @@ def state_request(cache: str, settings: Sequence[str] = (), *, names: bool = Fal
     return b"".join(message.encode() for message in messages)
 
 
-def state_query(cache: str, settings: Sequence[str] = (), *, names: bool = False) -> bytes:
+def state_query(cache: str, settings: Sequence[str] = (), *, names: bool = False, on_standby: bool = False) -> bytes:
     """Return the statement that asks for the state, as SQL text; see `state_request` for the arguments.
 
     Everything is qualified: the session's search_path decides nothing here.
@@ -189,6 +197,12 @@ def state_query(cache: str, settings: Sequence[str] = (), *, names: bool = False
     ours, manners, policies = (
         ", ".join(f"pg_catalog.current_setting({_quoted(name)}, true)" for name in asked)
         for asked in (_SETTINGS, _MANNERS, settings)
+    )
+    canary = (
+        f"NULL, 'server', {SERVER}"
+        if on_standby
+        else "(SELECT c.canary FROM tidegate.canary c "  # noqa: S608 - as below
+        f"WHERE c.cache OPERATOR(pg_catalog.=) {_quoted(cache)}::pg_catalog.text)"
     )
     return (
         "SELECT pg_catalog.json_build_object("  # noqa: S608 - of constants, and the cache's own name, quoted
@@ -199,8 +213,7 @@ def state_query(cache: str, settings: Sequence[str] = (), *, names: bool = False
         "'listens', EXISTS (SELECT FROM pg_catalog.pg_listening_channels()), "
         "'timeline', CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.substr("
         "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
-        "'canary', (SELECT c.canary FROM tidegate.canary c "
-        f"WHERE c.cache OPERATOR(pg_catalog.=) {_quoted(cache)}::pg_catalog.text), "
+        f"'canary', {canary}, "
         f"'settings', pg_catalog.json_build_array({ours}), 'manners', pg_catalog.json_build_array({manners}), "
         f"'policies', pg_catalog.json_build_array({policies}), "
         f"'prepared', {_PREPARED if names else 'NULL'})"
@@ -212,12 +225,13 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def parse_state(row: bytes, asked: Sequence[str] = ()) -> SessionState:
+def parse_state(row: bytes, asked: Sequence[str] = (), followed: StreamEpoch | None = None) -> SessionState:
     """Read the answer to `state_query`.
 
     Args:
         row: The only column of the only row, as text.
         asked: Names of the settings for policies that were asked for.
+        followed: The history that is followed, if there is one: a standby of its primary takes part in it.
 
     Raises:
         ValueError: The row is not what the statement gives.
@@ -225,13 +239,15 @@ def parse_state(row: bytes, asked: Sequence[str] = ()) -> SessionState:
     try:
         found: dict[str, Any] = json.loads(row.decode("utf-8", "surrogateescape"))
         settings = dict(zip(_SETTINGS, found["settings"], strict=True))
+        server = _take_part(found, followed)
         identity = json.dumps(
             [found[part] for part in ("user", "login", "database", "schemas", "settings", "timeline", "canary")]
         ).encode()
         schemas = tuple(str(schema) for schema in found["schemas"] or ())
         timeline, canary = str(found["timeline"]), str(found["canary"] or "")
         statement_timeout, consistency, max_staleness, ageing_ttl, token, client_min_messages = found["manners"]
-        refusal, listens = _refusal(found, settings, consistency or ""), bool(found["listens"])
+        refusal = Reason.STANDBY if found["standby"] and server is None else ""
+        refusal, listens = _refusal(found, settings, consistency or "") or refusal, bool(found["listens"])
         bound = _bound(max_staleness)
         policies = tuple(
             (name, None if value is None else setting_digest(value))
@@ -256,6 +272,8 @@ def parse_state(row: bytes, asked: Sequence[str] = ()) -> SessionState:
         _digest([settings[name] for name in _READING]),
         policies,
         blake2b(key + repr(policies).encode(), digest_size=_DIGEST_BYTES).digest() if policies else key,
+        server,
+        bool(found["standby"]),
     )
 
 
@@ -265,6 +283,23 @@ def _bound(setting: str | None) -> float | None:
         return parse_bound(setting) if setting else None
     except ValueError:
         return None
+
+
+def _take_part(found: dict[str, Any], followed: StreamEpoch | None) -> Server | None:
+    """Return which standby a session is on, if it is one of the followed primary; then it takes part in its history."""
+    server = found.get("server")
+    if not found["standby"] or server is None or followed is None:
+        return None
+    if (server["system"], int(server["oid"])) != (followed.system, followed.database):
+        return None
+    found["timeline"], found["canary"] = followed.timeline, followed.canary
+    return Server(str(server["started_at"]), str(server["address"]))
+
+
+def backend_of(row: bytes) -> int:
+    """Return the process id of the standby's backend that answered `state_query`; 0 where it was not asked for."""
+    server = json.loads(row.decode("utf-8", "surrogateescape")).get("server")
+    return 0 if server is None else int(server["backend"])
 
 
 def _ageing_ttl(setting: str | None) -> float | None:
@@ -306,13 +341,13 @@ class SharedStates:
     def __init__(self) -> None:
         self._states: dict[SessionState, SessionState] = {}
 
-    def read(self, row: bytes, asked: Sequence[str] = ()) -> SessionState:
+    def read(self, row: bytes, asked: Sequence[str] = (), followed: StreamEpoch | None = None) -> SessionState:
         """Read the answer to `state_query`; see `parse_state` for the arguments.
 
         Raises:
             ValueError: As `parse_state`.
         """
-        state = parse_state(row, asked)
+        state = parse_state(row, asked, followed)
         if len(self._states) >= _MOST_SHARED:
             self._states.clear()  # who has one keeps it
         return self._states.setdefault(state, state)
@@ -323,8 +358,6 @@ def _refusal(found: dict[str, Any], settings: dict[str, str | None], consistency
         return Reason.CONSISTENCY_OFF
     if consistency and consistency.lower() not in tuple(Consistency):
         return Reason.UNKNOWN_CONSISTENCY
-    if found["standby"]:
-        return Reason.STANDBY
     if found["temporary"] or found["schemas"] is None:
         return Reason.TEMPORARY_SCHEMA  # a temporary table may shadow any name (hazard H22)
     if settings["client_encoding"] != "UTF8":

@@ -18,6 +18,10 @@ _NAME = b"tidegate_token"
 _FORM = re.compile(r"1:([0-9A-F]{8}):([^:]*):([0-9A-F]{1,8}/[0-9A-F]{1,8})")
 _READS = re.compile(rb"\btidegate\"?\s*\.\s*\"?token\b", re.IGNORECASE)
 _SHORT_BYTES = 1024  # longer statements are looked at when they are run, once for all times
+_HANDED = (
+    "SELECT pg_catalog.set_config('tidegate.token', "
+    "coalesce(pg_catalog.current_setting('tidegate.token', true), ''), false)"
+)
 _SETS = re.compile(rb"\s*(?:set|reset)\b", re.IGNORECASE)
 
 
@@ -53,10 +57,14 @@ def prepares_token(messages: Sequence[FrontendMessage]) -> bool:
     return any(len(parse.sql) <= _SHORT_BYTES and reads_token(parse.sql) for parse in parses)
 
 
-def token_request(cache: str) -> bytes:
+def token_request(cache: str, *, on_standby: bool = False) -> bytes:
     """Return the messages that have Postgres set the session's token to what holds now, as one turn.
 
     A standby's WAL is not its own: there the session goes on with the token that it was handed.
+
+    Args:
+        cache: The cache's name.
+        on_standby: It is known to be one, where to name the canary is an error (hazard H55).
     """
     quoted = cache.replace("'", "''")
     query = f"""
@@ -71,7 +79,7 @@ def token_request(cache: str) -> bytes:
     """  # noqa: S608 - of constants, and the cache's own name, quoted
     messages = (
         Close(Target.STATEMENT, _NAME),
-        Parse(_NAME, query.encode()),
+        Parse(_NAME, (_HANDED if on_standby else query).encode()),
         Bind(_NAME, _NAME, (), (), ()),
         Execute(_NAME),
         Close(Target.PORTAL, _NAME),

@@ -20,15 +20,16 @@ class TlsNotOffered(TlsFailure):
         super().__init__(ConnectionError("the server does not offer TLS"))
 
 
-def explain(upstream: Upstream, error: OSError) -> tuple[str, str]:
+def explain(upstream: Upstream, error: OSError, setting: str = "database_url") -> tuple[str, str]:
     """Return message and hint of the error that the client gets.
 
     Args:
         upstream: The server.
         error: What `Dialler.begin` raised.
+        setting: The setting that names the server.
     """
     place = upstream.socket_path or f"{upstream.host}:{upstream.port}"
-    url = "TIDEGATE_DATABASE_URL"
+    url = f"TIDEGATE_{setting.upper()}"
     if isinstance(error, TlsNotOffered):
         return (
             f"Postgres at {place} does not offer TLS, which sslmode={upstream.sslmode} of {url} demands",

@@ -24,7 +24,7 @@ async def open_verifiers(settings: CacheSettings, connect: ConnectControl) -> Ve
     if settings.auth_query != NO_QUERY:
         optional = file is not None and settings.auth_query == DEFAULT_AUTH_QUERY
         query = AuthQuery(connect, settings.auth_query, optional=optional)
-        await query.check(settings.upstream.user)
+        await query.check(settings.client_upstream.user)
         sources.append(("auth_query", query))
     if file is not None:
         sources.append(("users_file", file))

@@ -116,10 +116,13 @@ class ProcessSettings(Section):
 class CacheSettings(Section):
     """One cached database: where it is, how fresh its answers are, how much they may take."""
 
-    secret_fields: ClassVar[frozenset[str]] = frozenset({"database_url", "redis_url"})
+    secret_fields: ClassVar[frozenset[str]] = frozenset({"database_url", "replica_url", "redis_url"})
 
     name: str = Field(description="lower-case letters, digits and _, at most 40, beginning with a letter")
     database_url: SecretStr = Field(description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    replica_url: SecretStr | None = Field(
+        None, description="a hot standby of it, to which this proxy connects its clients; none: to the primary"
+    )
     listen: str = Field("127.0.0.1:6432", description="HOST:PORT where clients connect; port 0: any")
     tls: TlsMode = Field(
         TlsMode.AUTO, description="auto (offered where a relayed login then succeeds), on, required or off"
@@ -225,9 +228,11 @@ class CacheSettings(Section):
             raise ValueError("it is no name for a cache")
         return value
 
-    @field_validator("database_url", mode="before")
+    @field_validator("database_url", "replica_url", mode="before")
     @classmethod
-    def _normalise_database_url(cls, value: object) -> str:
+    def _normalise_database_url(cls, value: object) -> str | None:
+        if value is None:
+            return None
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(text, str):
             raise ValueError("it should be text")
@@ -271,6 +276,11 @@ class CacheSettings(Section):
     def upstream(self) -> Upstream:
         """The cached database, taken apart."""
         return parse_upstream(self.database_url.get_secret_value())
+
+    @property
+    def client_upstream(self) -> Upstream:
+        """Where the proxy connects its clients: the replica, if one is named."""
+        return self.upstream if self.replica_url is None else parse_upstream(self.replica_url.get_secret_value())
 
     @property
     def listen_address(self) -> tuple[str, int]:

@@ -66,6 +66,7 @@ class FakeBucket:
         relations: tuple[int, ...] = (),
         watermark: int | None = None,
         follow: tuple[int, int | None] | None = None,
+        end_lsn: int = 0,
     ) -> FeedItem:
         """Apply the next record of a partition, and append it to the feed."""
         prev = self.positions[partition]
@@ -84,6 +85,7 @@ class FakeBucket:
             registry_version=self.version,
             tags=tags,
             relations=relations,
+            end_lsn=Lsn(end_lsn),
             watermark=Lsn(watermark or 0),
             publication_entry=entry,
         )

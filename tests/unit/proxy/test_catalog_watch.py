@@ -37,6 +37,10 @@ class _Connection:
     def terminate(self) -> None:
         pass
 
+    async def fetchval(self, query: str) -> str:
+        assert "pg_current_wal_insert_lsn" in query
+        return "0/320"
+
 
 def test_a_reading_under_way_does_not_end_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog_watch, "_SPACING_SECONDS", 0.0)

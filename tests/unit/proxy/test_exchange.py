@@ -176,3 +176,24 @@ def test_a_farewell_without_an_error_leaves_it_to_the_proxy_to_say_one() -> None
     seen(holding, warning)
     assert holding.release_farewell() == warning
     assert not holding.fatal
+
+
+def test_a_question_in_front_of_a_turn_is_hidden_and_its_failure_is_not_that_of_the_turn() -> None:
+    for answer, row in (((PARSED, BOUND, ROW, COMPLETE, CLOSED), b"1"), ((ERROR,), None)):
+        question = Question()
+        exchange = Exchange([Segment([parse(b"")])], closes=1, question=question)
+        turn = DESCRIPTION + ROW + COMPLETE
+        assert seen(exchange, *answer, READY, PARSED, BOUND, CLOSED, PARSED, turn, READY) == PARSED + turn + READY
+        assert (question.row, exchange.failed, exchange.done) == (row, False, True)
+
+
+def test_what_ends_the_connection_in_a_question_is_shown() -> None:
+    exchange = Exchange([Segment(())], question=Question())
+    assert seen(exchange, FATAL) == FATAL
+    assert exchange.fatal
+
+
+def test_a_setting_that_changes_with_a_question_is_noted() -> None:
+    exchange = Exchange([Segment(())], question=Question())
+    seen(exchange, ParameterStatus("in_hot_standby", "off").encode())
+    assert exchange.setting_changed
