@@ -203,7 +203,7 @@ def test_the_cache_goes_on_with_the_promoted_standby_once_it_is_named_as_the_pri
     """H35, H40: behind the test above. Its session of before, in front of the server by its old name, reads no less."""
     replica, server = replicated.replica, replicated.standby
     environ = {"TIDEGATE_REPLICA_URL": server.url(), "TIDEGATE_REDIS_URL": replicated.stack.redis_url}
-    replicated.primary.kill()
+    replicated.primary.stop()
     with (
         replica.connect() as before,
         running_stack(server.url(), "--workers", "1", environ=environ) as stack,
