@@ -20,7 +20,7 @@ from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.control import ConnectControl
 from services.proxy.outage_log import tell_outage
 from services.proxy.reasons import Reason
-from services.proxy.replica.applied import AppliedMoments
+from services.proxy.replica.applied import AppliedMoments, Moment
 from services.proxy.replica.replay import Server, Standing
 from services.proxy.session.answer_tags import answer_tags
 from services.proxy.session.names import no_names
@@ -146,19 +146,24 @@ class CachedDatabase:
 
     def keep_from_standby(
         self, server: Server, standing: Standing | None, keep: Callable[[tuple[Position, ...]], None]
-    ) -> str:
+    ) -> None:
         """Keep an answer of a hot standby as of the position for which that stands, once its history is proven.
 
         Args:
             server: Where the answer came from.
             standing: What the standby said of itself in front of the read.
             keep: Called then, with that position.
-
-        Returns:
-            Why it is not kept; empty when it will be, if its server proves that it follows the primary.
         """
+        moment = self._moment_of(standing)
+        if isinstance(moment, str):
+            self.statistics.refused[moment] += 1
+        elif self.replica is not None:
+            self.replica.keep_when_proven(server, lambda: keep(moment.positions))
+
+    def _moment_of(self, standing: Standing | None) -> Moment | str:
+        """Return the moment for which a standby stands, or why there is none."""
         moments = self.follower.moments
-        if self.replica is None or moments is None or standing is None:
+        if moments is None or standing is None:
             return Reason.REPLICA_SILENT
         if standing.refusal:
             return standing.refusal
@@ -167,8 +172,7 @@ class CachedDatabase:
         # A standby that is not beyond the last change of the catalog may have answered by the definitions before it.
         if moment is None or moment.watermark <= self.catalog_watch.changed_by:
             return Reason.REPLICA_BEHIND
-        self.replica.keep_when_proven(server, lambda: keep(moment.positions))
-        return ""
+        return moment
 
     def uncached_relation(self, relations: Iterable[int]) -> bool:
         """Tell whether the changes of some relation are not on the stream (yet), or of another publication entry."""

@@ -227,11 +227,9 @@ class Lookup:
         elif miss.server is None:
             self._keep(miss, answer)
         else:
-            refusal = self._database.keep_from_standby(
+            self._database.keep_from_standby(
                 miss.server, miss.standing, lambda q0: self._keep(replace(miss, q0=earlier(miss.q0, q0)), answer)
             )
-            if refusal:
-                self._database.statistics.refused[refusal] += 1
 
     def _keep(self, miss: Miss, answer: Answer) -> None:
         try:
