@@ -92,6 +92,7 @@ class ReplicationConnection:
                 upstream.url,
                 autocommit=True,
                 replication="database",
+                prepare_threshold=None,  # a walsender prepares nothing
                 application_name=application_name,
                 connect_timeout=int(CONNECT_SECONDS),
                 options=" ".join(options).strip(),
