@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from services.installation.command import check, setup, teardown
+from services.proxy.audit.command import quarantine_app
 from services.proxy.explain.command import explain
 from services.proxy.users.command import user_app
 from services.shared.redis_address import parse_redis_url
@@ -58,6 +59,7 @@ app.command("check")(check)
 app.command("explain")(explain)
 app.command("setup")(setup)
 app.command("teardown")(teardown)
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(user_app, name="user")
 
 

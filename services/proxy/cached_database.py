@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from services.proxy.arrival.client_count import ClientCount
+from services.proxy.audit.auditor import Auditor
+from services.proxy.audit.quarantine import Quarantine
 from services.proxy.cache.block_replies import BlockReplies
 from services.proxy.cache.boot_identity import boot_clock_identity
 from services.proxy.cache.coverage import Coverage
@@ -66,6 +68,7 @@ class CachedDatabase:
         states: What the sessions' states have in common.
         names: The empty meaning of statement names, where every session begins.
         write_scopes: Who reads whose writes.
+        auditor, quarantine: What compares answers with Postgres's, and which templates it has proven wrong.
         templates, l1, block_replies, store, flights, freshness, outage, follower, prober, coverage, catalog_watch,
             slot_watch:
             Its parts.
@@ -117,6 +120,8 @@ class CachedDatabase:
         limits = Limits(settings.slot_patience, settings.slot_limit)
         self.slot_watch = SlotWatch(connect, settings.slot, limits)
         self.replica = self._watch_replica() if settings.replica_url is not None else None
+        self.quarantine = Quarantine(self.l1.discard_template)
+        self.auditor = Auditor(self, settings.audit_rate, self.quarantine)
         self._registration = asyncio.Lock()
         self._registering: asyncio.Task[None] | None = None
         self._unconfirmed = Unconfirmed()
@@ -136,6 +141,7 @@ class CachedDatabase:
             tasks.create_task(self.store.run())
             if self.replica is not None:
                 tasks.create_task(self.replica.run())
+            tasks.create_task(self.auditor.run())
             tasks.create_task(self._tend())
 
     def _watch_replica(self) -> "ReplicaWatch":
@@ -216,6 +222,7 @@ class CachedDatabase:
         expires_at = self._expiry(plan, sent_at)
         entry = Entry(plan.key, answer, q0, found.tags, analysis.relations, found.shapes, expires_at)
         entry.sent_at = sent_at
+        entry.template = plan.template.lexed.template
         refusal = self._insert(entry, epoch)
         if refusal:
             self.statistics.refused[refusal] += 1
@@ -236,6 +243,7 @@ class CachedDatabase:
         at, tags, shapes = found.positions, stored.tags, stored.shapes
         entry = Entry(plan.key, answer, at, tags, stored.relations, shapes, expires_at)
         entry.sent_at = sent_at
+        entry.template = plan.template.lexed.template if plan.template is not None else ""
         return None if self._insert(entry, found.bucket_epoch) else entry
 
     def _expiry(self, plan: Plan, sent_at: float) -> float:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from services.proxy.replica.watch import ReplicaWatch
 
 _SUBSYSTEM = "proxy"
+_AUDIT = "audit"
 
 
 def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
@@ -59,6 +60,7 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
     _register_gauges(telemetry, database)
     if database.replica is not None:
         _register_replica(telemetry, database.replica)
+    _register_audit(telemetry, database)
     telemetry.readiness_check("listener", lambda: None if database.listening else "the port is not open")
     telemetry.readiness_check("feed", lambda: None if database.follower.epoch else database.follower.drop_reason)
     telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.readable else "catalog not read yet")
@@ -108,3 +110,35 @@ def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:
     }
     for name, (description, read) in gauges.items():
         telemetry.gauge(_SUBSYSTEM, name, description, read)
+
+
+def _register_audit(telemetry: Telemetry, database: CachedDatabase) -> None:
+    statistics = database.auditor.statistics
+    telemetry.counts(
+        _AUDIT,
+        statistics,
+        {
+            "samples": "Hits that were asked of Postgres instead, and compared.",
+            "agreements": "Those to which both gave the same answer.",
+            "reordered": "Those to which both gave the same rows, in another order.",
+            "explained": "Those that differed by a change that was on its way, within the bound.",
+            "violations": "Cached answers proven wrong.",
+            "seconds": "Time that the worker spent on the audit.",
+            "query_seconds": "Time for which clients waited for Postgres although the cache had an answer.",
+        },
+    )
+    telemetry.counts_by(
+        _AUDIT, "skipped", "reason", "Samples of which nothing can be said, by reason.", lambda: statistics.skipped
+    )
+    telemetry.gauge(
+        _AUDIT,
+        "violations_per_billion_reads",
+        "Violations by samples that were judged, times a billion; absent without such samples.",
+        statistics.violations_per_billion_reads,
+    )
+    telemetry.gauge(
+        _AUDIT,
+        "quarantined",
+        "Templates that are not cached, for an answer was proven wrong.",
+        lambda: float(len(database.quarantine.templates)),
+    )

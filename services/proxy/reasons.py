@@ -46,6 +46,8 @@ class Reason(StrEnum):
     OWN_WRITE = "own_write"
     NOT_FRESH = "not_fresh"
     POSTGRES_DOWN = "postgres_down"
+    QUARANTINED = "quarantined"
+    AUDITED = "audited"
     NOT_CACHED = "not_cached"
     FLIGHT_FAILED = "flight_failed"
     NOT_SYNCHRONISED = "not_synchronised"
@@ -100,6 +102,9 @@ ADVICE: dict[Reason, str] = {
     Reason.OWN_WRITE: "The session wrote to the table, and its write is not evicted everywhere yet: milliseconds.",
     Reason.NOT_FRESH: "Nothing proves the cache fresh enough: the first read after a pause, or a part is down.",
     Reason.POSTGRES_DOWN: "Postgres is down, and the answer was not in the cache (`serve_stale_for`).",
+    Reason.QUARANTINED: "A cached answer of this template was proven wrong, so none is cached any more: see the "
+    "proxy's log, and please report it. `tidegate quarantine` lists such templates and releases them.",
+    Reason.AUDITED: "The auditor compares this answer with the cached one: one hit a second at most (`audit_rate`).",
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",

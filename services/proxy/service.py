@@ -28,6 +28,7 @@ from services.proxy.worker.draining import drain, end_all
 from services.proxy.worker.idle_timeout import end_idle_sessions
 from services.proxy.worker.peer_writes import PeerWrites, shared_file
 from services.shared.keyspace.feed import Feed
+from services.shared.keyspace.quarantined import QuarantineList
 from services.shared.keyspace.scripts import Bucket
 from services.shared.redis_client import Part, connect
 from services.shared.runtime.authentication import Authentication
@@ -139,7 +140,9 @@ async def _cached_database(settings: CacheSettings, workers: Workers) -> AsyncIt
         database = CachedDatabase(settings, bucket, feed, _peers(settings, workers))
         channel = CancelChannel(commands, settings.name, database.sessions)
         database.cancelling.tell_others = channel.tell
-        yield database, (channel.listen, MemoryWatch(commands, database.follower).run)
+        shared = QuarantineList(commands, settings.name, _REDIS_ANSWER_SECONDS)
+        share = partial(database.quarantine.share, shared)
+        yield database, (channel.listen, MemoryWatch(commands, database.follower).run, share)
     finally:
         for client in (commands, feed_reader):
             try:

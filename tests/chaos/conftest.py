@@ -41,6 +41,7 @@ class Theatre:
         try:
             outcome = play(stack, fault)
             fault.clean(stack)
+            assert plan.faults or not self.false_alarms, "the auditor of a sound stack took an answer for wrong"
         except BaseException as error:
             error.add_note(stack.logs())
             self.end()
@@ -48,6 +49,11 @@ class Theatre:
         if not outcome.is_clean:
             self.end()
         return outcome
+
+    @property
+    def false_alarms(self) -> float:
+        """How many answers of the stack, which is a sound one, its auditor took for proven wrong."""
+        return 0.0 if self._stack is None else self._stack.proxy.metric("tidegate_audit_violations_total")
 
     def end(self) -> None:
         """End the stack that runs, if one does."""

@@ -20,6 +20,9 @@ _SCRAPE_SECONDS = 1.0
 class Service:
     """`tidegate proxy`, `tidegate cdc` or `tidegate invalidator`.
 
+    Attributes:
+        fault: See below; for the next start.
+
     Args:
         name: How to call it, and its log.
         command: The subcommand.
@@ -35,7 +38,7 @@ class Service:
         self._command = command
         self._settings = dict(settings)
         self._log_path = folder / f"{name}.log"
-        self._fault = fault
+        self.fault = fault
         self._metrics_port = free_port()
         self._process: ManagedProcess | None = None
 
@@ -52,7 +55,7 @@ class Service:
 
     def start(self) -> "Service":
         """Start it; `wait_ready` tells when it does its work."""
-        module = ["-m", "tests.chaos.broken", self._fault] if self._fault else ["-m", "services.cli"]
+        module = ["-m", "tests.chaos.broken", self.fault] if self.fault else ["-m", "services.cli"]
         given = self._settings | {"metrics_listen": f"127.0.0.1:{self._metrics_port}", "log_format": "json"}
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
         environ |= {f"TIDEGATE_{name.upper()}": str(value) for name, value in given.items()}

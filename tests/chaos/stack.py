@@ -183,6 +183,8 @@ class Stack:
             "max_staleness": f"{self.max_staleness:g}s",
             "keep": "true",
         }
+        if self.plan.faults:
+            settings["audit_rate"] = 0  # the auditor would soon keep the cache from being wrong
         command = name.rstrip("0123456789")
         fault = self.plan.faults.get(command, "")
         return Service(name, command, settings | dict(self.plan.settings), self._folder.path, fault)

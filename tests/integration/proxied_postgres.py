@@ -18,6 +18,8 @@ from tests.servers.stack import RunningStack, running_stack
 DURABLE = {"max_slot_wal_keep_size": "1GB"}
 """With a limit on what slots keep, ours outlives its connection."""
 
+UNAUDITED = {"TIDEGATE_AUDIT_RATE": "0"}
+
 _HITS = ("tidegate_proxy_hits_total", "tidegate_proxy_hits_l2_total", "tidegate_proxy_hits_joined_total")
 _CACHING_SECONDS = 15.0
 
@@ -117,7 +119,8 @@ def proxied_postgres(
         options: Of `tidegate up`.
         version: Postgres's major version.
         sql: Run before the stack starts.
-        environ: Environment variables for `tidegate up`.
+        environ: Environment variables for `tidegate up`. Unless they say otherwise nothing is audited: tests count
+            hits, and an audited one is none.
         hba: Lines of `pg_hba.conf`, from before the stack starts; none: everybody on the loopback is trusted.
         upstream_user: The role of the stack's own connections.
         upstream_query: What the URL of the database says behind a `?`.
@@ -129,5 +132,5 @@ def proxied_postgres(
         if hba:
             server.allow(*hba)
         url = server.url(user=upstream_user) + (f"?{upstream_query}" if upstream_query else "")
-        with running_stack(url, "--workers", str(workers), *options, environ=environ) as stack:
+        with running_stack(url, "--workers", str(workers), *options, environ=UNAUDITED | (environ or {})) as stack:
             yield ProxiedPostgres(server, stack)

@@ -74,6 +74,7 @@ class Entry:
         hits: How often it was served; also what the second chance of L1's eviction looks at.
         sent_at: Boot-clock second before its query was sent, of one that ages; of others it is of no interest.
         expires_at: Boot-clock second from which on it is not served.
+        template: Text of the template that it answers.
         replies: Ready-made wire replies built from this entry: (dictionary, key in it), removed when the entry dies.
     """
 
@@ -91,6 +92,7 @@ class Entry:
         "shapes",
         "size",
         "tags",
+        "template",
     )
 
     def __init__(
@@ -114,6 +116,7 @@ class Entry:
         self.live = True
         self.hits = 0
         self.hits_seen = 0
+        self.template = ""
         self.replies: list[tuple[dict[bytes, Reply], bytes]] = []
         self.size = len(answer.description) + len(answer.rows) + len(answer.complete) + _OVERHEAD_BYTES
 

@@ -145,9 +145,18 @@ class L1:
     def forget_replies(self) -> None:
         """Forget the ready-made replies; the entries stay, under keys that say what they rest on."""
         for entry in self._entries.values():
-            for context, turn in entry.replies:
-                self._shrink(entry, turn, context.pop(turn, None))
-            entry.replies.clear()
+            self.forget_replies_of(entry)
+
+    def forget_replies_of(self, entry: Entry) -> None:
+        """Forget the ready-made replies of one entry: the next read of it takes the slow path."""
+        for context, turn in entry.replies:
+            self._shrink(entry, turn, context.pop(turn, None))
+        entry.replies.clear()
+
+    def discard_template(self, template: str) -> None:
+        """Remove every answer to a template. Looks at all entries."""
+        for entry in [entry for entry in self._entries.values() if entry.template == template]:
+            self.discard(entry)
 
     def sweep(self) -> None:
         """Remove what is older than the maximum age: a backstop, since nothing else depends on age."""

@@ -35,13 +35,14 @@ def explain(
     cache: Annotated[str | None, typer.Option("--cache", help="The cache, where there are several.")] = None,
 ) -> None:
     """Say whether a statement is cached, why not, what evicts its answer, and what would make that narrower."""
+    from services.proxy.audit.listing import held_back
     from services.proxy.control import CONTROL_ERRORS
     from services.proxy.explain.explanation import lines
 
     settings = cache_or_fail("explain", settings_or_fail("explain"), cache)
     text = sys.stdin.read() if statement == "-" else statement
     try:
-        explanation = asyncio.run(_explain(settings, text, search_path, param or []))
+        explanation = held_back(asyncio.run(_explain(settings, text, search_path, param or [])), settings)
     except CONTROL_ERRORS as error:
         fail(
             "explain", mask_secrets(f"the database did not answer: {str(error) or type(error).__name__}"), EXIT_REFUSED

@@ -5,16 +5,17 @@ Consistency contract, section 9. Nothing here touches the wire; the session does
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
+from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import ALWAYS_LIVE, Answer, Entry, Reply
 from services.proxy.cache.flights import Flight
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
-from services.proxy.replica.replay import Server, Standing
+from services.proxy.session.miss import Miss
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
@@ -22,52 +23,17 @@ from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
 from services.proxy.session.write_scope import SharedWrites
 from services.proxy.session.write_token import parse_token
-from services.shared.position import Position, earlier
+from services.shared.position import earlier
 
 _MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
 _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
 
-# Reasons against a stored answer that do not speak against sharing a query under way: it runs after the session's own
-# writes, and now.
+# Reasons against a stored answer that do not speak against sharing a query under way: it runs behind own writes, now.
 _JOINABLE = ("", Reason.OWN_WRITE, Reason.NOT_FRESH)
 
 Answered = Callable[[Answer | None, str], None]
 
 _log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Miss:
-    """A cacheable read on its way to Postgres, whose answer may be kept.
-
-    Attributes:
-        q0: Positions that this worker had applied before it was sent.
-        epoch: The bucket's epoch then.
-        sent_at: Boot-clock second then.
-        flight: What others may join; None once it is not shared any more, and on a standby.
-        server: The standby that it is sent to; None on the primary.
-        standing: What that standby said of itself in front of the read.
-    """
-
-    plan: Plan
-    q0: tuple[Position, ...]
-    epoch: str
-    sent_at: float
-    recorder: Recorder
-    flight: Flight | None
-    end_flight: Callable[[Flight, Answer | None], None]
-    server: Server | None = None
-    standing: Standing | None = None
-
-    def stop_sharing(self) -> None:
-        """Let those who joined run for themselves."""
-        self.share(None)
-
-    def share(self, answer: Answer | None) -> None:
-        """Hand the answer to those who joined."""
-        if self.flight is not None:
-            flight, self.flight = self.flight, None
-            self.end_flight(flight, answer)
 
 
 class Lookup:
@@ -85,6 +51,7 @@ class Lookup:
         self._writes = writes
         self._shared = shared
         self._task: asyncio.Task[None] | None = None
+        self._shadow: Shadow | None = None  # of the read that is sent next
         self._joined: tuple[Flight, Callable[[Answer | None], None]] | None = None
 
     def note_read(self) -> None:
@@ -112,6 +79,8 @@ class Lookup:
             return Reason.OTHER_HISTORY
         if plan.template is None or self._database.uncached_relation(plan.template.analysis.relations):
             return Reason.NOT_FOLLOWED
+        if plan.template.lexed.template in self._database.quarantine.templates:
+            return Reason.QUARANTINED
         return self.catalog_refusal()
 
     def serve_refusal(self, plan: Plan, state: SessionState | None) -> str:
@@ -156,6 +125,18 @@ class Lookup:
         """Count an answer that is served so, and return what is said in front of it."""
         self._database.statistics.hits_stale += 1
         return warning(self._database.outage.staleness)
+
+    def audit_refusal(self, plan: Plan, state: SessionState | None) -> str:
+        """Return why a read that may be served goes to Postgres all the same: the auditor wants to know its answer.
+
+        A standby's would be no measure: it may be older than what is in the cache.
+        """
+        database = self._database
+        if state is None or state.server is not None:
+            return ""
+        if database.auditor.watchful and (entry := database.l1.get(plan.key)) and _suits(plan, entry.answer):
+            self._shadow = database.auditor.choose(plan, entry)
+        return "" if self._shadow is None else Reason.AUDITED
 
     def would_hit(self, plan: Plan, state: SessionState | None) -> bool:
         """Tell whether the read could be served from this worker's memory at once."""
@@ -202,6 +183,7 @@ class Lookup:
     def begin_miss(self, plan: Plan, state: SessionState | None) -> Miss | None:
         """Note where this worker stands before a read is sent; None when its answer cannot be kept."""
         database = self._database
+        shadow, self._shadow = self._shadow, None
         refusal = self.keep_refusal(plan, state)
         q0 = database.follower.fill_position()
         if refusal or q0 is None:
@@ -215,13 +197,16 @@ class Lookup:
         # Who joins a query takes its answer for current: that of a standby is, once it has been kept.
         flight = database.flights.start(plan.key, sent_at) if server is None else None
         recorder = Recorder(database.settings.capture_bytes)
-        return Miss(plan, q0, database.follower.epoch, sent_at, recorder, flight, database.flights.end, server)
+        end = database.flights.end
+        return Miss(plan, q0, database.follower.epoch, sent_at, recorder, flight, end, server, shadow=shadow)
 
     def end_miss(self, miss: Miss, *, failed: bool) -> None:
         """The answer has come: keep it and share it, if it is whole."""
         described = miss.plan.request is not None and miss.plan.request.described
         answer = None if failed else miss.recorder.answer(described=described)
         miss.share(answer)
+        if miss.shadow is not None and self._database.auditor.answered(miss.shadow, answer, miss.sent_at):
+            return
         if answer is None:
             self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
         elif miss.server is None:
@@ -317,7 +302,7 @@ class Lookup:
     def _begin_strong(self, plan: Plan, state: SessionState | None, answered: Answered, refusal: str) -> bool:
         """Have it proven that the answer that is there is current now, if there is one; else forwarding is quicker."""
         database = self._database
-        if refusal not in ("", Reason.OWN_WRITE):
+        if refusal not in ("", Reason.OWN_WRITE) or database.auditor.suspects(plan.key):
             return False
         if database.l1.get(plan.key) is None and not self._store_pays(plan):
             return False

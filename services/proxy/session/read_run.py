@@ -17,7 +17,7 @@ from services.proxy.session.conversation import Conversation
 from services.proxy.session.exchange import Exchange, Question, Segment
 from services.proxy.session.follow_up import Portal
 from services.proxy.session.held_setting import HeldSetting, setting_reply
-from services.proxy.session.lookup import Miss
+from services.proxy.session.miss import Miss
 from services.proxy.session.planning import Plan, Step
 from services.proxy.session.stale_hits import UNANSWERABLE
 from services.proxy.session.turns import Part
@@ -180,6 +180,8 @@ class ReadRun:
         refusal = lookup.serve_refusal(plan, state)
         if refusal and lookup.serves_stale(plan, state):
             refusal = Reason.POSTGRES_DOWN
+        elif not refusal and not conversation.orphaned:
+            refusal = lookup.audit_refusal(plan, state)
         stale = refusal == Reason.POSTGRES_DOWN
         entry = lookup.from_l1(plan) if stale or not refusal else None
         if entry is not None:

@@ -185,6 +185,10 @@ class Session(asyncio.Protocol):
         self._replies = _NO_REPLIES
         return rested and self._rested
 
+    def look_again(self) -> None:
+        """Take the slow path with the next bytes, once."""
+        self._replies = _NO_REPLIES
+
     # -- Postgres's side
 
     def upstream_received(self, data: bytes) -> None:

@@ -1,8 +1,9 @@
 """Hits while Postgres is down: which reads get an answer that nothing proves fresh, and what is said with it.
 
 The bound on freshness is all that `serve_stale_for` lifts. The answer still has to be valid, of the history that this
-session and the cache last saw, by a catalog that nobody is known to have changed since, and no own write of the session
-may be missing in it. What asks for a level or a bound of its own above what the cache promises gets no such answer.
+session and the cache last saw, by a catalog that nobody is known to have changed since, of a template none of whose
+answers was proven wrong, and no own write of the session may be missing in it. What asks for a level or a bound of its
+own above what the cache promises gets no such answer.
 """
 
 from math import ceil
@@ -31,6 +32,7 @@ def serves_stale(database: CachedDatabase, plan: Plan, state: SessionState | Non
         database.follower.matches(state.timeline, state.canary)
         and not database.uncached_relation(plan.template.analysis.relations)
         and database.catalog_watch.undoubted
+        and plan.template.lexed.template not in database.quarantine.templates
         and not _asks_for_more(database, plan)
     )
 

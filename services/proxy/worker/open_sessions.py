@@ -4,6 +4,7 @@ A session's process id and cancel key are a secret of its client. They are kept,
 digest: keyed with the password of the cache's own role, because the 32 bits of an old key are soon guessed.
 """
 
+import random
 from collections.abc import Callable, Iterator
 from hashlib import blake2b, sha256
 from typing import Protocol
@@ -30,6 +31,9 @@ class OpenSession(Protocol):
 
     def rested(self) -> bool:
         """Tell whether the session was idle outside a transaction block ever since the last call."""
+
+    def look_again(self) -> None:
+        """Take the slow path with the next bytes, once."""
 
     def interrupt(self) -> bool:
         """Cancel the turn that waits in the proxy; False when none does, so that it is for Postgres to cancel."""
@@ -77,6 +81,10 @@ class OpenSessions:
     def meant_by(self, digest: bytes) -> OpenSession | None:
         """Return the session that a cancel request with this digest means."""
         return self._by_digest.get(digest)
+
+    def some(self, count: int) -> list[OpenSession]:
+        """Return so many sessions, by chance; all, if there are fewer."""
+        return random.sample(list(self._digests), min(count, len(self._digests)))
 
     def __iter__(self) -> Iterator[OpenSession]:
         """Go through the sessions that there are now; they may end meanwhile."""

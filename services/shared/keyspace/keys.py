@@ -75,6 +75,11 @@ class Keys:
         """Stream: what could not be read of the log, for people. The same in every version."""
         return f"tidegate:{{{self.cache}}}:dead"
 
+    @property
+    def quarantine(self) -> str:
+        """Hash: id → a template whose answers are not cached, for one was proven wrong. The same in every version."""
+        return f"tidegate:{{{self.cache}}}:quarantine"
+
     def feed(self, partition: int) -> str:
         """Stream: one item per applied log record of a partition, its id the record's position."""
         return f"{self.prefix}f:{partition}"

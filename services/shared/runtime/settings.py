@@ -176,6 +176,12 @@ class CacheSettings(Section):
     hashed_columns: tuple[str, ...] = Field(
         (), description="columns whose values appear in events only as hashes: schema.table.column, comma-separated"
     )
+    audit_rate: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="hits a second, at most, that each worker compares with Postgres's answer; 0: none",
+    )
     catalog_poll: Duration = Field(1.0, ge=0.05, le=5.0, description="how often the catalog is looked at, 50ms to 5s")
     ddl_trigger: bool = Field(
         True, description="true or false: an event trigger tells of DDL at once, where our role may make one"

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from services.proxy.cache.entry import Answer
 from services.proxy.cached_database import CachedDatabase
-from services.proxy.session.lookup import Lookup, Miss
+from services.proxy.session.lookup import Lookup
+from services.proxy.session.miss import Miss
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.recorder import Recorder
 from services.shared.pgwire.rows import CommandComplete, DataRow

@@ -18,6 +18,8 @@ class _Session:
 
     def outage_changed(self) -> None: ...
 
+    def look_again(self) -> None: ...
+
     def interrupt(self) -> bool:
         return False
 

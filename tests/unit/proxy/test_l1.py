@@ -231,3 +231,27 @@ def test_no_cell_of_an_index_outlives_its_entries(l1: L1) -> None:
     assert len(l1._by_tag) == 5
     l1.evict(0, at(7), (), (SHOPS,), (at(6),))
     assert (len(l1._by_tag), len(l1._by_relation), l1.bytes_used) == (0, 0, 0)
+
+
+def test_the_replies_of_one_entry_are_forgotten_and_no_other_s(l1: L1) -> None:
+    one, other = entry(b"one"), entry(b"other")
+    context: dict[bytes, Reply] = {}
+    for kept in (one, other):
+        l1.insert(kept)
+        l1.remember_reply(kept, context, kept.key, reply_of(kept))
+    before = l1.bytes_used
+    l1.forget_replies_of(one)
+    assert list(context) == [b"other"]
+    assert l1.bytes_used < before
+    assert one.live
+    l1.remember_reply(one, context, b"one", reply_of(one))
+    assert l1.bytes_used == before
+
+
+def test_the_answers_to_one_template_are_discarded(l1: L1) -> None:
+    one, other = entry(b"one"), entry(b"other")
+    for kept, template in ((one, "select a"), (other, "select b")):
+        kept.template = template
+        l1.insert(kept)
+    l1.discard_template("select a")
+    assert (one.live, other.live, len(l1)) == (False, True, 1)

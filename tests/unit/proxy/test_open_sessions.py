@@ -20,6 +20,8 @@ class _Session:
     def interrupt(self) -> bool:
         return False
 
+    def look_again(self) -> None: ...
+
 
 _REQUEST = CancelRequest(4711, b"\x01\x02\x03\x04")
 _LONG = CancelRequest(-5, bytes(range(256)))  # protocol 3.2
@@ -80,3 +82,15 @@ def test_the_end_of_the_last_session_is_told() -> None:
     assert told == []
     sessions.discard(other)
     assert told == [0]
+
+
+def test_some_sessions_are_taken_by_chance() -> None:
+    sessions = OpenSessions("")
+    there = [_Session() for _ in range(20)]
+    for session in there:
+        sessions.add(session, b"")
+    assert len(sessions.some(3)) == 3
+    assert set(sessions.some(50)) == set(there)
+    taken = {session for _ in range(200) for session in sessions.some(2)}
+    assert taken == set(there)  # 19 in 20 to the power of 400 to be left out
+    assert OpenSessions("").some(4) == []

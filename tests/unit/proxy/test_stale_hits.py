@@ -18,6 +18,7 @@ from services.shared.pgwire.codes import TransactionStatus
 from services.shared.runtime.settings import Consistency
 
 _RELATION = 16384
+_TEMPLATE = "select a from t"
 _STALENESS = 20.0
 _BOUND = 1.0
 
@@ -34,6 +35,7 @@ class _Case:
         self.follower = SimpleNamespace(matches=lambda timeline, canary: (timeline, canary) == ("1", "c"))
         self.watch = SimpleNamespace(undoubted=True, completed=7)
         self.uncached = False
+        self.quarantine = SimpleNamespace(templates=frozenset(("another template",)))
         self.writes = OwnWrites(counted=True)
         self.state: Any = SimpleNamespace(timeline="1", canary="c")
         self.demand = _demand(Consistency.SESSION)
@@ -46,10 +48,12 @@ class _Case:
             catalog_watch=self.watch,
             settings=SimpleNamespace(max_staleness=_BOUND),
             freshness=SimpleNamespace(covered=self.covered),
+            quarantine=self.quarantine,
             uncached_relation=lambda _relations: self.uncached,
         )
         analysis = SimpleNamespace(relations=(_RELATION,))
-        plan: Any = SimpleNamespace(template=SimpleNamespace(analysis=analysis), demand=self.demand)
+        template = SimpleNamespace(analysis=analysis, lexed=SimpleNamespace(template=_TEMPLATE))
+        plan: Any = SimpleNamespace(template=template, demand=self.demand)
         return Lookup(database, self.writes).serves_stale(plan, self.state)
 
     def write(self, relation: int, *, number: int | None) -> None:
@@ -92,6 +96,7 @@ def test_a_read_may_be_served(change: Callable[[_Case], None]) -> None:
         _of("state", None),
         _of("uncached", True),
         _put("watch", "undoubted", False),
+        _put("quarantine", "templates", frozenset((_TEMPLATE,))),
         _put("writes", "catalog_reading", 8),
         lambda case: case.writes.begin(Effect(frozenset(), schema=True)),
         lambda case: case.write(_RELATION, number=6),
@@ -129,12 +134,14 @@ def test_an_answer_with_a_warning_is_not_kept_ready_made(refusal: str, remembere
     lookup = SimpleNamespace(
         note_read=lambda: None,
         serve_refusal=lambda _plan, _state: refusal,
+        audit_refusal=lambda _plan: "",
         serves_stale=lambda _plan, _state: True,
         from_l1=lambda _plan: SimpleNamespace(answer=None),
         stale_warning=lambda: warning,
     )
     conversation: Any = SimpleNamespace(
         block=None,
+        orphaned=False,
         keeper=SimpleNamespace(state=None),
         lookup=lookup,
         remember=lambda _turn, _steps, payload, _entries, _situation: kept.append(payload),

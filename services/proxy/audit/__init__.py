@@ -1,0 +1,1 @@
+"""The auditor: would the cache have said what Postgres says?"""

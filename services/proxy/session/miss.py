@@ -1,0 +1,48 @@
+"""A cacheable read on its way to Postgres: where the worker stood when it was sent, and who waits for its answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.proxy.audit.auditor import Shadow
+from services.proxy.cache.entry import Answer
+from services.proxy.cache.flights import Flight
+from services.proxy.replica.replay import Server, Standing
+from services.proxy.session.planning import Plan
+from services.proxy.session.recorder import Recorder
+from services.shared.position import Position
+
+
+@dataclass(slots=True)
+class Miss:
+    """A cacheable read on its way to Postgres, whose answer may be kept.
+
+    Attributes:
+        q0: Positions that this worker had applied before it was sent.
+        epoch: The bucket's epoch then.
+        sent_at: Boot-clock second then.
+        flight: What others may join; None once it is not shared any more, and on a standby.
+        server: The standby that it is sent to; None on the primary.
+        standing: What that standby said of itself in front of the read.
+        shadow: What the auditor wants to compare the answer with; None but for a read that could have been a hit.
+    """
+
+    plan: Plan
+    q0: tuple[Position, ...]
+    epoch: str
+    sent_at: float
+    recorder: Recorder
+    flight: Flight | None
+    end_flight: Callable[[Flight, Answer | None], None]
+    server: Server | None = None
+    standing: Standing | None = None
+    shadow: Shadow | None = None
+
+    def stop_sharing(self) -> None:
+        """Let those who joined run for themselves."""
+        self.share(None)
+
+    def share(self, answer: Answer | None) -> None:
+        """Hand the answer to those who joined."""
+        if self.flight is not None:
+            flight, self.flight = self.flight, None
+            self.end_flight(flight, answer)
