@@ -3,6 +3,7 @@
 python -m benchmarks hits --rounds 5 --seconds 5
 python -m benchmarks blocks --rounds 5 --seconds 5
 python -m benchmarks evictions --writes 300
+python -m benchmarks audit --rounds 15 --seconds 2
 python -m benchmarks idle --idle-clients 2000
 python -m benchmarks stream --rounds 3
 python -m benchmarks shop --seconds 60 --json shop.json
@@ -16,6 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.audit import measure_audit
 from benchmarks.evictions import measure_evictions
 from benchmarks.hits import BARE, IN_BLOCKS, measure_hits
 from benchmarks.idle import measure_idle
@@ -27,8 +29,9 @@ from benchmarks.stream import SINGLE, Size, StreamResults, measure_stream
 from benchmarks.stream_services import SERVICES
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
-_SECTIONS = ("hits", "blocks", "evictions", "idle", "stream", "shop", "precision")
+_SECTIONS = ("hits", "blocks", "audit", "evictions", "idle", "stream", "shop", "precision")
 _ROUND_SECONDS, _SHOP_SECONDS = 4, 20
+_AUDIT_CLIENTS = 8
 
 
 def main() -> None:
@@ -52,6 +55,8 @@ def main() -> None:
         _keep("hits", _hits("hits", BARE, tuple(arguments.clients), arguments.rounds, round_seconds))
     if arguments.what in ("all", "blocks"):
         _keep("blocks", _hits("blocks", IN_BLOCKS, tuple(arguments.clients), arguments.rounds, round_seconds))
+    if arguments.what in ("all", "audit"):
+        _keep("audit", _audit(_AUDIT_CLIENTS, max(arguments.rounds, 2), round_seconds))
     if arguments.what in ("all", "evictions"):
         _keep("evictions", _evictions(arguments.writes))
     if arguments.what in ("all", "idle"):
@@ -79,6 +84,26 @@ def _hits(what: str, script: str, clients: tuple[int, ...], rounds: int, seconds
         lines.append(
             f"| {rates.mode} | {rates.clients} | {rates.direct:,.0f} | {rates.pgbouncer:,.0f} | {rates.tidegate:,.0f} "
             f"| {rates.tidegate / rates.pgbouncer:.2f} | {rates.tidegate / rates.direct:.2f} | {rates.wrong_answers} |"
+        )
+    return "\n".join(lines)
+
+
+def _audit(clients: int, rounds: int, seconds: int) -> str:
+    lines = [
+        f"`python -m benchmarks audit --rounds {rounds} --seconds {seconds}` ({dt.datetime.now(dt.UTC):%Y-%m-%d}): "
+        f"hits of {clients} clients through proxies that differ in `audit_rate` alone, interleaved; ratios of "
+        "processor time within a round.",
+        "",
+        "| pgbench -M | audit_rate | the worker's processor time for a read, µs | with / without, median (quartiles) "
+        "| samples a second | a sample costs, µs | of the time in the auditor itself | violations |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cost in measure_audit(clients, rounds, seconds):
+        low, high = cost.spread
+        sample = "" if cost.sample_microseconds is None else f"{cost.sample_microseconds:,.0f}"
+        lines.append(
+            f"| {cost.mode} | {cost.rate:g} | {cost.microseconds:.2f} | {cost.ratio:.3f} ({low:.3f} to {high:.3f}) "
+            f"| {cost.samples:.1f} | {sample} | {cost.worker_share:.3%} | {cost.violations:.0f} |"
         )
     return "\n".join(lines)
 
