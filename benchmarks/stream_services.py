@@ -90,7 +90,7 @@ class RunningServices:
         environment |= {
             "TIDEGATE_DATABASE_URL": site.postgres.url(),
             "TIDEGATE_REDIS_URL": site.redis.url,
-            "TIDEGATE_EVENT_LOG": site.settings.event_log,
+            "TIDEGATE_EVENT_LOG": site.settings.event_log.get_secret_value(),
             "TIDEGATE_METRICS_LISTEN": f"127.0.0.1:{self._ports[service]}",
             "TIDEGATE_KEEP": "true",
         }

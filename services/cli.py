@@ -216,6 +216,8 @@ def _passwords(settings: Settings) -> Iterator[str]:
         if cache.upstream.password:
             yield cache.upstream.password
         yield from parse_redis_url(cache.redis_url.get_secret_value()).secrets
+        if cache.kafka is not None and cache.kafka.password:
+            yield cache.kafka.password
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ async def check_cache(cache: CacheSettings, measure_seconds: float = 0.0) -> lis
     """
     database = await look_at_database(cache)
     redis = await redis_findings(cache, database.server)
-    log = [] if failed(redis) and not cache.kafka_bootstrap else await log_findings(cache, database.server)
+    log = [] if failed(redis) and cache.kafka is None else await log_findings(cache, database.server)
     proxy = await proxy_findings(cache) if database.server is not None else []
     replica = await replica_findings(cache, database.server) if database.server is not None else []
     letters = [] if failed(redis) else await dead_letter_findings(cache)

@@ -40,7 +40,7 @@ async def redis_findings(cache: CacheSettings, server: Server | None) -> list[Fi
         return [explain_redis(address, error)]
     if not isinstance(looked, RedisFacts):
         return looked
-    findings = judge_redis(looked, address, log_is_there=not cache.kafka_bootstrap)
+    findings = judge_redis(looked, address, log_is_there=cache.kafka is None)
     if failed(findings):
         return findings
     try:
@@ -120,7 +120,7 @@ async def dead_letter_findings(cache: CacheSettings) -> list[Finding]:
 
 async def log_findings(cache: CacheSettings, server: Server | None) -> list[Finding]:
     """Look at the event log; for the arguments see `redis_findings`."""
-    where = f"Kafka (topic {cache.topic})" if cache.kafka_bootstrap else "Redis"
+    where = f"Kafka (topic {cache.topic})" if cache.kafka is not None else "Redis"
     try:
         owner = await log_owner(cache)
         weak = await check_log_settings(cache)
@@ -142,7 +142,7 @@ async def log_findings(cache: CacheSettings, server: Server | None) -> list[Find
 
 
 def _no_answer(cache: CacheSettings, said: str) -> Finding:
-    if cache.kafka_bootstrap:
-        text = f"No Kafka broker answers at {', '.join(cache.kafka_bootstrap)}"
+    if cache.kafka is not None:
+        text = f"No Kafka broker answers at {', '.join(cache.kafka.brokers)}"
         return Finding(Level.FAIL, "event log", f"{text} ({said})", "start it, or correct TIDEGATE_EVENT_LOG (--kafka)")
     return Finding(Level.FAIL, "event log", f"The event log cannot be read ({said})", "see what is said of Redis")

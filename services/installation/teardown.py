@@ -95,7 +95,7 @@ async def find_traces(cache: CacheSettings, *, force: bool = False) -> Traces:
         traces.proxies = await proxy_connections(control)
         owner = owner_of(await control.server())
     await _look_at_redis(cache, owner, traces)
-    if cache.kafka_bootstrap:
+    if cache.kafka is not None:
         await _look_at_kafka(cache, owner, traces)
     return traces
 
@@ -187,7 +187,7 @@ async def _free_slot(control: ControlConnection, name: str, *, force: bool) -> b
 async def _look_at_redis(cache: CacheSettings, owner: str, traces: Traces) -> None:
     try:
         found = (await read_bucket(cache)).owner
-        if not found and not cache.kafka_bootstrap:
+        if not found and cache.kafka is None:
             found = await log_owner(cache)
         if found not in ("", owner):
             traces.kept.append(f"keys in Redis that begin with {cache.prefix}: they belong to another database")

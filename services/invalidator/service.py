@@ -116,7 +116,7 @@ async def _run(
         Evictor(bucket, statistics, TagBudget()),
         statistics,
         records,
-        log_beside_bucket=not cache.kafka_bootstrap,
+        log_beside_bucket=cache.kafka is None,
     )
     upkeep = Upkeep(client, bucket, consumer, statistics)
     await until_one_fails(consumer.run(), upkeep.run())

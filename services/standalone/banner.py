@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from services.shared.redis_address import parse_redis_url
 from services.shared.runtime.quantities import format_duration
+from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.upstream import parse_upstream
 from services.standalone.ready_file import Endpoints
 from services.standalone.stack import Stack
@@ -39,7 +40,7 @@ def show(console: Console, stack: Stack, ready_file: Path | None) -> None:
     facts = {
         "Postgres": f"{direct}{' (embedded)' if plan.embed_postgres else ''}",
         "Redis": f"{endpoints.redis_url} (embedded)" if plan.embed_redis else _place(endpoints.redis_url),
-        "event log": endpoints.event_log,
+        "event log": mask_secrets(endpoints.event_log),
         "metrics": endpoints.metrics_url,
         "freshness": f"{plan.cache.consistency}, never staler than {format_duration(plan.cache.max_staleness)}",
         "processes": ", ".join(f"{name} {pid}" for name, pid in stack.supervisor.processes.items()),

@@ -58,7 +58,11 @@ def up(  # noqa: PLR0913, PLR0917 - the parameters are the options of the comman
     ] = None,
     kafka: Annotated[
         str | None,
-        typer.Option(metavar="BOOTSTRAP", help="Brokers as HOST:PORT[,HOST:PORT]; without, the log is in Redis."),
+        typer.Option(
+            metavar="BOOTSTRAP",
+            help="Brokers as HOST:PORT[,HOST:PORT], or a URL as TIDEGATE_EVENT_LOG takes, where one with a password "
+            "belongs: others can read arguments. Without, the log is in Redis.",
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave slot and publication in place at the end.")] = False,
     ready_file: Annotated[
@@ -76,7 +80,7 @@ def up(  # noqa: PLR0913, PLR0917 - the parameters are the options of the comman
         "TIDEGATE_MAX_STALENESS": max_staleness,
         "TIDEGATE_CONSISTENCY": consistency,
         "TIDEGATE_WORKERS": None if workers is None else str(workers),
-        "TIDEGATE_EVENT_LOG": None if kafka is None else f"kafka://{kafka.removeprefix('kafka://')}",
+        "TIDEGATE_EVENT_LOG": None if kafka is None else kafka if "://" in kafka else f"kafka://{kafka}",
         "TIDEGATE_KEEP": "true" if keep else None,
         "TIDEGATE_LOG_FORMAT": log_format,
     }

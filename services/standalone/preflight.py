@@ -60,7 +60,7 @@ async def check_brokers(cache: CacheSettings) -> None:
     Raises:
         PreflightError: They cannot be reached, or the topic would lose events.
     """
-    if cache.kafka_bootstrap:
+    if cache.kafka is not None:
         _refuse(await log_findings(cache, None))
 
 

@@ -20,7 +20,7 @@ class Endpoints:
         database_url: The database through the proxy.
         upstream_url: The database itself.
         redis_url: The Redis of the stack.
-        event_log: `redis`, or the brokers as `kafka://HOST:PORT,…`.
+        event_log: `redis`, or Kafka as the setting names it.
         metrics_url: The metrics of all processes; `/healthz` and `/readyz` are beside it.
     """
 

@@ -169,7 +169,7 @@ def _endpoints(cache: CacheSettings, listen: Reservation, metrics: tuple[str, in
         database_url=through_proxy.url,
         upstream_url=cache.upstream.url,
         redis_url=cache.redis_url.get_secret_value(),
-        event_log=cache.event_log,
+        event_log=cache.event_log.get_secret_value(),
         metrics_url=f"http://{f'[{metrics_host}]' if ':' in metrics_host else metrics_host}:{metrics_port}/metrics",
     )
 

@@ -33,9 +33,9 @@ _POSTGRES: dict[str, str | int] = {
     "wal_sender_timeout": "5s",  # the default of a minute is longer than a test may last
 }
 _KAFKA = {
-    "log_retention_check_interval_ms": "300",
-    "log_initial_task_delay_ms": "300",
-    "log_segment_delete_delay_ms": "100",
+    "log.retention.check.interval.ms": "300",
+    "log.initial.task.delay.ms": "300",
+    "log.segment.delete.delay.ms": "100",
 }
 
 
@@ -106,7 +106,7 @@ class Stack:
         self.postgres = PostgresServer(NEWEST, **(_POSTGRES | dict(plan.postgres)))
         self.redis = make_redis(plan.redis, plan.redis_settings, network, STREAM)
         doors = {name.upper(): self.links[f"{name}-kafka"].port for name in names} if plan.kafka else {}
-        self.kafka = KafkaServer(doors, **_KAFKA) if plan.kafka else None
+        self.kafka = KafkaServer(doors, properties=_KAFKA) if plan.kafka else None
         self._proxy_port = free_port()
         self.services = {name: self._service(name) for name in names}
 

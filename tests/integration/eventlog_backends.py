@@ -11,10 +11,12 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # type: ignore[
 from aiokafka.structs import TopicPartition  # type: ignore[import-untyped]  # as above
 
 from services.shared.eventlog.kafka import KafkaReader, KafkaWriter
+from services.shared.eventlog.kafka_access import KafkaAccess
 from services.shared.eventlog.log import EventLogReader, EventLogWriter, LogRecord
 from services.shared.eventlog.redis_streams import RedisStreamReader, RedisStreamWriter
 from services.shared.lsn import Lsn
 from services.shared.position import Position
+from services.shared.runtime.kafka_url import KafkaUrl
 from tests.servers.kafka import KafkaServer
 from tests.servers.redis import RedisServer
 
@@ -92,12 +94,12 @@ class KafkaBackend(Backend):
     def writer(self) -> KafkaWriter:
         """Return a new writer."""
         return KafkaWriter(
-            [self._server.bootstrap], self.topic, self.partition_count, timeout=TIMEOUT, delivery_timeout=TIMEOUT
+            access(self._server), self.topic, self.partition_count, timeout=TIMEOUT, delivery_timeout=TIMEOUT
         )
 
     def reader(self) -> KafkaReader:
         """Return a new reader."""
-        return KafkaReader([self._server.bootstrap], self.topic, self.partition_count, timeout=TIMEOUT)
+        return KafkaReader(access(self._server), self.topic, self.partition_count, timeout=TIMEOUT)
 
     async def delete_log(self) -> None:
         """Delete the topic."""
@@ -125,6 +127,11 @@ class KafkaBackend(Backend):
     def server(self) -> KafkaServer:
         """Where it runs."""
         return self._server
+
+
+def access(server: KafkaServer) -> KafkaAccess:
+    """How to come into a broker that lets everybody in."""
+    return KafkaAccess(KafkaUrl((server.bootstrap,)))
 
 
 def at(k: int, incarnation: int = 100) -> Position:

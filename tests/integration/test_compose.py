@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.shared.runtime.kafka_url import KafkaUrl
 from services.shared.runtime.settings_loading import load_settings
 from tests.servers.compose import REPOSITORY, composed
 
@@ -54,7 +55,7 @@ def test_our_settings_understand_the_environment(services: dict[str, Any], name:
     settings = load_settings(services[name]["environment"], REPOSITORY / "tests" / "integration" / "empty.toml")
     cache = settings.caches["default"]
     assert (cache.upstream.host, cache.upstream.user, cache.upstream.database) == ("postgres", "app", "app")
-    assert cache.kafka_bootstrap == ("kafka:9092",)
+    assert cache.kafka == KafkaUrl(("kafka:9092",))
     assert settings.process.metrics_address[1] == 9464
     assert services[name]["command"] == [name]
 

@@ -99,7 +99,7 @@ def test_a_server_without_logical_decoding() -> None:
         ("--max-staleness", "soon", "--max-staleness = 'soon'"),
         ("--consistency", "perfect", "--consistency = 'perfect'"),
         ("--workers", "-1", "--workers = '-1'"),
-        ("--kafka", "nowhere", "--kafka = 'kafka://nowhere'"),
+        ("--kafka", "nowhere", "--kafka = kafka://nowhere: behind the scheme"),
     ],
 )
 def test_a_wrong_option_is_named_as_it_was_written(option: str, value: str, what: str) -> None:

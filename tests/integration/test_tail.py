@@ -56,7 +56,8 @@ def _environment(stage: Stage, folder: Path) -> dict[str, str]:
     settings = stage.settings
     (folder / "tidegate.toml").write_text(
         f'[cache.{CACHE}]\ndatabase_url = "postgresql://nobody@127.0.0.1:1/none"\n'
-        f'redis_url = "{settings.redis_url.get_secret_value()}"\nevent_log = "{settings.event_log}"\n'
+        f'redis_url = "{settings.redis_url.get_secret_value()}"\n'
+        f'event_log = "{settings.event_log.get_secret_value()}"\n'
         f"partitions = {settings.partitions}\n"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}

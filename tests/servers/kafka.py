@@ -39,14 +39,24 @@ class KafkaServer:
 
     Args:
         doors: Further listeners by name, each with the port that clients who come in there are told to come back to: a
-            relay's, behind which `door_port` is.
+            relay's, behind which `door_port` is; 0: its own.
+        protocols: What is spoken at those of them that want more than PLAINTEXT.
+        scram_users: Users of SCRAM-SHA-512, with their passwords.
         properties: Further ones of `server.properties`, which win.
     """
 
-    def __init__(self, doors: Mapping[str, int] | None = None, **properties: str) -> None:
+    def __init__(
+        self,
+        doors: Mapping[str, int] | None = None,
+        protocols: Mapping[str, str] | None = None,
+        scram_users: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         self._doors = dict(doors or {})
+        self._protocols = dict(protocols or {})
+        self._scram_users = dict(scram_users or {})
         self._door_ports: dict[str, int] = {}
-        self._properties = {name.replace("_", "."): value for name, value in properties.items()}
+        self._properties = dict(properties or {})
         self._directory = ServerDirectory("kafka")
         self._ports = (0, 0)
         self._process: ManagedProcess | None = None
@@ -153,10 +163,12 @@ class KafkaServer:
             "node.id": "1",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "listeners": _listeners({"PLAINTEXT": broker, "CONTROLLER": controller} | self._door_ports),
-            "advertised.listeners": _listeners({"PLAINTEXT": broker} | self._doors),
+            "advertised.listeners": _listeners(
+                {"PLAINTEXT": broker} | {name: port or self._door_ports[name] for name, port in self._doors.items()}
+            ),
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": ",".join(
-                f"{name}:PLAINTEXT" for name in ("CONTROLLER", "PLAINTEXT", *self._doors)
+                f"{name}:{self._protocols.get(name, 'PLAINTEXT')}" for name in ("CONTROLLER", "PLAINTEXT", *self._doors)
             ),
             "log.dirs": str(data),
             "offsets.topic.replication.factor": "1",
@@ -169,7 +181,13 @@ class KafkaServer:
         } | self._properties
         self._configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")  # begins with no dash
-        _run_java("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._configuration))
+        users = [
+            argument
+            for name, password in self._scram_users.items()
+            for argument in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+        ]
+        common = ("-t", cluster, "-c", str(self._configuration))
+        _run_java("kafka.tools.StorageTool", "format", "--standalone", *common, *users)
 
 
 def _listeners(ports: Mapping[str, int]) -> str:

@@ -7,17 +7,19 @@ from services.shared.runtime.settings import CacheSettings
 
 def open_writer(settings: CacheSettings) -> EventLogWriter:
     """Return the writer of a cache's event log, still to be opened with its `open`."""
-    if settings.kafka_bootstrap:
+    if settings.kafka is not None:
         from services.shared.eventlog.kafka import KafkaWriter
+        from services.shared.eventlog.kafka_access import KafkaAccess
 
-        return KafkaWriter(settings.kafka_bootstrap, settings.topic, settings.partitions)
+        return KafkaWriter(KafkaAccess(settings.kafka), settings.topic, settings.partitions)
     return RedisStreamWriter(settings.redis_url.get_secret_value(), settings.prefix, settings.partitions)
 
 
 def open_reader(settings: CacheSettings) -> EventLogReader:
     """Return a reader of a cache's event log, still to be opened with its `open`."""
-    if settings.kafka_bootstrap:
+    if settings.kafka is not None:
         from services.shared.eventlog.kafka import KafkaReader
+        from services.shared.eventlog.kafka_access import KafkaAccess
 
-        return KafkaReader(settings.kafka_bootstrap, settings.topic, settings.partitions)
+        return KafkaReader(KafkaAccess(settings.kafka), settings.topic, settings.partitions)
     return RedisStreamReader(settings.redis_url.get_secret_value(), settings.prefix, settings.partitions)

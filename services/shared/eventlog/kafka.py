@@ -16,6 +16,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no type information
 from aiokafka.errors import ProducerClosed  # type: ignore[import-untyped]  # as above
 
+from services.shared.eventlog.kafka_access import KafkaAccess
 from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
 from services.shared.eventlog.kafka_cursor import KafkaCursor
 from services.shared.eventlog.kafka_errors import translated
@@ -34,9 +35,9 @@ _CHECK_SECONDS = 1.0  # how long a topic made anew, or a silent broker, may go u
 class _KafkaLog:
     """What both ends have in common."""
 
-    def __init__(self, bootstrap: Sequence[str], topic: str, partition_count: int, timeout: float) -> None:
-        self._topic = KafkaTopic(bootstrap, topic, partition_count, timeout)
-        self._cursor = KafkaCursor(bootstrap, topic, timeout)
+    def __init__(self, access: KafkaAccess, topic: str, partition_count: int, timeout: float) -> None:
+        self._topic = KafkaTopic(access, topic, partition_count, timeout)
+        self._cursor = KafkaCursor(access, topic, timeout)
 
     @property
     def partition_count(self) -> int:
@@ -61,7 +62,7 @@ class KafkaWriter(_KafkaLog):
 
     def __init__(
         self,
-        bootstrap: Sequence[str],
+        access: KafkaAccess,
         topic: str,
         partition_count: int,
         timeout: float = REPLY_TIMEOUT,
@@ -70,14 +71,14 @@ class KafkaWriter(_KafkaLog):
         """Prepare a writer.
 
         Args:
-            bootstrap: Brokers to begin with, as `host:port`.
+            access: How to come into the cluster.
             topic: Name of the topic.
             partition_count: Number of its partitions.
             timeout: How long the brokers may take to answer a question, in seconds.
             delivery_timeout: How long they may take to acknowledge a record, in seconds; then the writer has failed.
         """
-        super().__init__(bootstrap, topic, partition_count, timeout)
-        self._bootstrap = list(bootstrap)
+        super().__init__(access, topic, partition_count, timeout)
+        self._access = access
         self._timeout = timeout
         self._delivery_timeout = delivery_timeout
         self._outbox = Outbox()
@@ -97,13 +98,13 @@ class KafkaWriter(_KafkaLog):
 
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,  # batches gather while the one before is under way
             max_batch_size=MAX_RECORD_BYTES,
             max_request_size=MAX_RECORD_BYTES,
             request_timeout_ms=int(self._delivery_timeout * 1000),
+            **self._access.options,
         )
         self._producer = producer
         async with translated(self._timeout):
@@ -189,11 +190,9 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
 class KafkaReader(_KafkaLog):
     """`EventLogReader` on Kafka."""
 
-    def __init__(
-        self, bootstrap: Sequence[str], topic: str, partition_count: int, timeout: float = REPLY_TIMEOUT
-    ) -> None:
+    def __init__(self, access: KafkaAccess, topic: str, partition_count: int, timeout: float = REPLY_TIMEOUT) -> None:
         """Prepare a reader; see `KafkaWriter` for the arguments."""
-        super().__init__(bootstrap, topic, partition_count, timeout)
+        super().__init__(access, topic, partition_count, timeout)
         self._identity: str | None = None  # of the topic that the places belong to; none: of the one that is there
         self._checked_at = 0.0
 

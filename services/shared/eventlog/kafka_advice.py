@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from services.shared.runtime.kafka_url import MECHANISMS, OAUTHBEARER, TLS_SCHEME, KafkaUrl
+
 MAX_RECORD_BYTES = 4 << 20  # a row of the most columns that Postgres allows, old and new, stays well below
 LEAST_RECORD_BYTES = 1 << 20  # Kafka's own default for a topic is a little more
 RETENTION_MS = 24 * 60 * 60 * 1000  # a reader that is away for longer begins with an empty cache
@@ -97,6 +99,16 @@ def weaknesses(name: str, settings: Mapping[str, str], replicas: int, brokers: i
             f"Topic {name} lets a broker lead that does not have all records: a loss is noticed, and the cache begins "
             "empty",
             f"{alter} unclean.leader.election.enable=false",
+        )
+
+
+def exposures(url: KafkaUrl) -> Iterable[Advice]:
+    """Yield what others can see who should not."""
+    if url.shows_password:
+        what = "token" if url.mechanism == OAUTHBEARER else f"password of {url.user}"
+        yield Advice(
+            f"Whoever listens on the way to Kafka reads the {what}",
+            f"write {TLS_SCHEME}, or a sasl_mechanism that does not show it ({MECHANISMS[0]}), in TIDEGATE_EVENT_LOG",
         )
 
 

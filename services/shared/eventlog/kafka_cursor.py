@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # aiokafka ships no types
 
+from services.shared.eventlog.kafka_access import KafkaAccess
 from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
 from services.shared.eventlog.kafka_errors import is_cancelled, translated
 from services.shared.eventlog.log import LogError, LogGap, LogRecord, within_tail
@@ -19,8 +20,8 @@ _READ_RECORDS = 2000
 class KafkaCursor:
     """A consumer and the offsets that it stands at. It stays away from the broker until it is first used."""
 
-    def __init__(self, bootstrap: Sequence[str], topic: str, timeout: float) -> None:
-        self._bootstrap = list(bootstrap)
+    def __init__(self, access: KafkaAccess, topic: str, timeout: float) -> None:
+        self._access = access
         self._topic = topic
         self._timeout = timeout
         self._consumer: AIOKafkaConsumer | None = None
@@ -111,13 +112,13 @@ class KafkaCursor:
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 fetch_max_wait_ms=_FETCH_WAIT_MS,
                 max_partition_fetch_bytes=MAX_RECORD_BYTES,
                 request_timeout_ms=int(self._timeout * 1000),
+                **self._access.options,
             )
             try:
                 async with translated(self._timeout):

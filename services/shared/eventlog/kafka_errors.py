@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError  # type: ignore[import-untyped]  # it ships no types
+from aiokafka.errors import (  # type: ignore[import-untyped]  # it ships no types
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 
-from services.shared.eventlog.log import LogGap, LogUnavailable
+from services.shared.eventlog.log import LogGap, LogUnavailable, LogUnsuitable
 
 
 @asynccontextmanager
@@ -15,6 +20,7 @@ async def translated(seconds: float) -> AsyncIterator[None]:
 
     Raises:
         LogGap: A place lies outside of what the topic holds.
+        LogUnsuitable: We are not allowed to do it.
         LogUnavailable: Anything else that Kafka reports, or no answer in time.
     """
     try:
@@ -22,6 +28,10 @@ async def translated(seconds: float) -> AsyncIterator[None]:
             yield
     except OffsetOutOfRangeError as error:
         raise LogGap(f"the place read from is not in the topic any more: {error}") from error
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+        raise LogUnsuitable(
+            f"Kafka does not allow what we do ({error}): grant the rights that `tidegate check` names"
+        ) from error
     except TimeoutError as error:
         raise LogUnavailable(f"event log on Kafka: no answer within {seconds:g} s") from error
     except (KafkaError, OSError) as error:

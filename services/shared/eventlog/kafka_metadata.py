@@ -6,11 +6,12 @@ fields are those of `MetadataRequest.json` and `MetadataResponse.json` in Kafka'
 """
 
 import base64
+import random
 from dataclasses import dataclass
 from io import BytesIO
 
 from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # aiokafka ships no type information
-from aiokafka.errors import for_code  # type: ignore[import-untyped]  # as above
+from aiokafka.errors import NodeNotReadyError, for_code  # type: ignore[import-untyped]  # as above
 from aiokafka.protocol.api import Request, RequestStruct, Response  # type: ignore[import-untyped]  # as above
 from aiokafka.protocol.types import (  # type: ignore[import-untyped]  # as above
     Boolean,
@@ -26,6 +27,9 @@ _UUID_BYTES = 16
 _NO_ID = bytes(_UUID_BYTES)
 _UNKNOWN_TOPIC = 3
 
+_OPERATIONS = {3: "Read", 4: "Write", 6: "Delete", 8: "Describe", 10: "DescribeConfigs"}
+"""What a user may be allowed to do with a topic, by its number in `AclOperation` of Kafka."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -37,6 +41,7 @@ class Topic:
         replica_count: Copies of the partition that has the fewest.
         broker_count: Number of brokers in the cluster.
         has_leaders: Whether every partition can be written and read just now.
+        allowed: What we may do with it.
     """
 
     identity: str
@@ -44,6 +49,7 @@ class Topic:
     replica_count: int
     broker_count: int
     has_leaders: bool
+    allowed: frozenset[str]
 
 
 class _Uuid:
@@ -126,7 +132,16 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]  
         self._topic = topic
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        return request_struct_class([(_NO_ID, self._topic, {})], False, False, {})
+        return request_struct_class([(_NO_ID, self._topic, {})], False, True, {})
+
+
+async def some_node(client: AIOKafkaClient) -> int | None:
+    """Return some broker that can be reached; a cluster goes on naming one that has just died."""
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    for node in random.sample(nodes, len(nodes)):
+        if await client.ready(node):
+            return int(node)
+    return None
 
 
 async def describe_topic(client: AIOKafkaClient, name: str) -> Topic | None:
@@ -143,7 +158,10 @@ async def describe_topic(client: AIOKafkaClient, name: str) -> Topic | None:
         aiokafka.errors.KafkaError: The brokers cannot be asked, or refuse to say.
         NotImplementedError: The broker is older than Kafka 3.1.
     """
-    response = await client.send(client.get_random_node(), _MetadataRequest(name))
+    node = await some_node(client)
+    if node is None:
+        raise NodeNotReadyError("none of the brokers can be reached")
+    response = await client.send(node, _MetadataRequest(name))
     described = response.to_object()
     [topic] = described["topics"]
     if topic["error_code"] == _UNKNOWN_TOPIC:
@@ -156,4 +174,5 @@ async def describe_topic(client: AIOKafkaClient, name: str) -> Topic | None:
         replica_count=min((len(partition["replicas"]) for partition in topic["partitions"]), default=0),
         broker_count=len(described["brokers"]),
         has_leaders=all(partition["leader"] >= 0 for partition in topic["partitions"]),
+        allowed=frozenset(name for n, name in _OPERATIONS.items() if topic["topic_authorized_operations"] >> n & 1),
     )

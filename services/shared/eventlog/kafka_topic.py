@@ -8,8 +8,9 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # aiokafka ships no types
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]  # as above
 from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # as above
-from aiokafka.errors import for_code  # type: ignore[import-untyped]  # as above
+from aiokafka.errors import TopicAuthorizationFailedError, for_code  # type: ignore[import-untyped]  # as above
 
+from services.shared.eventlog.kafka_access import KafkaAccess
 from services.shared.eventlog.kafka_advice import (
     MAX_RECORD_BYTES,
     REPLICAS,
@@ -20,11 +21,14 @@ from services.shared.eventlog.kafka_advice import (
 )
 from services.shared.eventlog.kafka_errors import translated
 from services.shared.eventlog.kafka_metadata import Topic, describe_topic
-from services.shared.eventlog.log import LogError, LogGap, LogUnavailable, LogUnsuitable
+from services.shared.eventlog.kafka_refusals import open_client
+from services.shared.eventlog.kafka_rights import TO_READ, TO_WRITE, not_allowed
+from services.shared.eventlog.log import LogGap, LogUnavailable, LogUnsuitable
 
 MAX_BATCH_BYTES = 1 << 19  # of values; with keys and overhead it stays below the least that a topic must take
 _POLL_SECONDS = 0.05
 _UNKNOWN_TOPIC = 3
+_NOT_ALLOWED, _NOT_ALLOWED_AT_ALL = 29, 31
 _TOPIC_EXISTS = 36
 
 _log = structlog.get_logger(__name__)
@@ -33,10 +37,10 @@ _log = structlog.get_logger(__name__)
 class KafkaTopic:
     """One topic, asked about over a connection of its own. A topic of another shape is refused wherever it turns up."""
 
-    def __init__(self, bootstrap: Sequence[str], name: str, partition_count: int, timeout: float) -> None:
+    def __init__(self, access: KafkaAccess, name: str, partition_count: int, timeout: float) -> None:
         self.name = name
         self.partition_count = partition_count
-        self._bootstrap = list(bootstrap)
+        self._access = access
         self._timeout = timeout
         self._client: AIOKafkaClient | None = None
 
@@ -45,15 +49,9 @@ class KafkaTopic:
 
         Raises:
             LogUnavailable: No broker answers.
+            LogUnsuitable: One does, and does not let us in.
         """
-        client = AIOKafkaClient(bootstrap_servers=self._bootstrap, request_timeout_ms=int(self._timeout * 1000))
-        try:
-            async with translated(self._timeout):
-                await client.bootstrap()
-        except LogError:
-            await client.close()
-            raise
-        self._client = client
+        self._client = await open_client(self._access, self._timeout)
 
     async def close(self) -> None:
         """Give up the connection."""
@@ -67,11 +65,13 @@ class KafkaTopic:
         Raises:
             LogGap: There is no such topic.
             LogUnavailable: No broker answers.
-            LogUnsuitable: It was made anew with another number of partitions, or the broker is too old.
+            LogUnsuitable: It was made anew with another number of partitions, or we may not read it, or the broker is
+                too old.
         """
         topic = await self._describe()
         if topic is None:
             raise LogGap(f"topic {self.name} does not exist")
+        self._refuse_without(TO_READ, topic)
         return topic.identity
 
     async def ensure(self) -> None:
@@ -79,11 +79,12 @@ class KafkaTopic:
 
         Raises:
             LogUnavailable: No broker answers, or the new topic does not get leaders in time.
-            LogUnsuitable: It would lose events, or has another number of partitions.
+            LogUnsuitable: It would lose events, has another number of partitions, or we may not use it.
         """
         topic = await self._describe()
         async with self._administrating() as admin:
             topic = topic or await self._create(admin)
+            self._refuse_without(TO_WRITE, topic)
             for weakness in await self._judge(admin, topic):
                 _log.warning(weakness.text, remedy=weakness.remedy)
 
@@ -100,6 +101,7 @@ class KafkaTopic:
         topic = await self._describe()
         if topic is None:
             raise LogUnavailable(f"topic {self.name} does not exist")
+        self._refuse_without(TO_WRITE, topic)
         async with self._administrating() as admin:
             return await self._judge(admin, topic)
 
@@ -117,12 +119,14 @@ class KafkaTopic:
         async with self._administrating() as admin:
             response = await admin.delete_topics([self.name])
         [(_, code)] = response.topic_error_codes
+        if code == _NOT_ALLOWED:
+            raise LogUnsuitable(not_allowed(self._access.url, self.name, ["Delete"]))
         if code not in (0, _UNKNOWN_TOPIC):
             raise LogUnavailable(f"topic {self.name} cannot be deleted: {for_code(code).__name__}")
 
     @asynccontextmanager
     async def _administrating(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=int(self._timeout * 1000))
+        admin = AIOKafkaAdminClient(request_timeout_ms=int(self._timeout * 1000), **self._access.options)
         try:
             async with translated(self._timeout):
                 await admin.start()
@@ -145,6 +149,8 @@ class KafkaTopic:
         wanted = NewTopic(self.name, self.partition_count, replicas, topic_configs=settings)
         response = await admin.create_topics([wanted])
         [(_, code, message)] = response.topic_errors
+        if code in (_NOT_ALLOWED, _NOT_ALLOWED_AT_ALL):
+            raise LogUnsuitable(not_allowed(self._access.url, self.name, ["Create", *TO_WRITE]))
         if code not in (0, _TOPIC_EXISTS):
             raise LogUnavailable(f"topic {self.name} cannot be made: {for_code(code).__name__}: {message}")
         while (topic := await self._describe()) is None or not topic.has_leaders:  # noqa: ASYNC110 - it is elsewhere
@@ -155,6 +161,8 @@ class KafkaTopic:
         async with translated(self._timeout):
             try:
                 topic = await describe_topic(self._connected(), self.name)
+            except TopicAuthorizationFailedError as error:
+                raise LogUnsuitable(not_allowed(self._access.url, self.name, TO_WRITE)) from error
             except NotImplementedError as error:
                 raise LogUnsuitable(
                     "the event log needs Apache Kafka 3.1 or newer, which tells the ids of topics"
@@ -165,6 +173,10 @@ class KafkaTopic:
                 f"set partitions to {topic.partition_count}, or stop the services and delete the topic"
             )
         return topic
+
+    def _refuse_without(self, wanted: Sequence[str], topic: Topic) -> None:
+        if missing := [right for right in wanted if right not in topic.allowed]:
+            raise LogUnsuitable(not_allowed(self._access.url, self.name, missing))
 
     def _connected(self) -> AIOKafkaClient:
         if self._client is None:

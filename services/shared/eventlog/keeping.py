@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from services.shared.runtime.kafka_url import KafkaUrl
 from services.shared.runtime.settings import CacheSettings
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ async def check_log_settings(settings: CacheSettings) -> "list[Advice]":
         LogUnavailable: It cannot be asked.
         LogUnsuitable: It would lose them. The text says what to change.
     """
-    if settings.kafka_bootstrap:
-        topic = _topic(settings)
+    if settings.kafka is not None:
+        topic = _topic(settings, settings.kafka)
+        from services.shared.eventlog.kafka_advice import exposures
+
         await topic.open()
         try:
-            return await topic.check()
+            return [*exposures(settings.kafka), *await topic.check()]
         finally:
             await topic.close()
     return []
@@ -37,8 +40,8 @@ async def delete_topic(settings: CacheSettings) -> None:
     Raises:
         LogUnavailable: It cannot be deleted.
     """
-    if settings.kafka_bootstrap:
-        topic = _topic(settings)
+    if settings.kafka is not None:
+        topic = _topic(settings, settings.kafka)
         await topic.open()
         try:
             await topic.delete()
@@ -46,7 +49,8 @@ async def delete_topic(settings: CacheSettings) -> None:
             await topic.close()
 
 
-def _topic(settings: CacheSettings) -> "KafkaTopic":
+def _topic(settings: CacheSettings, url: KafkaUrl) -> "KafkaTopic":
+    from services.shared.eventlog.kafka_access import KafkaAccess
     from services.shared.eventlog.kafka_topic import KafkaTopic
 
-    return KafkaTopic(settings.kafka_bootstrap, settings.topic, settings.partitions, PATIENCE_SECONDS)
+    return KafkaTopic(KafkaAccess(url), settings.topic, settings.partitions, PATIENCE_SECONDS)

@@ -65,6 +65,9 @@ def configure_logging(
     root.handlers[:] = [handler]
     root.setLevel(level if settings.log_level == "debug" else max(level, logging.WARNING))
     logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote statements, and change nothing
+    logging.getLogger("aiokafka.conn").setLevel(
+        max(level, logging.INFO)
+    )  # below, it quotes what it sends: passwords too
     logging.captureWarnings(True)
 
 

@@ -20,6 +20,7 @@ from services.shared.runtime.authentication import (
     Authentication,
     check_auth_query,
 )
+from services.shared.runtime.kafka_url import KafkaUrl, parse_kafka_url
 from services.shared.runtime.quantities import parse_duration, parse_size
 from services.shared.runtime.redaction import mask_secrets
 from services.shared.runtime.upstream import Upstream, parse_upstream
@@ -31,7 +32,6 @@ MOST_STALENESS = 3600.0
 """The largest bound that may be asked for, in seconds."""
 
 _CACHE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # goes into a slot's name: lower case, 63 bytes in all
-_KAFKA = re.compile(r"kafka://(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}(?:,(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})*")
 _COLUMN = re.compile(r"[^.\s]+\.[^.\s]+\.[^.\s]+")
 
 
@@ -116,7 +116,7 @@ class ProcessSettings(Section):
 class CacheSettings(Section):
     """One cached database: where it is, how fresh its answers are, how much they may take."""
 
-    secret_fields: ClassVar[frozenset[str]] = frozenset({"database_url", "replica_url", "redis_url"})
+    secret_fields: ClassVar[frozenset[str]] = frozenset({"database_url", "replica_url", "redis_url", "event_log"})
 
     name: str = Field(description="lower-case letters, digits and _, at most 40, beginning with a letter")
     database_url: SecretStr = Field(description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
@@ -142,7 +142,9 @@ class CacheSettings(Section):
         description="redis://[USER:PASSWORD@]HOST:PORT/DB, unix://PATH, redis+sentinel://… or redis+cluster://…; "
         "rediss… for TLS",
     )
-    event_log: str = Field("redis", description="redis, or kafka://HOST:PORT[,HOST:PORT]")
+    event_log: SecretStr = Field(
+        SecretStr("redis"), description="redis, or kafka[+ssl]://[USER:PASSWORD@]HOST:PORT[,HOST:PORT]"
+    )
     partitions: int = Field(1, ge=1, le=64, description="partitions of the event log, 1 to 64")
     max_staleness: Duration = Field(
         1.0, ge=0.05, le=MOST_STALENESS, description="how old a cached answer may be, 50ms to 1h, such as 1s"
@@ -263,12 +265,13 @@ class CacheSettings(Section):
         parse_redis_url(value.get_secret_value())
         return SecretStr(with_checked_files(value.get_secret_value()))
 
-    @field_validator("event_log")
+    @field_validator("event_log", mode="before")
     @classmethod
-    def _check_event_log(cls, value: str) -> str:
-        if value != "redis" and _KAFKA.fullmatch(value) is None:
-            raise ValueError("it is neither")
-        return value
+    def _normalise_event_log(cls, value: object) -> str:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            raise ValueError("it should be text")
+        return text if text == "redis" else parse_kafka_url(text).url
 
     @field_validator("hashed_columns", mode="before")
     @classmethod
@@ -304,9 +307,10 @@ class CacheSettings(Section):
         return int(self.listen_unix_permissions, 8)
 
     @property
-    def kafka_bootstrap(self) -> tuple[str, ...]:
-        """The brokers as `host:port`; none when the event log is in Redis."""
-        return () if self.event_log == "redis" else tuple(self.event_log.removeprefix("kafka://").split(","))
+    def kafka(self) -> KafkaUrl | None:
+        """Where Kafka is and how we come in; None when the event log is in Redis."""
+        text = self.event_log.get_secret_value()
+        return None if text == "redis" else parse_kafka_url(text)
 
     @property
     def publication(self) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.shared.eventlog.kafka_advice import unsuitable, weaknesses
+from services.shared.eventlog.kafka_advice import exposures, unsuitable, weaknesses
+from services.shared.runtime.kafka_url import parse_kafka_url
 
 _MADE = {
     "cleanup.policy": "delete",
@@ -54,3 +55,19 @@ def test_what_makes_a_loss_likelier(settings: dict[str, str], replicas: int, bro
 )
 def test_nothing_is_said_of_a_topic_as_it_is_made(settings: dict[str, str], replicas: int, brokers: int) -> None:
     assert list(weaknesses("t", _MADE | settings, replicas, brokers)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("kafka://me:hunter2@k:1", ""),
+        ("kafka+ssl://me:hunter2@k:1?sasl_mechanism=PLAIN", ""),
+        ("kafka://me:hunter2@k:1?sasl_mechanism=PLAIN", "reads the password of me"),
+        ("kafka://k:1?sasl_mechanism=OAUTHBEARER&sasl_token_file=/t", "reads the token"),
+    ],
+)
+def test_what_others_can_see_is_told(url: str, words: str) -> None:
+    told = [advice.text for advice in exposures(parse_kafka_url(url))]
+
+    assert len(told) == bool(words)
+    assert all(words in text for text in told)

@@ -109,6 +109,14 @@ def test_no_secret_is_in_any_line(log_format: str, level: str) -> None:
     assert text.count("***") >= 12
 
 
+def test_what_is_sent_to_kafka_is_in_no_line_at_the_lowest_level() -> None:
+    """Its client quotes requests there, and a request may be a login."""
+    stream = _configured("debug")
+    logging.getLogger("aiokafka.conn").debug("Request: %r", b"\0app\0hunter2!")
+    logging.getLogger("aiokafka.client").debug("metadata")
+    assert [line["event"] for line in _lines(stream)] == ["metadata"]
+
+
 def test_a_python_warning_becomes_a_line() -> None:
     stream = _configured()
     with warnings.catch_warnings():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.shared.runtime.kafka_url import KafkaUrl
 from services.shared.runtime.settings import Consistency, Settings, TlsMode
 from services.shared.runtime.settings_loading import SettingsError, load_settings
 
@@ -45,7 +46,7 @@ def test_durations_sizes_flags_and_lists_are_read_from_variables(tmp_path: Path)
     assert cache.l1_bytes == 1024**3
     assert cache.keep
     assert cache.hashed_columns == ("a.b.c", "a.b.d")
-    assert cache.kafka_bootstrap == ("k1:9092", "k2:9092")
+    assert cache.kafka == KafkaUrl(("k1:9092", "k2:9092"))
 
 
 def test_tls_and_the_networks_of_clients_are_read(tmp_path: Path) -> None:
@@ -143,7 +144,8 @@ def test_a_cache_without_a_database_is_refused(tmp_path: Path) -> None:
         ("CONSISTENCY", "strongest", "'off', 'bounded', 'session' or 'strong'"),
         ("PARTITIONS", "0", "TIDEGATE_PARTITIONS = '0': should be greater than or equal to 1"),
         ("LISTEN", "6432", "it is no HOST:PORT"),
-        ("EVENT_LOG", "kafka://", "redis, or kafka://HOST:PORT"),
+        ("EVENT_LOG", "kafka://", "redis, or kafka[+ssl]://[USER:PASSWORD@]HOST:PORT"),
+        ("EVENT_LOG", "kafka://u:hunter2@nowhere", "TIDEGATE_EVENT_LOG = kafka://u:***@nowhere: behind the scheme"),
         ("REDIS_URL", "http://:hunter2@x", "TIDEGATE_REDIS_URL = http://:***@x: it should begin with redis://"),
         ("HASHED_COLUMNS", "users.email", "schema.table.column"),
         ("KEEP", "perhaps", "true or false"),
