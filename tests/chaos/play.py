@@ -87,7 +87,7 @@ def _outcome(fault: Fault, scene: Scene, verdict: Verdict, lost: list[str], ende
     stale = len(verdict.of(Kind.STALE))
     return Outcome(
         fault=fault.name,
-        log="Kafka" if scene.stack.kafka is not None else "Redis",
+        log="Kafka" if scene.stack.plan.kafka else "Redis",
         reads=verdict.reads,
         hits=int(scene.share(0, now()).hits),
         stale=stale,

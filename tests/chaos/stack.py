@@ -15,6 +15,7 @@ from tests.chaos.network import Link, Network
 from tests.chaos.redis_side import Kind, make_redis
 from tests.chaos.service import Service
 from tests.servers.kafka import KafkaServer
+from tests.servers.kafka_cluster import KafkaCluster
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.postgres_programs import NEWEST
 from tests.servers.processes import ServerDirectory, free_port, wait_until
@@ -64,6 +65,7 @@ class Plan:
 
     Attributes:
         kafka: Whether the event log is Kafka; else it is in Redis.
+        cluster: Whether that is a cluster of three brokers, to which our services go directly; else one broker.
         cdc_count: How many CDC services there are.
         faults: Deliberate faults by service; see `tests.chaos.broken`.
         settings: Settings of the cache.
@@ -73,6 +75,7 @@ class Plan:
     """
 
     kafka: bool = True
+    cluster: bool = False
     cdc_count: int = 1
     faults: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str | int] = field(default_factory=dict)
@@ -88,7 +91,8 @@ class Stack:
         plan: What it was made from.
         postgres: The database.
         redis: The bucket, and without Kafka the event log.
-        kafka: The event log; None: it is in Redis.
+        kafka: The broker with the event log; None: there is a cluster, or the log is in Redis.
+        cluster: The brokers with the event log, where there are several.
         services: `proxy`, `invalidator`, `cdc` and, where there are two, `cdc2`.
         links: The ways from the services to the servers, as `"cdc-postgres"`.
         max_staleness: Δ, in seconds.
@@ -101,12 +105,15 @@ class Stack:
         names = ["proxy", "invalidator", "cdc", *(f"cdc{n}" for n in range(2, plan.cdc_count + 1))]
         self.links: dict[str, Link] = {}
         for service in names:
-            for server in ("postgres", "redis", *(["kafka"] if plan.kafka else [])):
+            for server in ("postgres", "redis", *(["kafka"] if plan.kafka and not plan.cluster else [])):
                 self.links[f"{service}-{server}"] = network.link()
         self.postgres = PostgresServer(NEWEST, **(_POSTGRES | dict(plan.postgres)))
         self.redis = make_redis(plan.redis, plan.redis_settings, network, STREAM)
-        doors = {name.upper(): self.links[f"{name}-kafka"].port for name in names} if plan.kafka else {}
-        self.kafka = KafkaServer(doors, properties=_KAFKA) if plan.kafka else None
+        self.kafka: KafkaServer | None = None
+        if plan.kafka and not plan.cluster:
+            doors = {name.upper(): self.links[f"{name}-kafka"].port for name in names}
+            self.kafka = KafkaServer(doors, properties=_KAFKA)
+        self.cluster = KafkaCluster() if plan.cluster else None
         self._proxy_port = free_port()
         self.services = {name: self._service(name) for name in names}
 
@@ -116,6 +123,8 @@ class Stack:
         servers: dict[str, Part] = {"postgres": self.postgres, "redis": self.redis}
         if self.kafka is not None:
             servers["kafka"] = self.kafka
+        if self.cluster is not None:
+            servers |= {broker.name: broker for broker in self.cluster.brokers.values()}
         return servers | dict(self.services)
 
     @property
@@ -139,6 +148,9 @@ class Stack:
         self.redis.start()
         if self.kafka is not None:
             self.kafka.start()
+        if self.cluster is not None:
+            self.cluster.start()
+            self.services = {name: self._service(name) for name in self.services}  # they can be told now where it is
         for name, link in self.links.items():
             service, _, server = name.partition("-")
             if server == "kafka":
@@ -172,13 +184,19 @@ class Stack:
         """End everything."""
         for part in reversed(list(self.parts.values())):
             part.destroy()
+        if self.cluster is not None:
+            self.cluster.destroy()
+
+    def _event_log(self, service: str) -> str:
+        if self.cluster is not None:
+            return f"kafka://{self.cluster.bootstrap}"
+        return f"kafka://127.0.0.1:{self.links[f'{service}-kafka'].port}" if self.plan.kafka else "redis"
 
     def _service(self, name: str) -> Service:
-        kafka = f"kafka://127.0.0.1:{self.links[f'{name}-kafka'].port}" if self.plan.kafka else "redis"
         settings: dict[str, str | int] = {
             "database_url": f"postgresql://{SUPERUSER}@127.0.0.1:{self.links[f'{name}-postgres'].port}/{SUPERUSER}",
             "redis_url": self.redis.services_url or f"redis://127.0.0.1:{self.links[f'{name}-redis'].port}/0",
-            "event_log": kafka,
+            "event_log": self._event_log(name),
             "listen": f"127.0.0.1:{self._proxy_port}",
             "max_staleness": f"{self.max_staleness:g}s",
             "keep": "true",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.chaos.fault import Fault
-from tests.chaos.faults import log, redis, slot
+from tests.chaos.faults import brokers, log, redis, slot
 from tests.chaos.faults.huge import KilledInHugeTransaction, StoppedInHugeTransaction
 from tests.chaos.faults.processes import PARTS, Killed, Stopped
 from tests.chaos.faults.standby import EverybodyWaits, WaitingStandby
@@ -32,6 +32,7 @@ FAULTS: list[Fault] = [
     ActiveStopped(),
     WalFilled(),
     *(make() for make in redis.FAULTS),
+    *(make() for make in brokers.FAULTS),
     *(kind(part, kafka=False) for part in _WITHOUT_KAFKA for kind in (Killed, Stopped)),
     *(fault for make in log.FAULTS if not (fault := make()).plan.kafka),
 ]

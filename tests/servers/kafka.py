@@ -3,35 +3,20 @@
 with KafkaServer() as server:
     AIOKafkaProducer(bootstrap_servers=server.bootstrap)
 
-The jars are fetched once into `.cache/kafka` of the checkout. A broker takes about four seconds to start.
+`kafka_cluster.py` has several.
 """
 
 import base64
 import secrets
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
-from tests.servers.debian import debian_program
-from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port, wait_until
-from tests.servers.toolchains import CACHE, maven_jars
+from tests.servers.kafka_node import KafkaNode, run_java
+from tests.servers.processes import ManagedProcess, ServerDirectory, ServerError, free_port
 
-_POM = Path(__file__).parent / "kafka" / "pom.xml"
-_START_SECONDS = 90.0  # four on an idle machine
-_STOP_SECONDS = 30.0
 _PORT_ATTEMPTS = 5
-_STARTED = "Kafka Server started"
-_JAVA_OPTIONS = (
-    "-Xmx384m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # a short life: starting fast matters more than running fast
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # says when it has started
-)
 
 
 class KafkaServer:
@@ -59,7 +44,7 @@ class KafkaServer:
         self._properties = dict(properties or {})
         self._directory = ServerDirectory("kafka")
         self._ports = (0, 0)
-        self._process: ManagedProcess | None = None
+        self._node = KafkaNode("kafka", self._directory.path)
 
     def __enter__(self) -> "KafkaServer":
         return self.start()
@@ -83,9 +68,7 @@ class KafkaServer:
         Raises:
             ServerError: It has not been started.
         """
-        if self._process is None:
-            raise ServerError("kafka has not been started")
-        return self._process
+        return self._node.process
 
     def start(self) -> "KafkaServer":
         """Start it and wait until it serves.
@@ -98,31 +81,31 @@ class KafkaServer:
                 self._ports = (free_port(), free_port())
                 self._door_ports = {name: free_port() for name in self._doors}
                 self._format()
-            if self._try_start():
+            self._node.launch()
+            if self._node.wait_started():
                 return self
             self._ports = (0, 0)
         raise ServerError(f"kafka found no free ports in {_PORT_ATTEMPTS} attempts")
 
     def stop(self) -> None:
         """Shut it down in order."""
-        self.process.stop(signal.SIGTERM, _STOP_SECONDS)
+        self._node.stop()
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.process.kill()
+        self._node.kill()
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP)."""
-        self.process.pause()
+        self._node.pause()
 
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""
-        self.process.resume()
+        self._node.resume()
 
     def destroy(self) -> None:
         """End it however it is, and delete its data."""
-        if self._process is not None and self._process.running:
-            self._process.kill()
+        self._node.destroy()
         self._directory.remove()
 
     def console_consumer(self, topic: str, count: int) -> str:
@@ -134,24 +117,7 @@ class KafkaServer:
         main = "org.apache.kafka.tools.consumer.ConsoleConsumer"
         arguments = ["--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning"]
         limits = ["--max-messages", str(count), "--timeout-ms", "20000", "--property", "print.key=true"]
-        return _run_java(main, *arguments, *limits)
-
-    def _try_start(self) -> bool:
-        """Return False when somebody else has a port."""
-        java = _java()
-        argv: list[str | Path] = [java, *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", "kafka.Kafka", self._configuration]
-        self._process = process = ManagedProcess("kafka", argv, self._directory.path / "log", cwd=self._directory.path)
-        before = process.log().count(_STARTED)
-        wait_until(lambda: process.log().count(_STARTED) > before or not process.running, "kafka", _START_SECONDS)
-        if process.running:
-            return True
-        if "Address already in use" in process.log():
-            return False
-        raise ServerError(f"kafka does not start:\n{process.log()[-4000:]}")
-
-    @property
-    def _configuration(self) -> Path:
-        return self._directory.path / "server.properties"
+        return run_java(main, *arguments, *limits)
 
     def _format(self) -> None:
         """Write the configuration, and an empty log directory that belongs to it."""
@@ -179,15 +145,19 @@ class KafkaServer:
             "broker.session.timeout.ms": "2000",  # after a SIGKILL the next start waits this long for its predecessor
             "auto.create.topics.enable": "false",
         } | self._properties
-        self._configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")  # begins with no dash
+        self._node.configure(properties)
         users = [
             argument
             for name, password in self._scram_users.items()
             for argument in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
         ]
-        common = ("-t", cluster, "-c", str(self._configuration))
-        _run_java("kafka.tools.StorageTool", "format", "--standalone", *common, *users)
+        common = ("-t", random_id(), "-c", str(self._node.configuration))
+        run_java("kafka.tools.StorageTool", "format", "--standalone", *common, *users)
+
+
+def random_id() -> str:
+    """Return an id as Kafka makes them; it begins with no dash."""
+    return base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
 
 
 def _listeners(ports: Mapping[str, int]) -> str:
@@ -199,20 +169,3 @@ def kafka_server() -> Iterator[KafkaServer]:
     """The session's Kafka broker: use topics of your own, and leave it running."""
     with KafkaServer() as server:
         yield server
-
-
-def _run_java(main: str, *arguments: str) -> str:
-    argv = [_java(), *_JAVA_OPTIONS, "-cp", f"{_jars()}/*", main, *arguments]
-    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_START_SECONDS)
-    if ran.returncode != 0:
-        raise ServerError(f"{main} failed:\n{(ran.stdout + ran.stderr)[-4000:]}")
-    return ran.stdout
-
-
-def _jars() -> Path:
-    """Return the directory of the jars, which Maven fetches when the pom is new."""
-    return maven_jars(_POM, CACHE / "kafka" / "jars")
-
-
-def _java() -> str:
-    return debian_program("java", "openjdk-17-jre-headless")
