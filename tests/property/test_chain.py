@@ -178,3 +178,15 @@ def test_one_lost_record_is_noticed_before_the_next_of_its_incarnation(log: list
         if record.link.position.incarnation != lost.position.incarnation:
             break
         assert chain.accept(record.link, Lsn(2**63)) is Verdict.GAP
+
+
+@given(logs(), st.data())
+def test_one_record_that_comes_too_late_is_noticed_before_it_comes(log: list[Record], data: st.DataObject) -> None:
+    late = data.draw(st.integers(0, len(log) - 1))
+    chain = Chain("", START)
+    for record in log[:late]:
+        chain.accept(record.link, Lsn(2**63))
+    behind = [r.link for r in log[late + 1 :] if r.link.position.incarnation == log[late].link.position.incarnation]
+    overtaking = behind[: data.draw(st.integers(0, len(behind)))]
+
+    assert {chain.accept(link, Lsn(2**63)) for link in overtaking} <= {Verdict.GAP}
