@@ -209,7 +209,11 @@ def test_a_topic_that_keeps_too_little_is_told(
     newest: PostgresServer, valkey: RedisServer, kafka_server: KafkaServer
 ) -> None:
     cache = make_cache(newest, "postgres", valkey, event_log=f"kafka://{kafka_server.bootstrap}")
-    short = {"retention.ms": "3600000", "max.message.bytes": "4194304"}
+    short = {
+        "retention.ms": "3600000",
+        "max.message.bytes": "4194304",
+        "message.timestamp.type": "LogAppendTime",
+    }
 
     async def make_topic(settings: dict[str, str]) -> list[Finding]:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -29,6 +30,25 @@ def test_a_new_topic_keeps_events_for_a_day_and_never_compacts(kafka_server: Kaf
         assert settings["retention.bytes"] == "-1"
         assert settings["min.insync.replicas"] == "1"  # there is one broker
         assert settings["unclean.leader.election.enable"] == "false"
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_that_is_hours_fast_keeps_nobody_from_writing(kafka_server: KafkaServer) -> None:
+    """Brokers refuse what lies more than an hour in their future, unless the topic goes by their own clock."""
+
+    async def scenario() -> None:
+        backend = KafkaBackend(kafka_server)
+        writer = backend.writer()
+        await writer.open()
+        await writer.close()
+        fast = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap)
+        await fast.start()
+        try:
+            tomorrow_ms = int((time.time() + 86_400) * 1000)
+            await fast.send_and_wait(backend.topic, b"early", partition=0, timestamp_ms=tomorrow_ms)
+        finally:
+            await fast.stop()
 
     asyncio.run(scenario())
 

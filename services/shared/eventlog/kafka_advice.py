@@ -11,6 +11,9 @@ RETENTION_MS = 24 * 60 * 60 * 1000  # a reader that is away for longer begins wi
 REPLICAS = 3
 """As many as there are brokers, up to this."""
 
+BROKERS_CLOCK = "LogAppendTime"
+"""Retention goes by a record's time. Where that is ours, brokers refuse records that lie too far in their future."""
+
 _HOUR_MS = 60 * 60 * 1000
 
 
@@ -75,6 +78,12 @@ def weaknesses(name: str, settings: Mapping[str, str], replicas: int, brokers: i
             f"Topic {name} keeps {limit:,} bytes of a partition at most: a reader that is further behind begins with "
             "an empty cache",
             f"{alter} retention.bytes=-1",
+        )
+    if settings["message.timestamp.type"] != BROKERS_CLOCK:
+        yield Advice(
+            f"Topic {name} goes by the clock of whoever writes: where that of the CDC service is an hour fast, its "
+            "events are refused, and where it is slow, they are deleted too early",
+            f"{alter} message.timestamp.type={BROKERS_CLOCK}",
         )
     wanted = min(REPLICAS, brokers)
     if replicas < wanted:

@@ -12,6 +12,7 @@ from aiokafka.errors import TopicAuthorizationFailedError, for_code  # type: ign
 
 from services.shared.eventlog.kafka_access import KafkaAccess
 from services.shared.eventlog.kafka_advice import (
+    BROKERS_CLOCK,
     MAX_RECORD_BYTES,
     REPLICAS,
     RETENTION_MS,
@@ -145,6 +146,7 @@ class KafkaTopic:
             "min.insync.replicas": "2" if replicas >= REPLICAS else "1",
             "unclean.leader.election.enable": "false",
             "max.message.bytes": str(MAX_RECORD_BYTES),
+            "message.timestamp.type": BROKERS_CLOCK,
         }
         wanted = NewTopic(self.name, self.partition_count, replicas, topic_configs=settings)
         response = await admin.create_topics([wanted])

@@ -12,6 +12,7 @@ _MADE = {
     "retention.bytes": "-1",
     "min.insync.replicas": "2",
     "unclean.leader.election.enable": "false",
+    "message.timestamp.type": "LogAppendTime",
 }
 
 
@@ -40,6 +41,7 @@ def test_what_must_not_be(settings: dict[str, str], replicas: int, words: str) -
         ({"min.insync.replicas": "1"}, 3, 3, "only one broker has"),
         ({"min.insync.replicas": "3"}, 3, 3, "as soon as one broker is away"),
         ({"unclean.leader.election.enable": "true"}, 3, 3, "does not have all records"),
+        ({"message.timestamp.type": "CreateTime"}, 3, 3, "an hour fast"),
     ],
 )
 def test_what_makes_a_loss_likelier(settings: dict[str, str], replicas: int, brokers: int, words: str) -> None:
