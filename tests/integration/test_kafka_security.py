@@ -24,12 +24,12 @@ from services.shared.eventlog.log import LogAbsent, LogUnsuitable
 from services.shared.runtime.finding import Level
 from services.shared.runtime.kafka_url import KafkaUrl
 from services.shared.runtime.settings import CacheSettings
-from tests.integration.eventlog_backends import read_all, write
+from tests.integration.eventlog_backends import eventually, read_all, write
 from tests.servers.certificates import Authority
 from tests.servers.kafka import KafkaServer
 
 _PASSWORD = "hunter2!"
-_TOPIC, _LITERAL, _ALLOW = 2, 3, 3
+_TOPIC, _LITERAL, _DENY, _ALLOW = 2, 3, 2, 3
 _READ, _WRITE, _CREATE, _DELETE, _DESCRIBE, _DESCRIBE_CONFIGS = 3, 4, 5, 6, 8, 10
 _LOGIN = "org.apache.kafka.common.security"
 
@@ -113,13 +113,13 @@ def cache(url: KafkaUrl, name: str = "main") -> CacheSettings:
     )
 
 
-async def allow(guarded: Guarded, principal: str, topic: str, *operations: int) -> None:
+async def allow(guarded: Guarded, principal: str, topic: str, *operations: int, permission: int = _ALLOW) -> None:
     """As kafka-acls.sh --add does."""
     admin = AIOKafkaAdminClient(bootstrap_servers=guarded.server.bootstrap)
     await admin.start()
     try:
         for operation in operations:
-            request = CreateAclsRequest(_TOPIC, topic, _LITERAL, f"User:{principal}", "*", operation, _ALLOW)
+            request = CreateAclsRequest(_TOPIC, topic, _LITERAL, f"User:{principal}", "*", operation, permission)
             response = await admin._send_request(request)
             assert [code for code, _ in response.creation_responses] == [0]
     finally:
@@ -320,5 +320,27 @@ def test_whoever_only_reads_needs_no_more_than_that(guarded: Guarded) -> None:
         await reader.open()
         assert len(await read_all(reader, {0: "0"}, 2)) == 2
         await reader.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_right_that_is_taken_away_under_way_is_told_as_that(guarded: Guarded) -> None:
+    async def scenario() -> None:
+        settings = cache(guarded.users, "revoked")
+        await allow(guarded, "writer", settings.topic, _READ, _WRITE, _CREATE, _DESCRIBE_CONFIGS)
+        writer, reader = open_writer(settings), open_reader(settings)
+        await writer.open()
+        await reader.open()
+        try:
+            await write(writer, 1)
+            assert len(await read_all(reader, {0: "0"}, 1)) == 1
+            await allow(guarded, "writer", settings.topic, _WRITE, _READ, permission=_DENY)
+            with pytest.raises(LogUnsuitable, match="tidegate check"):
+                await write(writer, 1, first=1)
+            error = await eventually(lambda: reader.read({0: "1"}, 0.1), LogUnsuitable)
+            assert "Read is missing" in str(error) or "tidegate check" in str(error)
+        finally:
+            await writer.close()
+            await reader.close()
 
     asyncio.run(scenario())

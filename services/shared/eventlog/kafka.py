@@ -21,7 +21,7 @@ from services.shared.eventlog.kafka_advice import MAX_RECORD_BYTES
 from services.shared.eventlog.kafka_cursor import KafkaCursor
 from services.shared.eventlog.kafka_errors import translated
 from services.shared.eventlog.kafka_topic import MAX_BATCH_BYTES, KafkaTopic
-from services.shared.eventlog.log import LogAbsent, LogGap, LogRecord, LogUnavailable
+from services.shared.eventlog.log import LogAbsent, LogError, LogGap, LogRecord, LogUnavailable
 from services.shared.eventlog.outbox import Outbox, Outgoing
 from services.shared.lsn import Lsn
 from services.shared.position import Position
@@ -143,7 +143,7 @@ class KafkaWriter(_KafkaLog):
                 async with translated(self._delivery_timeout):
                     await self._send(producer, batch)
                 self._outbox.settle()
-        except (LogGap, LogUnavailable) as failure:
+        except LogError as failure:
             self._outbox.fail(failure)
         finally:
             self._outbox.close()

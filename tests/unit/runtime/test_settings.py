@@ -49,6 +49,14 @@ def test_durations_sizes_flags_and_lists_are_read_from_variables(tmp_path: Path)
     assert cache.kafka == KafkaUrl(("k1:9092", "k2:9092"))
 
 
+def test_the_password_for_kafka_is_not_shown(tmp_path: Path) -> None:
+    cache = _load(tmp_path, DATABASE_URL=_URL, EVENT_LOG="kafka+ssl://me:hunter2@k:9093").caches["default"]
+    assert cache.kafka is not None
+    assert cache.kafka.password == "hunter2"
+    assert cache.shown()["event_log"] == "kafka+ssl://me:***@k:9093"
+    assert "hunter2" not in repr(cache) + str(cache)
+
+
 def test_tls_and_the_networks_of_clients_are_read(tmp_path: Path) -> None:
     cache = _load(
         tmp_path,
