@@ -132,10 +132,11 @@ def _tls_refusal(broker: str, error: ssl.SSLError) -> str:
 
 
 def _login_refusal(mechanism: str, user: str, broker: str, error: Exception) -> str:
+    said = str(error).rpartition(": ")[2]  # behind its name and number; a colon parts a reason from its remedy
     if mechanism == OAUTHBEARER:
-        return f"{broker} does not take our token ({error}): renew the file that is sasl_token_file {_CORRECT}"
+        return f"{broker} does not take our token ({said}): renew the file that is sasl_token_file {_CORRECT}"
     return (
-        f"{broker} refuses the user {user} ({error}): correct user and password {_CORRECT}, or make the user for "
+        f"{broker} refuses the user {user} ({said}): correct user and password {_CORRECT}, or make the user for "
         f"{mechanism} with kafka-configs.sh"
     )
 

@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]  # as above
 
 from tests.chaos.fault import Fault, Scene, wait_services
+from tests.chaos.faults.processes import REANNOUNCED_SECONDS
 from tests.chaos.stack import SLOT, TOPIC, Plan, Stack
 from tests.servers.kafka_cluster import KafkaCluster
 from tests.servers.processes import wait_until
@@ -93,7 +94,7 @@ class UncleanElection(Fault):
 
     expected = "a gap where the invalidator has not read them: a new epoch, the cache begins cold"
     plan = _BrokersLost.plan
-    recovery_seconds = _BrokersLost.recovery_seconds
+    recovery_seconds = REANNOUNCED_SECONDS
 
     def __init__(self, *, unread: bool) -> None:
         """Prepare.
