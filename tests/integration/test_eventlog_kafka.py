@@ -143,6 +143,29 @@ def test_a_place_beyond_the_end_is_a_gap(kafka_server: KafkaServer) -> None:
     asyncio.run(scenario())
 
 
+def test_a_gap_is_told_once_and_what_is_there_can_be_read(kafka_server: KafkaServer) -> None:
+    """Kafka's client asks again by itself for the place that is gone, and keeps the error for the next read of any."""
+
+    async def scenario() -> None:
+        backend = KafkaBackend(kafka_server)
+        writer, reader = backend.writer(), backend.reader()
+        await writer.open()
+        await reader.open()
+        try:
+            await write(writer, 3)
+            await write(writer, 3, partition=1)
+            await eventually(lambda: reader.read({0: "5", 1: "0"}, 0.1), LogGap)
+            for _ in range(50):
+                await reader.oldest(0)  # time for it to ask
+            for partition in (1, 0):
+                assert len(await reader.tail(partition, 10)) == 3
+        finally:
+            await writer.close()
+            await reader.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_reader_reads_without_a_group_and_commits_nothing(kafka_server: KafkaServer) -> None:
     async def scenario() -> None:
         backend = KafkaBackend(kafka_server)

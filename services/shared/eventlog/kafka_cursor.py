@@ -54,6 +54,9 @@ class KafkaCursor:
             records: list[LogRecord] = []
             for partition, messages in found.items():
                 records += self._records(partition.partition, messages)
+        except LogGap:
+            await self.close()  # its fetcher tries again, and would give the same error to whoever reads next
+            raise
         except BaseException:
             self._offsets = {}  # the consumer may have moved on, and what it gave is lost: it is moved back by the next
             raise
