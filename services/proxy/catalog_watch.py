@@ -3,21 +3,29 @@
 A session that itself ran DDL asks for a reading and is forwarded until one that began after its statement has finished
 (hazard H45). Where an event trigger tells of DDL, the feed says so ahead of the watermark that covers it, and then
 every session is forwarded until a reading that began after that has finished (ADR 11).
+
+What nobody tells of is bounded by this worker's own clock, as freshness is. Readings follow one another so that each
+has usually ended an interval after the one before it began; one counts for three, from when it began. Where
+none comes through (its connection hangs, or the primary is that busy), nothing is served until one has.
 """
 
 import asyncio
-import time
 from typing import Protocol
 
 import asyncpg
 import structlog
 
+from services.proxy.cache.freshness import boot_clock
 from services.proxy.control import CONTROL_ERRORS, ConnectControl
 from services.proxy.sql.catalog import catalog_stamp, load_catalog
 from services.proxy.sql.snapshot import Catalog
 from services.shared.lsn import NO_LSN, parse_lsn
 from services.shared.runtime.backoff import Backoff
 
+_COUNTS_FOR = 3.0  # intervals: how long a reading counts, from when it began
+_COUNTS_AT_LEAST_SECONDS = 2.0  # it waits for locks, and on a busy machine a short interval is over before it has ended
+_MARGIN_SECONDS = 0.010  # grain and scheduling of the timer
+_EARLIER = 0.8  # of an interval: when the next reading begins, so that it has usually ended by then
 _SPACING_SECONDS = 0.05  # between two readings at the least, however many sessions ask; longer than the last one took
 
 _INSERT_LSN = "SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text"
@@ -47,7 +55,8 @@ class CatalogWatch:
     Attributes:
         completed: Number of the newest reading that is in force.
         readable: False while the catalog cannot be read.
-        current: False also while it is known to have changed since the last reading: then nothing is served or kept.
+        current: False also while it is known to have changed since the last reading, or that is too old; then nothing
+            is served or kept.
         changed_by: An insert LSN behind the last change that was read: a standby has to be beyond it.
     """
 
@@ -57,12 +66,15 @@ class CatalogWatch:
         Args:
             connect: Opens the connection.
             publication: Whose entries count.
-            interval: Seconds between two looks at the stamp.
+            interval: Seconds in which what others changed is usually seen; three times as many, or 2, are the most.
             user: Who is told.
         """
         self._connect = connect
         self._publication = publication
         self._interval = interval
+        self._bound = max(_COUNTS_FOR * interval, _COUNTS_AT_LEAST_SECONDS) - _MARGIN_SECONDS
+        self._expires_at = 0.0  # boot-clock second
+        self._expiry: asyncio.TimerHandle | None = None
         self._user = user
         self._asked = asyncio.Event()
         self._first = asyncio.Event()
@@ -75,7 +87,7 @@ class CatalogWatch:
     @property
     def current(self) -> bool:
         """See the class."""
-        return self.readable and self.undoubted
+        return self.readable and self.undoubted and boot_clock() < self._expires_at
 
     @property
     def undoubted(self) -> bool:
@@ -112,6 +124,7 @@ class CatalogWatch:
                 _log.debug("catalog connection failed", error=repr(error))
             finally:
                 self.readable = False
+                self._cancel_expiry()
                 self._user.catalog_lost()
                 if connection is not None:
                     connection.terminate()
@@ -122,23 +135,41 @@ class CatalogWatch:
         while True:
             self._asked.clear()
             self._started += 1
-            reading, began_at = self._started, time.monotonic()
+            reading, began_at = self._started, boot_clock()
             self._user.catalog_reading_begins()
+            pause = _EARLIER * self._interval
             found = await catalog_stamp(connection, self._publication)
             if found != stamp:
                 catalog = await load_catalog(connection, self._publication)
                 self.changed_by = parse_lsn(await connection.fetchval(_INSERT_LSN))
                 await self._user.catalog_changed(catalog)
                 stamp = found if catalog.complete else ""
+                if not catalog.complete:  # it is read anew each time, and all that rests on it is made anew
+                    pause = self._interval + 2 * (boot_clock() - began_at)
             else:
                 self._user.catalog_unchanged()
             self.completed = reading
             self.readable = True
+            self._expire_at(began_at + self._bound)
             self._first.set()
             backoff.reset()
-            await asyncio.sleep(max(_SPACING_SECONDS, time.monotonic() - began_at))
+            await asyncio.sleep(max(min(_SPACING_SECONDS, self._interval / 4), boot_clock() - began_at))
             try:
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(max(0.0, began_at + pause - boot_clock())):
                     await self._asked.wait()
             except TimeoutError:
                 pass
+
+    def _expire_at(self, moment: float) -> None:
+        """Let the reading that has just ended count until then. The hot path does not ask, so it has to be told."""
+        self._cancel_expiry()
+        self._expires_at = moment
+        left = moment - boot_clock()
+        if left <= 0:
+            _log.warning("a look at the catalog takes too long for catalog_poll: nothing is served from the cache")
+        self._expiry = asyncio.get_running_loop().call_later(max(0.0, left), self._user.catalog_lost)
+
+    def _cancel_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None

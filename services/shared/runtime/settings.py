@@ -184,7 +184,9 @@ class CacheSettings(Section):
         le=100,
         description="hits a second, at most, that each worker compares with Postgres's answer; 0: none",
     )
-    catalog_poll: Duration = Field(1.0, ge=0.05, le=5.0, description="how often the catalog is looked at, 50ms to 5s")
+    catalog_poll: Duration = Field(
+        1.0, ge=0.05, le=5.0, description="in what time changes of the catalog are seen, 50ms to 5s"
+    )
     ddl_trigger: bool = Field(
         True, description="true or false: an event trigger tells of DDL at once, where our role may make one"
     )
