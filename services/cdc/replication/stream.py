@@ -163,9 +163,16 @@ class ReplicationConnection:
         return frames, True
 
     def watch(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called once when there is something to read."""
+        """Have `wake` called once when there is something to read.
+
+        Raises:
+            ReplicationError: The connection is gone already.
+        """
         if self._watched is None:
-            self._watched = self._pgconn.socket
+            try:
+                self._watched = self._pgconn.socket
+            except psycopg.Error as error:
+                raise _translate(error.sqlstate, str(error)) from error
             self._loop.add_reader(self._watched, self._readable, wake)
 
     def send_status(self, confirmed: Lsn, reply_requested: bool) -> None:
