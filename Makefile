@@ -4,6 +4,7 @@
 #   make conformance ARGS=asyncpg       other people's test suites, directly and through the proxy
 #   make test PARALLEL=                 one test after the other
 #   make chaos                          every fault, and every broken cache; writes benchmarks/CHAOS.md
+#   make chaos ARGS='-k schema'         some of them; the report keeps what was played before on the same services
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 #   make changes ARGS='--histories 200' made histories of changes: what was evicted against what changed
 #   make soak ARGS='--pairs 5000000'    made queries and transactions: was every answer evicted that changed?
@@ -55,7 +56,8 @@ full: check $(SERVERS)
 	$(BIN)/python -m tests.changes --histories 30
 
 chaos: $(SERVERS)
-	CHAOS_REPORT=1 $(PYTEST) tests/chaos/test_faults.py tests/chaos/test_bites.py
+	@status=0; $(PYTEST) tests/chaos/test_faults.py tests/chaos/test_bites.py $(ARGS) || status=$$?; \
+		$(BIN)/python -m tests.chaos.report; exit $$status
 
 conformance: $(SERVERS)
 	@$(BIN)/python -m tests.conformance $(ARGS)

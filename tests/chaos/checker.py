@@ -6,7 +6,8 @@ readers may have seen is bounded from outside:
 * it can be current from the moment at which it was sent;
 * it cannot be current any more once a greater version has been acknowledged: versions only grow, so from then on that
   one, or a greater one still, is what Postgres answers. A write whose answer never came ends nobody's currency, and may
-  itself be seen at any time after it was sent, until a greater one is acknowledged.
+  itself be seen at any time after it was sent, until a greater one is acknowledged;
+* one that a crash undid counts as if its answer never came, and ends when it is gone: before it may come after it.
 
 An answer is right if there is one instant in [begin - Δ, end] at which all of its versions can have been current
 together. As the bounds are outer ones, a right answer is never called wrong. Whatever is reported is a violation.
@@ -83,8 +84,9 @@ class _Key:
         until = NEVER
         for write in reversed(ordered):
             if write.applied:
-                self.spans[write.version] = _Span(write.sent, until)
-            until = min(until, write.acknowledged)
+                self.spans[write.version] = _Span(write.sent, min(until, write.undone))
+            if write.undone == NEVER:
+                until = min(until, write.acknowledged)
 
 
 class _OwnWrites:
@@ -116,7 +118,7 @@ def check(history: History, max_staleness: float) -> Verdict:
     by_session: dict[tuple[str, str], list[Write]] = defaultdict(list)
     for write in history.writes:
         by_key[write.key].append(write)
-        if write.session and write.acknowledged != NEVER:
+        if write.session and write.acknowledged != NEVER and write.undone == NEVER:
             by_session[write.session, write.key].append(write)
     keys = {key: _Key(writes) for key, writes in by_key.items()}
     own = {place: _OwnWrites(writes) for place, writes in by_session.items()}
@@ -172,7 +174,7 @@ def lost_writes(history: History, fresh: Mapping[str, int]) -> list[str]:
     """Describe the acknowledged writes that Postgres does not show when everything is quiet: the harness is broken."""
     greatest: dict[str, int] = {}
     for write in history.writes:
-        if write.acknowledged != NEVER:
+        if write.acknowledged != NEVER and write.undone == NEVER:
             greatest[write.key] = max(greatest.get(write.key, MISSING), write.version)
     return [
         f"{key} was acknowledged with version {version}, Postgres has {fresh.get(key, MISSING)}"

@@ -1,19 +1,16 @@
 """One stack for as long as it serves: faults that want the same are played one after the other on the same one."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
-from tests.chaos import report, tables
+from tests.chaos import tables
 from tests.chaos.fault import Fault
+from tests.chaos.ledger import Ledger, ledger_of_code
 from tests.chaos.play import Outcome, play
 from tests.chaos.stack import Plan, Stack, running_stack
-
-REPORT = "CHAOS_REPORT"
-"""Environment variable: whether benchmarks/CHAOS.md is written, as `make chaos` wants."""
 
 
 @dataclass(slots=True)
@@ -22,15 +19,11 @@ class Theatre:
 
     Attributes:
         bulk_rows: How large the large table is.
-        outcomes: What was played on a sound stack.
-        bites: What was played on a broken one, by the deliberate fault.
-        max_staleness: Δ of the stacks.
+        ledger: What was played, now and before, on the code as it is.
     """
 
     bulk_rows: int = tables.BULK_ROWS
-    outcomes: list[Outcome] = field(default_factory=list)
-    bites: dict[str, Outcome] = field(default_factory=dict)
-    max_staleness: float = 0.0
+    ledger: Ledger = field(default_factory=ledger_of_code)
     _stack: Stack | None = None
     _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -46,7 +39,7 @@ class Theatre:
             error.add_note(stack.logs())
             self.end()
             raise
-        if not outcome.is_clean:
+        if fault.spoils or not outcome.is_clean:
             self.end()
         return outcome
 
@@ -66,18 +59,15 @@ class Theatre:
         self.end()
         rows = self.bulk_rows if plan.kafka else min(self.bulk_rows, tables.FEW_ROWS)
         self._stack = self._running.enter_context(running_stack(plan, tables.schema(rows)))
-        self.max_staleness = self._stack.max_staleness
         return self._stack
 
 
 @pytest.fixture(scope="session")
 def theatre() -> Iterator[Theatre]:
-    """The session's theatre; what was played in it is reported at the end, where that is asked for."""
+    """The session's theatre."""
     theatre = Theatre()
     yield theatre
     theatre.end()
-    if os.environ.get(REPORT) and theatre.outcomes:
-        report.write(theatre.outcomes, theatre.bites, theatre.max_staleness)
 
 
 @pytest.fixture
@@ -86,7 +76,7 @@ def keeps_contract(theatre: Theatre) -> Callable[[Fault], Outcome]:
 
     def played(fault: Fault) -> Outcome:
         outcome = theatre.play(fault)
-        theatre.outcomes.append(outcome)
+        theatre.ledger.add_row(outcome)
         assert outcome.is_clean, "\n".join(outcome.details[:20])
         assert outcome.hits > 0
         return outcome

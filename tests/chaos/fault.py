@@ -27,6 +27,9 @@ class Scene:
         struck_at: When the fault began.
         mended_at: When the last of what was done was undone: from here on recovery counts.
         remarks: Figures of this fault alone, for the table.
+        lost: Cached values that were wrong when all was quiet, found by the fault itself.
+        reads: Answers that the fault itself has checked, beside those in the history.
+        violations: Those of them that were older than the bound.
     """
 
     stack: Stack
@@ -35,6 +38,9 @@ class Scene:
     struck_at: float = 0.0
     mended_at: float = 0.0
     remarks: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    reads: int = 0
+    violations: list[str] = field(default_factory=list)
 
     def strike(self) -> None:
         """Note that the fault begins now, unless it has."""
@@ -82,6 +88,7 @@ class Fault(ABC):
         load: What goes on meanwhile.
         recovery_seconds: How long it may take until reads are hits again.
         clients_notice: Whether clients may lose connections; else no statement may fail.
+        spoils: Whether the stack is of no use for another fault afterwards.
     """
 
     name: str
@@ -90,6 +97,10 @@ class Fault(ABC):
     load: Load = Load()
     recovery_seconds: float = 30.0
     clients_notice: bool = False
+    spoils: bool = False
+
+    def prepare(self, scene: Scene) -> None:  # noqa: B027 - most faults need nothing but the load
+        """Make what the fault needs, before reads are waited for to be hits."""
 
     @abstractmethod
     def strike(self, scene: Scene) -> None:
@@ -123,5 +134,5 @@ def pause_and_resume(scene: Scene, name: str, seconds: float = PAUSE_SECONDS) ->
 def wait_services(stack: Stack, seconds: float = 30.0) -> None:
     """Wait until one CDC service follows the changes and the others are ready."""
     wait_until(stack.followed_by, "changes to be followed", seconds)
-    for name in ("invalidator", "proxy"):
-        stack.services[name].wait_ready(seconds)
+    for service in (*stack.of("invalidator"), *stack.of("proxy")):
+        service.wait_ready(seconds)

@@ -8,7 +8,8 @@ grow in Postgres, whatever the order in which statements arrive, and a statement
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from time import CLOCK_BOOTTIME, clock_gettime
 
 MISSING = -1
@@ -34,6 +35,8 @@ class Write:
         acknowledged: When Postgres's answer came; `NEVER` if none did, and nobody knows what became of it.
         session: The session that wrote it.
         applied: False where Postgres answered that a newer version had been there already.
+        undone: When it was gone for certain, of one that a crash took although it had been acknowledged, or that a
+            replaced primary has and its successor has not.
     """
 
     key: str
@@ -42,6 +45,7 @@ class Write:
     acknowledged: float
     session: str = ""
     applied: bool = True
+    undone: float = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +81,13 @@ class History:
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+
+    def undo(self, survived: Mapping[str, int], at: float) -> int:
+        """Note that whatever was written beyond these versions, by key, is gone; return how many writes that are.
+
+        Nobody may be writing these keys.
+        """
+        gone = [write for write in self.writes if write.version > survived.get(write.key, write.version)]
+        for write in gone:
+            self.writes[self.writes.index(write)] = replace(write, undone=at)
+        return len(gone)

@@ -1,4 +1,4 @@
-"""What the proxy's counters said, over time: whether reads are hits, and for how long they were not."""
+"""What the proxies' counters said, over time: whether reads are hits, and for how long they were not."""
 
 import threading
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from tests.chaos.service import Service
 _EVERY_SECONDS = 0.05
 # Not those that were joined to another session's query: those are of Postgres, and go on when nothing is proven fresh.
 _HITS = ("tidegate_proxy_hits_total", "tidegate_proxy_hits_l2_total")
+_FORWARDED = "tidegate_proxy_forwarded_total"
 _END_SECONDS = 5.0
 
 GAP_SECONDS = 0.4
@@ -23,7 +24,7 @@ STEADY_HITS = 50
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The proxy's counters at one moment; they begin again at 0 with every start of it.
+    """What all proxies together have counted up to one moment.
 
     Attributes:
         at: When.
@@ -89,11 +90,13 @@ class Meter:
     """Reads the counters for as long as it lasts.
 
     Attributes:
-        samples: What it read; none while the proxy does not answer.
+        samples: What it read; none while no proxy answers.
     """
 
-    def __init__(self, proxy: Service) -> None:
-        self._proxy = proxy
+    def __init__(self, proxies: Sequence[Service]) -> None:
+        self._proxies = proxies
+        self._counted: dict[str, dict[str, float]] = {}  # by proxy; they begin again at 0 with every start of it
+        self._hits, self._forwarded = 0.0, 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
         self.samples: list[Sample] = []
@@ -113,7 +116,17 @@ class Meter:
     def _run(self) -> None:
         while not self._stop.wait(_EVERY_SECONDS):
             at = now()
-            metrics = self._proxy.metrics()
-            if metrics is not None:
-                hits = sum(metrics.get(name, 0.0) for name in _HITS)
-                self.samples.append(Sample(at, hits, metrics.get("tidegate_proxy_forwarded_total", 0.0)))
+            answering = [self._count(proxy) for proxy in self._proxies]
+            if any(answering):
+                self.samples.append(Sample(at, self._hits, self._forwarded))
+
+    def _count(self, proxy: Service) -> bool:
+        """Add what a proxy has counted since it was last asked; tell whether it answers."""
+        metrics = proxy.metrics()
+        if metrics is None:
+            return False
+        before = self._counted.get(proxy.name, {})
+        self._hits += sum(_grown(before.get(name, 0.0), metrics.get(name, 0.0)) for name in _HITS)
+        self._forwarded += _grown(before.get(_FORWARDED, 0.0), metrics.get(_FORWARDED, 0.0))
+        self._counted[proxy.name] = metrics
+        return True

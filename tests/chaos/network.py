@@ -4,6 +4,7 @@
         link = network.link()           # connect to 127.0.0.1:link.port
         link.target = postgres.port     # … and reach this
         link.stall()                    # nothing arrives any more, and nobody is told: a cable pulled out
+        link.stall_replies()            # the same for what comes back alone
         link.cut()                      # connections are reset, and new ones too: a host that is gone
         link.slow(0.2)                  # every piece takes so long
         link.mend()
@@ -43,8 +44,9 @@ class Link:
         self.target = target
         self._delay_seconds = 0.0
         self._refuses = False
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._asks, self._replies = asyncio.Event(), asyncio.Event()  # whether they flow
+        self._asks.set()
+        self._replies.set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -53,7 +55,16 @@ class Link:
 
     def stall(self) -> None:
         """Let nothing through, in silence."""
-        self._run(self._set(self._flows.clear))
+        self.stall_questions()
+        self.stall_replies()
+
+    def stall_questions(self) -> None:
+        """Let nothing through to where it leads."""
+        self._run(self._set(self._asks.clear))
+
+    def stall_replies(self) -> None:
+        """Let nothing through that comes back: what was asked is done, and nobody hears of it."""
+        self._run(self._set(self._replies.clear))
 
     def slow(self, seconds: float) -> None:
         """Let every piece wait so long, in each direction."""
@@ -74,7 +85,8 @@ class Link:
 
     async def _mend(self) -> None:
         self._refuses, self._delay_seconds = False, 0.0
-        self._flows.set()
+        self._asks.set()
+        self._replies.set()
 
     async def _set(self, change: Callable[[], None]) -> None:
         change()
@@ -84,13 +96,16 @@ class Link:
         with contextlib.suppress(OSError):
             async with contextlib.AsyncExitStack() as stack:
                 self._hold(stack, writer)
-                await self._flows.wait()
+                await self._asks.wait()
                 if self._refuses:
                     _reset(writer)
                     return
                 far_reader, far_writer = await asyncio.open_connection(_HOST, self.target, limit=_PIECE_BYTES)
                 self._hold(stack, far_writer)
-                ways = [self._pump(reader, far_writer), self._pump(far_reader, writer)]
+                ways = [
+                    self._pump(reader, far_writer, self._asks),
+                    self._pump(far_reader, writer, self._replies),
+                ]
                 tasks = [asyncio.create_task(way) for way in ways]
                 try:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -105,15 +120,15 @@ class Link:
         stack.callback(self._writers.discard, writer)
         stack.callback(writer.close)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
         """Carry one direction. Its end ends the connection: nothing that is relayed here uses half of one."""
         while piece := await reader.read(_PIECE_BYTES):
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
-            await self._flows.wait()
+            await flows.wait()
             writer.write(piece)
             await writer.drain()
-        await self._flows.wait()
+        await flows.wait()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

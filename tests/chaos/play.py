@@ -60,10 +60,11 @@ def play(stack: Stack, fault: Fault) -> Outcome:
         ServerError, AssertionError: The stack did not recover, or not as is expected of this fault.
     """
     with (
-        Workload(stack.direct_url, stack.proxied_url, fault.load) as workload,
-        Meter(stack.proxy) as meter,
+        Workload(stack, fault.load) as workload,
+        Meter(stack.of("proxy")) as meter,
     ):
         scene = Scene(stack, workload, meter)
+        fault.prepare(scene)
         scene.wait_steady(fault.recovery_seconds)
         fault.strike(scene)
         wait_services(stack, fault.recovery_seconds)
@@ -72,7 +73,7 @@ def play(stack: Stack, fault: Fault) -> Outcome:
         ended_at = now()
         workload.stop_writing()
         scene.let_pass(stack.max_staleness)  # from here on the bound excuses nothing
-        lost = lost_evictions(stack, workload)
+        lost = scene.lost + lost_evictions(stack, workload)
         fault.check(scene)
     troubles = workload.history.troubles
     assert fault.clients_notice or not troubles, f"clients had {len(troubles)} errors, the first: {troubles[0]}"
@@ -88,9 +89,9 @@ def _outcome(fault: Fault, scene: Scene, verdict: Verdict, lost: list[str], ende
     return Outcome(
         fault=fault.name,
         log="Kafka" if scene.stack.plan.kafka else "Redis",
-        reads=verdict.reads,
+        reads=verdict.reads + scene.reads,
         hits=int(scene.share(0, now()).hits),
-        stale=stale,
+        stale=stale + len(scene.violations),
         wrong=len(verdict.violations) - stale,
         lost=len(lost),
         bypass_seconds=longest_bypass(samples, scene.struck_at, ended_at),
@@ -98,5 +99,5 @@ def _outcome(fault: Fault, scene: Scene, verdict: Verdict, lost: list[str], ende
         oldest_seconds=verdict.oldest_seconds,
         troubles=len(scene.workload.history.troubles),
         remarks=tuple(scene.remarks),
-        details=(*map(str, verdict.violations), *lost),
+        details=(*map(str, verdict.violations), *scene.violations, *lost),
     )

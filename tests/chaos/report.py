@@ -1,10 +1,14 @@
-"""benchmarks/CHAOS.md: one row for each fault that was played. Pure, but for `write`."""
+"""benchmarks/CHAOS.md: one row for each fault that was played on the code as it is; `python -m tests.chaos.report`."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.chaos.ledger import in_order, ledger_of_code, row_key
 from tests.chaos.play import Outcome
+from tests.chaos.stack import MAX_STALENESS_SECONDS
+from tests.chaos.test_bites import BITES
+from tests.chaos.test_faults import FAULTS
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "CHAOS.md"
 
@@ -36,14 +40,23 @@ The same checks, on services with a deliberate fault (`tests/chaos/broken.py`): 
 """
 
 
-def render(rows: Sequence[Outcome], bites: Mapping[str, Outcome], bound: float, date: dt.date) -> str:
+_MISSING = """
+## Not played since the services were changed
+
+"""
+
+
+def render(
+    rows: Sequence[Outcome], bites: Mapping[str, Outcome], bound: float, date: dt.date, missing: Sequence[str] = ()
+) -> str:
     """Return the whole document.
 
     Args:
         rows: What was played on a sound stack.
-        bites: What was played on a broken one, by the deliberate fault.
+        bites: What was played on a broken one, by the broken cache.
         bound: Δ, in seconds.
         date: When.
+        missing: What was not played on this code.
     """
     text = _INTRODUCTION.format(date=date, bound=bound) + _HEADER
     for row in rows:
@@ -55,9 +68,22 @@ def render(rows: Sequence[Outcome], bites: Mapping[str, Outcome], bound: float, 
         text += _BITES
         for fault, row in bites.items():
             text += f"| {fault} | {row.fault} | {row.reads:,} | {row.stale} | {row.wrong} | {row.lost} |\n"
+    if missing:
+        text += _MISSING + "".join(f"- {name}\n" for name in missing)
     return text
 
 
-def write(rows: Sequence[Outcome], bites: Mapping[str, Outcome], bound: float) -> None:
-    """Write it."""
-    PATH.write_text(render(rows, bites, bound, dt.datetime.now(dt.UTC).date()), encoding="utf-8")
+def write() -> None:
+    """Write what the ledger holds, in the order of the suite."""
+    ledger = ledger_of_code()
+    faults = [row_key(fault.name, "Kafka" if fault.plan.kafka else "Redis") for fault in FAULTS]
+    broken = [bite.name for bite in BITES]
+    rows, bites = in_order(ledger.rows, faults), in_order(ledger.bites, broken)
+    missing = [name for name in faults if name not in rows] + [name for name in broken if name not in bites]
+    today = dt.datetime.now(dt.UTC).date()
+    text = render(list(rows.values()), bites, MAX_STALENESS_SECONDS, today, missing)
+    PATH.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

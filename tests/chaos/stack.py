@@ -5,8 +5,10 @@ stalled, slowed or cut while everybody else goes on. The suite's own clients com
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 import redis
@@ -19,7 +21,9 @@ from tests.servers.kafka_cluster import KafkaCluster
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.postgres_programs import NEWEST
 from tests.servers.processes import ServerDirectory, free_port, wait_until
+from tests.servers.standby import standby_of
 
+MAX_STALENESS_SECONDS = 1.0
 CACHE = "default"
 SLOT = f"tidegate_{CACHE}"
 TOPIC = f"tidegate.{CACHE}.changes"
@@ -38,6 +42,14 @@ _KAFKA = {
     "log.initial.task.delay.ms": "300",
     "log.segment.delete.delay.ms": "100",
 }
+
+
+class Standby(Enum):
+    """What stands behind the primary."""
+
+    NONE = "none"
+    FOLLOWS = "follows"
+    AWAITED = "awaited"
 
 
 class Part(Protocol):
@@ -67,6 +79,10 @@ class Plan:
         kafka: Whether the event log is Kafka; else it is in Redis.
         cluster: Whether that is a cluster of three brokers, to which our services go directly; else one broker.
         cdc_count: How many CDC services there are.
+        invalidator_count: How many invalidators there are.
+        proxy_count: How many proxies there are, each with a port of its own.
+        workers: Whether the proxies are workers of one, which share its port.
+        standby: Whether Postgres has a standby: none, one that follows, or one that every commit waits for.
         faults: Deliberate faults by service; see `tests.chaos.broken`.
         settings: Settings of the cache.
         postgres: Settings of Postgres.
@@ -77,6 +93,10 @@ class Plan:
     kafka: bool = True
     cluster: bool = False
     cdc_count: int = 1
+    invalidator_count: int = 1
+    proxy_count: int = 1
+    workers: bool = False
+    standby: Standby = Standby.NONE
     faults: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str | int] = field(default_factory=dict)
     postgres: Mapping[str, str | int] = field(default_factory=dict)
@@ -93,16 +113,18 @@ class Stack:
         redis: The bucket, and without Kafka the event log.
         kafka: The broker with the event log; None: there is a cluster, or the log is in Redis.
         cluster: The brokers with the event log, where there are several.
-        services: `proxy`, `invalidator`, `cdc` and, where there are two, `cdc2`.
-        links: The ways from the services to the servers, as `"cdc-postgres"`.
+        standby: Its standby, where there is one.
+        services: `proxy`, `invalidator`, `cdc` and, where there are two, `cdc2`, `proxy2`, `invalidator2`.
+        links: The ways from the services to the servers, as `"cdc-postgres"`, and from the standby to its primary.
         max_staleness: Δ, in seconds.
     """
 
     def __init__(self, plan: Plan, network: Network, folder: ServerDirectory) -> None:
         self.plan = plan
-        self.max_staleness = 1.0
+        self.max_staleness = MAX_STALENESS_SECONDS
         self._folder = folder
-        names = ["proxy", "invalidator", "cdc", *(f"cdc{n}" for n in range(2, plan.cdc_count + 1))]
+        counts = {"proxy": plan.proxy_count, "invalidator": plan.invalidator_count, "cdc": plan.cdc_count}
+        names = [f"{kind}{n if n > 1 else ''}" for kind, count in counts.items() for n in range(1, count + 1)]
         self.links: dict[str, Link] = {}
         for service in names:
             for server in ("postgres", "redis", *(["kafka"] if plan.kafka and not plan.cluster else [])):
@@ -114,7 +136,15 @@ class Stack:
             doors = {name.upper(): self.links[f"{name}-kafka"].port for name in names}
             self.kafka = KafkaServer(doors, properties=_KAFKA)
         self.cluster = KafkaCluster() if plan.cluster else None
-        self._proxy_port = free_port()
+        self.standby: PostgresServer | None = None
+        self._standby_link = network.link()
+        first = free_port()
+        self._proxy_ports = {
+            name: first if plan.workers or name == "proxy" else free_port()
+            for name in names
+            if name.startswith("proxy")
+        }
+        self._proxied = itertools.cycle(self._proxy_ports.values())
         self.services = {name: self._service(name) for name in names}
 
     @property
@@ -128,19 +158,24 @@ class Stack:
         return servers | dict(self.services)
 
     @property
+    def partitions(self) -> int:
+        """Partitions of the event log."""
+        return int(self.plan.settings.get("partitions", 1))
+
+    @property
     def proxy(self) -> Service:
         """The proxy's process."""
         return self.services["proxy"]
 
     @property
     def direct_url(self) -> str:
-        """Around the proxy."""
+        """Around the proxy, to the primary of now."""
         return self.postgres.url()
 
     @property
     def proxied_url(self) -> str:
-        """Through it."""
-        return f"postgresql://{SUPERUSER}@127.0.0.1:{self._proxy_port}/{SUPERUSER}"
+        """Through it; through each of them in turn where there are several."""
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{next(self._proxied)}/{SUPERUSER}"
 
     def start_servers(self) -> None:
         """Start what is not ours."""
@@ -158,14 +193,33 @@ class Stack:
                 link.target = self.kafka.door_port(service.upper())
             else:
                 link.target = self.postgres.port if server == "postgres" else self.redis.port
+        self._standby_link.target = self.postgres.port
+        if self.plan.standby is not Standby.NONE:
+            self._start_standby()
 
     def start_services(self) -> None:
         """Start what is ours, and wait until it does its work."""
         for service in self.services.values():
             service.start()
         wait_until(self.followed_by, "changes to be followed", _START_SECONDS)
-        for name in ("invalidator", "proxy"):
-            self.services[name].wait_ready(_START_SECONDS)
+        for service in (*self.of("invalidator"), *self.of("proxy")):
+            service.wait_ready(_START_SECONDS)
+
+    def of(self, kind: str) -> list[Service]:
+        """Return the services of one kind: `proxy`, `invalidator` or `cdc`."""
+        return [service for name, service in self.services.items() if name.rstrip("0123456789") == kind]
+
+    def fail_over(self) -> PostgresServer:
+        """Let everybody who connects from now on reach the standby, which was promoted; return the old primary.
+
+        Connections that there are stay where they are.
+        """
+        assert self.standby is not None
+        old, self.postgres, self.standby = self.postgres, self.standby, self.postgres
+        for name, link in self.links.items():
+            if name.endswith("-postgres"):
+                link.target = self.postgres.port
+        return old
 
     def redis_client(self) -> redis.Redis:
         """Return a client of the stack's Redis; the caller closes it."""
@@ -186,6 +240,19 @@ class Stack:
             part.destroy()
         if self.cluster is not None:
             self.cluster.destroy()
+        if self.standby is not None:
+            self.standby.destroy()
+
+    def _start_standby(self) -> None:
+        """Start the standby, and have commits wait for it where they shall."""
+        source = f"host=127.0.0.1 port={self._standby_link.port} user={SUPERUSER} dbname={SUPERUSER}"
+        self.standby = standby_of(self.postgres, primary_conninfo=source).start()
+        self.links["standby-primary"] = self._standby_link
+        if self.plan.standby is Standby.AWAITED:
+            self.postgres.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            self.postgres.execute("SELECT pg_reload_conf()")
+            awaited = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+            wait_until(lambda: self.postgres.execute(awaited), "the standby to be awaited", _START_SECONDS)
 
     def _event_log(self, service: str) -> str:
         if self.cluster is not None:
@@ -197,13 +264,15 @@ class Stack:
             "database_url": f"postgresql://{SUPERUSER}@127.0.0.1:{self.links[f'{name}-postgres'].port}/{SUPERUSER}",
             "redis_url": self.redis.services_url or f"redis://127.0.0.1:{self.links[f'{name}-redis'].port}/0",
             "event_log": self._event_log(name),
-            "listen": f"127.0.0.1:{self._proxy_port}",
+            "listen": f"127.0.0.1:{self._proxy_ports.get(name, self._proxy_ports['proxy'])}",
             "max_staleness": f"{self.max_staleness:g}s",
             "keep": "true",
         }
         if self.plan.faults:
             settings["audit_rate"] = 0  # the auditor would soon keep the cache from being wrong
         command = name.rstrip("0123456789")
+        if self.plan.workers and command == "proxy":
+            settings |= {"workers": self.plan.proxy_count, "worker_index": list(self._proxy_ports).index(name)}
         fault = self.plan.faults.get(command, "")
         return Service(name, command, settings | dict(self.plan.settings), self._folder.path, fault)
 

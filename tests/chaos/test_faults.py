@@ -5,10 +5,20 @@ from collections.abc import Callable
 import pytest
 
 from tests.chaos.fault import Fault
-from tests.chaos.faults import brokers, log, redis, slot
+from tests.chaos.faults import brokers, log, redis, schema, slot, transactions, twins
+from tests.chaos.faults.bucket import FeedTrimmed, RegistrationsLost
+from tests.chaos.faults.clock import WallClockJumps, killed_meanwhile
+from tests.chaos.faults.crash import AsynchronousCommitsLost, ProcessKilled
+from tests.chaos.faults.frozen import FrozenBeforeFill, SlowReader
+from tests.chaos.faults.herd import Herd
 from tests.chaos.faults.huge import KilledInHugeTransaction, StoppedInHugeTransaction
 from tests.chaos.faults.processes import PARTS, Killed, Stopped
-from tests.chaos.faults.standby import EverybodyWaits, WaitingStandby
+from tests.chaos.faults.promotion import PromotedWithOldAlive
+from tests.chaos.faults.publication import PublicationNarrowed, TableTakenOut
+from tests.chaos.faults.queries import SlowQueries
+from tests.chaos.faults.refill import RefillRace
+from tests.chaos.faults.standby import EverybodyWaits, OwnWritesReleased, SlotAdvancedPastHeld, WaitingStandby
+from tests.chaos.faults.strong import StrongReads
 from tests.chaos.faults.takeover import ActiveKilled, ActiveStopped, ActiveStoppedShortly
 from tests.chaos.faults.wal import WalFilled
 from tests.chaos.faults.ways import Cut, Slow, Stalled
@@ -21,8 +31,9 @@ FAULTS: list[Fault] = [
     *(kind(part) for part in PARTS for kind in (Killed, Stopped)),
     *(kind(part) for part in PARTS for kind in (KilledInHugeTransaction, StoppedInHugeTransaction)),
     *(Stalled(way) for way in _WAYS),
-    Cut("cdc-kafka"),
+    *(Cut(way) for way in ("cdc-kafka", "cdc-postgres", "proxy-redis", "invalidator-redis")),
     Slow("proxy-postgres"),
+    SlowQueries(),
     *(make() for make in slot.FAULTS),
     WaitingStandby(),
     EverybodyWaits(),
@@ -33,6 +44,26 @@ FAULTS: list[Fault] = [
     WalFilled(),
     *(make() for make in redis.FAULTS),
     *(make() for make in brokers.FAULTS),
+    ProcessKilled("client backend"),
+    ProcessKilled("walwriter"),
+    AsynchronousCommitsLost(),
+    PromotedWithOldAlive(),
+    RefillRace(),
+    OwnWritesReleased(),
+    SlotAdvancedPastHeld(),
+    FeedTrimmed(),
+    RegistrationsLost(),
+    TableTakenOut(),
+    PublicationNarrowed(),
+    FrozenBeforeFill(),
+    SlowReader(),
+    Herd(),
+    StrongReads(),
+    WallClockJumps(),
+    killed_meanwhile(),
+    *twins.FAULTS,
+    *schema.FAULTS,
+    *transactions.FAULTS,
     *(kind(part, kafka=False) for part in _WITHOUT_KAFKA for kind in (Killed, Stopped)),
     *(fault for make in log.FAULTS if not (fault := make()).plan.kafka),
 ]

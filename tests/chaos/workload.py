@@ -15,11 +15,14 @@ import psycopg
 
 from tests.chaos import tables
 from tests.chaos.history import ALWAYS, NEVER, History, Read, Trouble, Write, now
+from tests.chaos.stack import Stack
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CONNECT_SECONDS = 10
 _AGAIN_SECONDS = 0.05  # before a client connects again
+_PREPARED = "chaos"
+_LEFT_PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE %s"
 _END_SECONDS = 60.0  # for a statement that hangs when the workload ends
 
 
@@ -31,17 +34,38 @@ class Load:
         readers: Through the proxy.
         direct: Writers around it.
         proxied: Writers through it, which read what they wrote.
+        two_phase: Whether there is one more writer around it, which prepares transactions and commits them later.
         settings: Of the direct writers' sessions.
         items: What is written.
+        reads: Which single items are read.
     """
 
     readers: int = 3
     direct: int = 2
     proxied: int = 1
+    two_phase: bool = False
     read_pause_seconds: float = 0.003
     write_pause_seconds: float = 0.025
     settings: str = ""
     items: range = tables.ITEMS
+    reads: range = tables.ALL_ITEMS
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client.
+
+    Attributes:
+        work: What it does, over and over.
+        pause_seconds: Between two times.
+        stop: What ends it.
+        direct: Whether it comes around the proxy.
+    """
+
+    work: Callable[[Connection, str, random.Random], None]
+    pause_seconds: float
+    stop: threading.Event
+    direct: bool
 
 
 class Workload:
@@ -51,10 +75,9 @@ class Workload:
         history: Appended to while it runs.
     """
 
-    def __init__(self, direct_url: str, proxied_url: str, load: Load) -> None:
+    def __init__(self, stack: Stack, load: Load) -> None:
         self.history = History()
-        self._direct_url = direct_url
-        self._proxied_url = proxied_url
+        self._stack = stack
         self._load = load
         self._numbers = itertools.count(1)
         self._versions = itertools.count(1)
@@ -63,17 +86,18 @@ class Workload:
         self._writers: list[threading.Thread] = []
 
     def __enter__(self) -> "Workload":
-        for key, version in fresh_values(self._direct_url).items():
+        for key, version in fresh_values(self._stack.direct_url).items():
             self.history.writes.append(Write(key, version, ALWAYS, ALWAYS))
         self._versions = itertools.count(max(write.version for write in self.history.writes) + 1)
-        load, direct, proxied = self._load, self._direct_url, self._proxied_url
+        load = self._load
         for _ in range(load.readers):
-            self._readers.append(self._client(proxied, self._read, self._stop_reading, load.read_pause_seconds))
-        for _ in range(load.direct):
-            self._writers.append(self._client(direct, self._write, self._stop_writing, load.write_pause_seconds))
-        for _ in range(load.proxied):
-            work = self._write_and_read
-            self._writers.append(self._client(proxied, work, self._stop_writing, load.write_pause_seconds))
+            client = Client(self._read, load.read_pause_seconds, self._stop_reading, direct=False)
+            self._readers.append(self._start(client))
+        works = [(self._write, True)] * load.direct + [(self._write_and_read, False)] * load.proxied
+        works += [(self._write_in_two_phases, True)] * load.two_phase
+        for work, direct in works:
+            client = Client(work, load.write_pause_seconds, self._stop_writing, direct=direct)
+            self._writers.append(self._start(client))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -94,17 +118,28 @@ class Workload:
         """Return a name for a session."""
         return f"{name} {next(self._numbers)}"
 
-    def set_items(self, connection: Connection, items: Sequence[int], session: str) -> None:
-        """Set items to new versions, in one transaction, and note it whatever becomes of it."""
+    def set_items(self, connection: Connection, items: Sequence[int], session: str, *, prepared: str = "") -> None:
+        """Set items to new versions, in one transaction, and note it whatever becomes of it.
+
+        Args:
+            connection: Where.
+            items: What.
+            session: Whose it is.
+            prepared: A name to prepare the transaction under before it is committed; empty: it is not prepared.
+        """
         planned = [(item, self.next_version()) for item in sorted(items)]
         applied = dict.fromkeys(items, True)
         sent, acknowledged = now(), NEVER
         try:
-            if len(items) > 1:
+            if len(items) > 1 or prepared:
                 connection.execute("BEGIN")
             for item, version in planned:
                 applied[item] = connection.execute(tables.WRITE_ITEM, [version, item, version]).rowcount > 0
-            if len(items) > 1:
+            if prepared:
+                connection.execute(f"PREPARE TRANSACTION '{prepared}'".encode())
+                sent = now()
+                connection.execute(f"COMMIT PREPARED '{prepared}'".encode())
+            elif len(items) > 1:
                 sent = now()
                 connection.execute("COMMIT")
             acknowledged = now()
@@ -114,13 +149,15 @@ class Workload:
                 write = Write(tables.key_of(item), version, sent, acknowledged, session, is_applied)
                 self.history.writes.append(write)
 
-    def read(self, connection: Connection, sql: str, argument: int, session: str) -> tables.Values:
-        """Run one of the reads, note it, and return what it told."""
+    def read(
+        self, connection: Connection, sql: str, argument: int, session: str, *, into: History | None = None
+    ) -> tables.Values:
+        """Run one of the reads, note it (in another history, where one is given), and return what it told."""
         asked = tables.items_of(argument) if sql is tables.READ_GROUP else [argument]
         begin = now()
         rows = connection.execute(sql, [argument]).fetchall()
         values = tables.values_of(asked, rows)
-        self.history.reads.append(Read(session, begin, now(), values))
+        (into or self.history).reads.append(Read(session, begin, now(), values))
         return values
 
     def commit_each(self, items: Sequence[int]) -> list[threading.Thread]:
@@ -129,7 +166,7 @@ class Workload:
         def commit(item: int) -> None:
             session = self.new_session("commit")
             try:
-                with psycopg.connect(self._direct_url, autocommit=True) as connection:
+                with psycopg.connect(self._stack.direct_url, autocommit=True) as connection:
                     self.set_items(connection, [item], session)
             except psycopg.Error as error:
                 self.history.troubles.append(Trouble(now(), session, f"{error.sqlstate}: {error}"))
@@ -139,25 +176,24 @@ class Workload:
             thread.start()
         return threads
 
-    def _client(
-        self, url: str, work: Callable[[Connection, str, random.Random], None], stop: threading.Event, pause: float
-    ) -> threading.Thread:
+    def _start(self, client: "Client") -> threading.Thread:
         chance = random.Random(next(self._numbers))
 
         def run() -> None:
-            while not stop.is_set():
-                session = self.new_session(work.__name__)
+            while not client.stop.is_set():
+                session = self.new_session(client.work.__name__)
                 try:
+                    url = self._stack.direct_url if client.direct else self._stack.proxied_url
                     with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
-                        if self._load.settings and url == self._direct_url:
+                        if self._load.settings and client.direct:
                             connection.execute(self._load.settings)
-                        while not stop.wait(pause):
-                            work(connection, session, chance)
+                        while not client.stop.wait(client.pause_seconds):
+                            client.work(connection, session, chance)
                 except psycopg.Error as error:
                     self.history.troubles.append(Trouble(now(), session, f"{error.sqlstate}: {error}"))
-                    stop.wait(_AGAIN_SECONDS)
+                    client.stop.wait(_AGAIN_SECONDS)
 
-        thread = threading.Thread(target=run, name=work.__name__, daemon=True)
+        thread = threading.Thread(target=run, name=client.work.__name__, daemon=True)
         thread.start()
         return thread
 
@@ -168,10 +204,17 @@ class Workload:
         elif kind < 0.3:
             self.read(connection, tables.READ_BULK, tables.bulk_id(chance.randrange(5)), session)
         else:
-            self.read(connection, tables.READ_ITEM, chance.choice(tables.ALL_ITEMS), session)
+            self.read(connection, tables.READ_ITEM, chance.choice(self._load.reads), session)
 
     def _write(self, connection: Connection, session: str, chance: random.Random) -> None:
         self.set_items(connection, self._choose(chance), session)
+
+    def _write_in_two_phases(self, connection: Connection, session: str, chance: random.Random) -> None:
+        """Prepare a transaction, wait a little, and commit it; first end one that a crash has left prepared."""
+        for (left,) in connection.execute(_LEFT_PREPARED, [f"{_PREPARED}%"]).fetchall():
+            connection.execute(f"COMMIT PREPARED '{left}'".encode())
+        name = f"{_PREPARED} {session}"
+        self.set_items(connection, self._choose(chance), session, prepared=name)
 
     def _write_and_read(self, connection: Connection, session: str, chance: random.Random) -> None:
         items = self._choose(chance)

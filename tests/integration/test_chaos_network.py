@@ -71,6 +71,22 @@ def test_a_stalled_link_holds_everything_back_and_loses_nothing(link: Link) -> N
             assert late.recv(16) == b"late"
 
 
+def test_what_was_asked_arrives_while_replies_are_held_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Network() as network:
+        link = network.link(listener.getsockname()[1])
+        with _connect(link) as connection:
+            far, _ = listener.accept()
+            with far:
+                far.settimeout(5)
+                link.stall_replies()
+                connection.sendall(b"asked")
+                assert far.recv(16) == b"asked"
+                link.mend()
+                link.stall_questions()
+                far.sendall(b"answered")
+                assert connection.recv(16) == b"answered"
+
+
 def test_a_cut_link_resets_connections_and_new_ones_until_it_is_mended(link: Link) -> None:
     with _connect(link) as connection:
         assert _answered(connection, b"before")

@@ -23,7 +23,7 @@ class Killed(Fault):
         self.part = part
         self.name = f"{part} killed -9"
         self.plan = replace(Plan(), kafka=kafka)
-        self.clients_notice = part in CLIENTS_NOTICE
+        self.clients_notice = part.rstrip("2") in CLIENTS_NOTICE
         if part == "redis" and kafka:
             self.recovery_seconds = REANNOUNCED_SECONDS
 

@@ -4,12 +4,15 @@ Whoever evicts when a commit is decoded refills the cache with the old row, whic
 waits, and keeps it when it has become visible: for ever.
 """
 
+from dataclasses import replace
 from threading import Thread
 
+import psycopg
+
 from tests.chaos import tables
-from tests.chaos.fault import Fault, Scene
+from tests.chaos.fault import Fault, Scene, wait_services
 from tests.chaos.history import now
-from tests.chaos.stack import Stack
+from tests.chaos.stack import SLOT, Plan, Stack
 from tests.chaos.workload import Load
 from tests.servers.processes import wait_until
 
@@ -22,6 +25,12 @@ _LEAST_RATIO = 0.5
 """Of the hits before: while commits wait, the cache goes on serving what is right. (Where nothing is proven fresh the
 ratio is 0.)"""
 
+_FAR_SECONDS = 0.02  # to the primary, in each direction
+_READS_SECONDS = 0.2
+_RELOADED_SECONDS = 0.3  # the checkpointer tells the backends a little later than the settings show it
+_EPOCHS = "tidegate_invalidator_epochs_total"
+_WATERMARK = "tidegate_invalidator_watermark_lsn"
+_FREE = f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active"
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 _HELD_ITEMS = tables.ITEMS[len(tables.ITEMS) // 2 :]
 
@@ -62,6 +71,108 @@ class EverybodyWaits(WaitingStandby):
 
     name = "synchronous standby dead, every commit hangs"
     load = Load(direct=2, proxied=1, items=tables.ITEMS[: len(tables.ITEMS) // 2])
+
+
+class OwnWritesReleased(Fault):
+    """Commits through the proxy hang, are released, and their sessions read at once what they wrote."""
+
+    name = "commits through the proxy hang, are released, and read"
+    expected = "no session misses its own write"
+    load = Load(direct=0, proxied=0)
+    plan = replace(Plan(), kafka=False)
+
+    def strike(self, scene: Scene) -> None:
+        """Hold, release, read; the CDC service is far from Postgres, and hears late that they are visible."""
+        scene.strike()
+        link = scene.stack.links["cdc-postgres"]
+        link.slow(_FAR_SECONDS)
+        try:
+            for _ in range(_ROUNDS):
+                _release_writers(scene)
+        finally:
+            link.mend()
+        scene.mend()
+
+    def clean(self, stack: Stack) -> None:
+        """Wait for nobody any more, whatever has happened."""
+        _set_standby(stack, "RESET synchronous_standby_names")
+
+
+def _release_writers(scene: Scene) -> None:
+    """Let sessions hang on a write each for a while, and read it again and again when it is through."""
+
+    def write(item: int) -> None:
+        session = scene.workload.new_session("waits")
+        with psycopg.connect(scene.stack.proxied_url, autocommit=True) as connection:
+            scene.workload.read(connection, tables.READ_ITEM, item, session)
+            scene.workload.set_items(connection, [item], session)
+            until = now() + _READS_SECONDS
+            while now() < until:
+                scene.workload.read(connection, tables.READ_ITEM, item, session)
+
+    _set_standby(scene.stack, "SET synchronous_standby_names = 'nosuch'")
+    try:
+        scene.let_pass(_RELOADED_SECONDS)
+        threads = [Thread(target=write, args=[item], daemon=True) for item in _HELD_ITEMS[:_HELD_AT_ONCE]]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: _waiting(scene.stack) >= _HELD_AT_ONCE, "commits to hang", 20)
+        scene.let_pass(_AGED_SECONDS)
+    finally:
+        _set_standby(scene.stack, "RESET synchronous_standby_names")
+    for thread in threads:
+        thread.join(30)
+
+
+class SlotAdvancedPastHeld(Fault):
+    """The slot is advanced beyond commits that nobody sees yet, by hand, while the CDC service is dead.
+
+    They are never sent again; a watermark has promised more than where the slot goes on, and has settled less.
+    """
+
+    name = "slot advanced beyond commits that hang, while cdc is dead"
+    expected = "RESUME lies beyond what is settled: a new epoch, and no watermark before the commits have ended"
+    load = Load(direct=0, proxied=0)
+    plan = replace(Plan(), kafka=False)
+
+    def strike(self, scene: Scene) -> None:
+        """Hold commits, have a watermark pass them, kill, advance, start, release."""
+        stack, cdc = scene.stack, scene.stack.services["cdc"]
+        _set_standby(stack, "SET synchronous_standby_names = 'nosuch'")
+        threads: list[Thread] = []
+        scene.strike()
+        try:
+            for item in _HELD_ITEMS[:_HELD_AT_ONCE]:
+                threads += _hanging(scene, item)
+            ((beyond,),) = stack.postgres.execute("SELECT pg_current_wal_insert_lsn() - '0/0'")
+            passed = lambda: stack.services["invalidator"].metric(_WATERMARK) > beyond  # noqa: E731 - named for the wait
+            wait_until(passed, "a watermark beyond the commits that hang", 20)
+            cdc.kill()
+            wait_until(lambda: stack.postgres.execute(_FREE), "the slot to be free")
+            stack.postgres.execute(f"SELECT pg_replication_slot_advance('{SLOT}', '0/0'::pg_lsn + {beyond})")
+            epochs = stack.services["invalidator"].metric(_EPOCHS)
+            cdc.start()
+            begun = lambda: self.any_epoch or stack.services["invalidator"].metric(_EPOCHS) > epochs  # noqa: E731 - named for the wait
+            wait_until(begun, "a new epoch", 30)
+            scene.let_pass(_HOLD_SECONDS)
+        finally:
+            _set_standby(stack, "RESET synchronous_standby_names")
+        for thread in threads:
+            thread.join(30)
+        scene.mend()
+        wait_services(stack)
+
+    any_epoch = False
+
+
+class SlotAdvancedUnnoticed(SlotAdvancedPastHeld):
+    """The same for a cache that need not notice: its answers are judged."""
+
+    any_epoch = True
+
+    def clean(self, stack: Stack) -> None:
+        """Wait for nobody any more, whatever has happened."""
+        _set_standby(stack, "RESET synchronous_standby_names")
 
 
 def _hold(scene: Scene, items: list[int]) -> float:

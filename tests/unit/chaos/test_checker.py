@@ -1,5 +1,7 @@
 """The checker: what it must let pass, and the broken histories in which it must find what is wrong."""
 
+from typing import Any
+
 import pytest
 
 from tests.chaos.checker import Kind, check, lost_writes, permanently_stale
@@ -8,7 +10,7 @@ from tests.chaos.history import ALWAYS, MISSING, NEVER, History, Read, Write
 BOUND = 1.0
 
 
-def wrote(version: int, sent: float, acknowledged: float, key: str = "k", session: str = "w", **more: bool) -> Write:
+def wrote(version: int, sent: float, acknowledged: float, key: str = "k", session: str = "w", **more: Any) -> Write:
     return Write(key, version, sent, acknowledged, session, **more)
 
 
@@ -36,6 +38,9 @@ def kinds(writes: list[Write], *reads: Read) -> list[Kind]:
         ([there(), wrote(1, 10, NEVER), wrote(2, 20, 21)], answered(1, 22, 22.1)),
         ([there(), wrote(2, 10, 11), wrote(1, 9, 12, applied=False)], answered(2, 13, 13.1)),
         ([there(), wrote(1, 10, 15)], answered(0, 15.9, 16)),  # a commit that hung
+        ([there(), wrote(1, 10, 11, undone=20)], answered(1, 19, 19.1)),  # a crash took it later
+        ([there(), wrote(1, 10, 11, undone=20)], answered(0, 50, 50.1)),  # and what was before it is there again
+        ([there(), wrote(1, 10, 11, undone=20, session="r")], answered(0, 50, 50.1)),  # for its own session too
     ],
 )
 def test_what_is_right_passes(writes: list[Write], read: Read) -> None:
