@@ -22,7 +22,8 @@ Redis, is compared with a fresh SELECT: *lost* counts those that differ, which w
 
 *Bypass* is the longest time without any answer from the cache, the time in which a part is dead or stopped included;
 *recovery* is from the moment at which the last part was started again, or continued, to when reads are hits again.
-*Stale* (answers older than the bound), *otherwise wrong* and *lost* have to be 0.
+*Stale* (answers older than the bound), *otherwise wrong* and *lost* have to be 0. Where the schema or a right is
+changed, the bound is the same if event triggers tell of it, else three times `catalog_poll` (1 s).
 
 """
 

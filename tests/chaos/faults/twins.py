@@ -58,12 +58,15 @@ class KilledMidScript(Fault):
     name = "invalidator killed -9 five times with its steps under way"
     expected = "place and effect are one: what Redis did is not done again, what it did not do is"
     plan = replace(Plan(), kafka=False)
-    load = Load(direct=0, proxied=0)
+    load = Load(direct=0, proxied=0, reads=tables.ITEMS[64:])
 
     def strike(self, scene: Scene) -> None:
-        """Hold what it sends of rows that nobody else writes, kill it, let go what it sent, start it again."""
+        """Hold what it sends of rows that nobody else reads or writes, kill it, let go what it sent, start it again."""
         link, invalidator = scene.stack.links["invalidator-redis"], scene.stack.services["invalidator"]
         session = scene.workload.new_session("blow")
+        with psycopg.connect(scene.stack.proxied_url, autocommit=True) as reader:
+            for item in tables.ITEMS[: _BLOWS * _ROWS]:  # cached, and asked for again when all is quiet
+                scene.workload.read(reader, tables.READ_ITEM, item, session)
         scene.strike()
         for number in range(_BLOWS):
             link.stall_questions()
