@@ -7,6 +7,7 @@
 #   make chaos ARGS='-k schema'         some of them; the report keeps what was played before on the same services
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 #   make changes ARGS='--histories 200' made histories of changes: what was evicted against what changed
+#   make model                          every state of the consistency protocol in small scopes, and every fault in it
 #   make soak ARGS='--pairs 5000000'    made queries and transactions: was every answer evicted that changed?
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: check test full demo bench chaos changes conformance streams soak clean format install servers
+.PHONY: check test full demo bench chaos changes conformance streams soak model clean format install servers
 .DEFAULT_GOAL := check
 
 install: $(INSTALLED)
@@ -70,6 +71,9 @@ changes: $(SERVERS)
 
 soak: $(SERVERS)
 	@$(BIN)/python -m tests.precision --pairs 1000000 $(ARGS)
+
+model: $(INSTALLED)
+	@$(BIN)/python -m tests.model $(ARGS)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m demo $(ARGS)
