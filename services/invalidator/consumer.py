@@ -176,15 +176,23 @@ class Consumer:
         """Ask the chain; and know what it cannot, since it is made anew with every epoch.
 
         A stream epoch begins in one partition after the other. Where it has yet to begin, the position is START,
-        records of the epoch before may still come, and the epoch record is one like any other.
+        records of the epoch before may still come, and the epoch record is one like any other. So may the beginning of
+        an epoch that was passed over: whoever left it may have died since, and nobody remembers.
         """
         waits = chain.position == START
         if link.epoch != self._stream_epoch:
-            if link.epoch in self._left or (waits and link.kind is not LinkKind.EPOCH):
+            if link.epoch in self._left or (waits and (link.kind is not LinkKind.EPOCH or self._is_earlier(link))):
                 return Verdict.IGNORED
             return chain.accept(link, settled)
         verdict = chain.accept(link, settled)
         return Verdict.NEXT if waits and verdict is Verdict.NEW_EPOCH else verdict
+
+    def _is_earlier(self, link: Link) -> bool:
+        """Tell whether a record is of before the epoch that is followed: on one timeline incarnations only rise."""
+        epoch, followed = StreamEpoch.parse(link.epoch), StreamEpoch.parse(self._stream_epoch)
+        begun = max(track.chain.position.incarnation for track in self._tracks)
+        same_history = (epoch.system, epoch.timeline) == (followed.system, followed.timeline)
+        return same_history and link.position.incarnation < begun
 
     async def _flush(self) -> bool:
         """Apply what is pending. False when the bucket was adopted anew."""

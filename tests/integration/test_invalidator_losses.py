@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from services.invalidator.events import owner_of
 from services.invalidator.reasons import EpochReason
 from services.shared.keyspace.dead_letter import KEPT_LETTERS, DeadLetter
 from services.shared.keyspace.dead_letters import DeadLetters
-from services.shared.keyspace.scripts import BucketState
+from services.shared.keyspace.scripts import BucketState, EpochBegin
 from services.shared.position import START, Position
 from services.shared.runtime.lifecycle import Refusal as ServiceRefusal
 from tests.integration.bucket_driver import until
@@ -378,6 +379,36 @@ class TestStreamEpoch:
             assert after.bucket_epoch == before.bucket_epoch
 
         play(redis_server, scenario)
+
+    def test_that_is_the_last_of_two_is_reached_by_an_invalidator_that_knows_nothing_of_the_first(
+        self, redis_server: RedisServer
+    ) -> None:
+        """The one before it had read both beginnings in one partition, and died before it had in the other."""
+
+        async def scenario(stage: Stage) -> None:
+            await stage.begin()
+            stage.start()
+            before = await stage.covered()
+            await _stop_all(stage)
+            await stage.author.begin_epoch(canary="c2")
+            await stage.author.begin_epoch(canary="c3")
+            begun = Position(stage.author.incarnation, 0)
+            await stage.bucket.new_epoch(
+                before,
+                EpochBegin(
+                    stream_epoch=stage.author.epoch,
+                    owner=owner_of(stage.author.epoch),
+                    positions=(begun, START),
+                    places=(begun.stream_id, before.places[1]),
+                    reason="test",
+                ),
+            )
+            invalidator = stage.start()
+            after = await stage.covered()
+            assert after.stream_epoch == stage.author.epoch
+            assert invalidator.statistics.epochs == {}
+
+        play(redis_server, scenario, partitions=2)
 
 
 class TestRedis:
