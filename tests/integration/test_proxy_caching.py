@@ -243,6 +243,25 @@ def test_fifty_clients_that_ask_the_same_at_once_run_it_once(cached: ProxiedPost
     assert cached.stack.counter("tidegate_proxy_hits_joined_total") - joined == 49
 
 
+def test_who_is_handed_a_token_joins_no_query_from_before_its_write(cached: ProxiedPostgres) -> None:
+    """The token is covered long since: nothing stored speaks against it, and yet the query under way is too old."""
+    sql = _SLOW.replace("'slow'", "max(a.name)").format(1)
+    rename = "UPDATE people SET name = 'zzz {}' WHERE id = 1"
+    running = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+    with cached.wire() as leader, cached.connect() as writer, cached.connect() as reader:
+        reader.execute("SET tidegate.max_staleness = '30s'")
+        leader.send(Query(sql.encode()))
+        wait_until(lambda: cached.server.execute(running, [sql]), "the query to run")
+        writer.execute(rename.format("new"))
+        ((token,),) = writer.execute("SHOW tidegate.token").fetchall()
+        cached.wait_cached(lambda: writer.execute("SELECT name FROM people WHERE id = 1"))
+        reader.execute(f"SET tidegate.token = '{token}'")
+        assert cached.server.execute(running, [sql]), "the query has ended too early for this test to say anything"
+        ((_, greatest),) = reader.execute(sql).fetchall()
+        leader.read_until("Z")
+        assert greatest == "zzz new"
+
+
 def test_those_who_joined_a_query_survive_the_one_who_sent_it(cached: ProxiedPostgres) -> None:
     sql = _SLOW.format(101)
     running = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'active'"

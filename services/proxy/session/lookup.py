@@ -226,14 +226,15 @@ class Lookup:
     def take_token(self, text: str) -> None:
         """Somebody's writes have to be seen, up to where this token says.
 
-        What is no token, or of another history, stands for everything up to now: nothing is lost but a few reads.
+        What is no token, or of another history, stands for everything up to now: nothing is lost but a few reads. One
+        that is covered asks nothing of stored answers, but a query that is under way may be older than what it tells of.
         """
         database, token = self._database, parse_token(text)
+        self._writes.last_acknowledged = database.flights.tick()
         of_this_history = token is not None and database.follower.matches(token.timeline, token.canary)
         if of_this_history and token is not None and token.lsn < database.freshness.watermark:
             return
         self._writes.require(database.freshness.next_number)
-        self._writes.last_acknowledged = database.flights.tick()
         database.prober.ask()
 
     def writes_visible(self) -> Effect:
@@ -272,6 +273,7 @@ class Lookup:
         sent_after = bound if arrived_at is None else max(bound, arrived_at)
         last_write = self._writes.last_acknowledged
         if self._shared is not None:
+            self._shared.hear()
             last_write = max(last_write, self._shared.last_acknowledged)
         flight = database.flights.joinable(plan.key, last_write, sent_after)
         if flight is None:

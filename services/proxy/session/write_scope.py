@@ -79,9 +79,13 @@ class SharedWrites:
         self.tokens.acknowledge(relations, next_probe)
         self.last_acknowledged = self._scopes.tick()
 
+    def hear(self) -> None:
+        """Take in what other workers have told: before tokens or the last acknowledged write are looked at."""
+        self._scopes.hear()
+
     def covered(self, relations: tuple[int, ...], newest_covered: int) -> bool:
         """Tell whether all that the group has written to these relations has been evicted."""
-        self._scopes.hear()
+        self.hear()
         if self.tokens is None:
             return True
         if self.tokens.settled(newest_covered):

@@ -103,3 +103,12 @@ def test_what_other_workers_tell_counts_from_the_next_probe(
     assert shared.last_acknowledged > place
     assert shared.covered((SHOPS, ORDERS), 9)
     assert shared.quiet
+
+
+def test_what_other_workers_have_told_is_heard_before_a_query_is_joined(worker: Worker) -> None:
+    """`covered` is not asked where the session's own write forwards the read anyway; a query may be joined then."""
+    shared = settled(scopes(worker, TokenScope.CACHE).of(b"app"))
+    before = shared.last_acknowledged
+    worker.unheard, worker.coming = True, [Written(EVERYBODY, SHOPS)]
+    shared.hear()
+    assert shared.last_acknowledged > before
