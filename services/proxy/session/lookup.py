@@ -227,7 +227,7 @@ class Lookup:
         """Somebody's writes have to be seen, up to where this token says.
 
         What is no token, or of another history, stands for everything up to now: nothing is lost but a few reads. One
-        that is covered asks nothing of stored answers, but a query that is under way may be older than what it tells of.
+        that is covered asks nothing of stored answers, but a query under way may be older than what it tells of.
         """
         database, token = self._database, parse_token(text)
         self._writes.last_acknowledged = database.flights.tick()
