@@ -49,11 +49,12 @@ def _tell(world: World, result: Result, *, traces: bool) -> int:
     reached = (
         "exhausted" if result.exhausted else f"found after {len(result.trace)} steps" if result.wrong else "CUT OFF"
     )
-    failed = not result.wrong if world.fault else not result.exhausted
+    served = bool(result.hits) or not world.scope.probes
+    failed = not result.wrong if world.fault else not (result.exhausted and served)
     _say(
         f"{'FAILED ' if failed else ''}{world.scope.name}{f' with {world.fault!r}' if world.fault else ''}: "
         f"{result.states:,} states, {result.transitions:,} steps, depth {result.depth}, {result.seconds:.1f} s, "
-        f"{reached}"
+        f"{reached}{'' if served or world.fault else ', and nothing could be served'}"
     )
     if result.wrong and (traces or failed):
         for number, label in enumerate(result.trace, 1):

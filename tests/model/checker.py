@@ -26,7 +26,7 @@ class Result:
         depth: Of the deepest state.
         seconds: Time of a processor that it took; the wall is of no use where others work too.
         exhausted: Nothing was left to visit.
-        hits: After which losses, in words, something could be served.
+        hits: After what something could be served: by name, from the budget.
     """
 
     wrong: str = ""
