@@ -15,10 +15,12 @@ _READS = re.compile(
 
 _ALLOWED = {
     "services/cdc/publisher.py": "the time of a DDL in its event, for people",
+    "services/proxy/audit/command.py": "how long ago a template was quarantined, before a person releases it",
     "services/shared/keyspace/dead_letter.py": "when a record could not be read, for people",
     "services/shared/keyspace/entry.py": "when an entry was filled, for people",
     "services/shared/keyspace/lua/new_epoch.lua": "Redis's own clock: when to rotate, which is right at any moment",
     "services/shared/keyspace/lua/rotate.lua": "the same",
+    "services/shared/keyspace/quarantined.py": "since when a template is quarantined, for people",
     "services/standalone/data_directory.py": "how long a socket's directory has lain there, against its own time stamp",
     "services/standalone/output.py": "time stamps in logs",
     "services/standalone/self_signed.py": "from when to when a certificate is valid",

@@ -134,7 +134,7 @@ def test_an_answer_with_a_warning_is_not_kept_ready_made(refusal: str, remembere
     lookup = SimpleNamespace(
         note_read=lambda: None,
         serve_refusal=lambda _plan, _state: refusal,
-        audit_refusal=lambda _plan: "",
+        audit_refusal=lambda _plan, _state: "",
         serves_stale=lambda _plan, _state: True,
         from_l1=lambda _plan: SimpleNamespace(answer=None),
         stale_warning=lambda: warning,
