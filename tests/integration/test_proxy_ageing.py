@@ -111,6 +111,16 @@ def test_a_copy_through_redis_does_not_begin_a_new_life(short: ProxiedPostgres, 
     pytest.fail("no answer was found in Redis in time")
 
 
+def test_a_reply_that_others_have_had_ages_by_the_bound_of_the_session(lasting: ProxiedPostgres) -> None:
+    sql = _new_statement()
+    with lasting.wire() as patient, lasting.wire() as strict:
+        strict.query(f"SET tidegate.max_staleness = '{_SHORT_SECONDS}s'")
+        lasting.wait_all_cached(partial(patient.query, sql), 3)
+        ages = _ages(strict, itertools.repeat(sql))
+
+    assert max(ages) < _SHORT_SECONDS
+
+
 def _stored(store: "redis.Redis", sql: str) -> bytes | None:
     """Return the key in Redis of the answer to a new statement, which gives its number back."""
     number = sql.partition("), ")[2].partition(" ")[0].encode()

@@ -177,6 +177,43 @@ def test_a_token_carries_what_one_session_wrote_to_another(levels: ProxiedPostgr
             assert _value(reader) == round_number
 
 
+def test_a_token_is_shown_in_whatever_the_statement_is_wrapped(levels: ProxiedPostgres) -> None:
+    with levels.connect() as writer:
+        shown = set()
+        for sql in (
+            "SHOW tidegate.token",
+            "SET application_name = 'a'; SHOW tidegate.token",
+            f"SELECT current_setting('tidegate.token') /* {'long ' * 20_000} */",
+        ):
+            writer.execute(_SET.format(0))
+            found = writer.execute(sql)
+            while found.nextset():
+                pass
+            shown.add(found.fetchone())
+        assert len(shown) == 3
+
+
+def test_a_token_is_shown_in_a_pipeline_that_is_under_way(levels: ProxiedPostgres) -> None:
+    with levels.connect() as writer:
+        shown = set()
+        for _ in range(3):
+            writer.execute(_SET.format(0))
+            with writer.pipeline() as pipeline:
+                writer.execute("SELECT count(*) FROM pg_class").fetchone()
+                found = writer.execute("SHOW tidegate.token")
+                behind = writer.execute("SELECT 6")
+                shown.add(found.fetchone())
+                assert behind.fetchone() == (6,)
+                pipeline.sync()
+                with pytest.raises(psycopg.errors.DivisionByZero):
+                    writer.execute("SELECT 1 / 0").fetchone()
+                with pytest.raises(psycopg.errors.PipelineAborted):
+                    writer.execute("SHOW tidegate.token").fetchone()
+                pipeline.sync()
+                assert writer.execute("SELECT 7").fetchone() == (7,)
+        assert len(shown) == 3
+
+
 def test_a_token_in_the_options_of_a_connection_string_counts_from_its_first_read(levels: ProxiedPostgres) -> None:
     with levels.connect() as writer:
         for round_number in range(1, 20):
@@ -224,7 +261,7 @@ def test_what_is_no_token_of_this_history_stands_for_everything_up_to_now(levels
         for round_number in range(1, 20):
             levels.wait_cached(lambda: _value(reader))
             writer.execute(_SET.format(round_number))
-            reader.execute(f"SET tidegate.token = '{token} {round_number}'")
+            reader.execute(f"SET tidegate.token = '{token}'")
             assert _value(reader) == round_number
 
 
@@ -265,3 +302,25 @@ def test_of_which_others_see_it_at_once_the_scope_decides(
             writer.execute(_SET.format(-round_number))
             late += _value(reader) != -round_number
         assert (late == 0) is everybody
+
+
+@pytest.mark.parametrize(
+    "end", [("COMMIT AND CHAIN",), ("COMMIT; BEGIN",), ("COMMIT", "BEGIN"), ("COMMIT", "SELECT 1")]
+)
+def test_what_is_committed_is_shared_though_the_writer_goes_on(shared: ProxiedPostgres, end: tuple[str, ...]) -> None:
+    """In another block, or in a pipeline whose Sync has not come."""
+    with shared.connect() as writer, shared.connect() as reader:
+        for round_number in range(1, 8):
+            shared.wait_all_cached(partial(_value, reader), 3)
+            writer.execute("BEGIN")
+            writer.execute(_SET.format(round_number))
+            with ExitStack() as stack:
+                if len(end) > 1:
+                    stack.enter_context(writer.pipeline())
+                ends = [writer.execute(sql) for sql in end]
+                if end[-1] == "SELECT 1":
+                    ends[-1].fetchone()
+                else:
+                    stack.close()
+                assert _value(reader) == round_number
+            writer.execute("ROLLBACK")

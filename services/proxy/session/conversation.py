@@ -8,7 +8,7 @@ from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.ageing import NEVER
-from services.proxy.session.block import HeldBlock, followed
+from services.proxy.session.block import HeldBlock, Prelude, followed
 from services.proxy.session.demand import BoundedClock, demand
 from services.proxy.session.exchange import Exchange, Question
 from services.proxy.session.follow_up import FollowUp
@@ -25,7 +25,7 @@ from services.proxy.session.statements import SessionStatements
 from services.proxy.session.turn_summary import summary
 from services.proxy.session.turns import Part
 from services.proxy.session.write_scope import SharedWrites
-from services.proxy.session.write_token import prepares_token, token_request
+from services.proxy.session.write_token import prepares_token, set_token
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import FrontendMessage, Parse
@@ -55,7 +55,7 @@ class Conversation:
 
     # fmt: off
     __slots__ = (
-        "_strong", "_token", "block", "clock", "database", "keeper", "lookup", "orphaned", "portals", "statements",
+        "_strong", "block", "clock", "database", "keeper", "lookup", "orphaned", "portals", "statements",
         "status", "writes",
     )
     # fmt: on
@@ -72,7 +72,6 @@ class Conversation:
         self.portals = Portals()
         self.clock: Freshness | BoundedClock = database.freshness
         self._strong = False
-        self._token = ""  # that was taken last
         self.orphaned = False
 
     @property
@@ -103,9 +102,16 @@ class Conversation:
         """Tell whether Postgres has to be told the session's token before this is forwarded, which may show it."""
         return self.status != _FAILED and (effect.token or prepares_token(messages or ()))
 
-    def token_question(self) -> bytes:
-        """Return the turn that tells it."""
-        return token_request(self.database.settings.name, on_standby=self.keeper.on_standby)
+    def token_prelude(self) -> Prelude:
+        """Return the messages that tell it."""
+        return Prelude(*set_token(self.database.settings.name, on_standby=self.keeper.on_standby))
+
+    def hear(self, exchange: Exchange) -> None:
+        """A part of Postgres's answer has come, of which the client hears next."""
+        if exchange.committed:
+            exchange.committed = False
+            if not (exchange.done and exchange.status == OUTSIDE_BLOCK):
+                self.lookup.share_early()
 
     def learn_of(self, exchange: Exchange, effect: Effect, *, all_read: bool) -> None:
         """Postgres has answered what was forwarded.
@@ -146,9 +152,8 @@ class Conversation:
         other = demanded.max_staleness != database.settings.max_staleness
         clock = database.freshness
         self.clock = BoundedClock(clock, demanded, database.prober.note_bound) if other else clock
-        if state.token and state.token != self._token:
-            self._token = state.token
-            self.lookup.take_token(state.token)
+        if state.token:
+            self.lookup.take_token(state.token)  # though it was before: what is no token stands for this moment
 
     def plan(self, part: Part, messages: list[FrontendMessage] | None, *, inside_turn: bool) -> TurnPlan:
         """Plan a turn, or the next part of one.
@@ -272,8 +277,9 @@ class Conversation:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
         marks = ((_LISTENS, state.listens), (_DEBUGS, state.debugs))
         way += b"".join(mark for mark, is_so in marks if is_so)
-        ttl = b"" if state.ageing_ttl is None else b"%f" % state.ageing_ttl
-        return self.statements.names.context(state.context + way + ttl)
+        if self.database.templates.promise.ageing_ttl:
+            way += b"%r" % ((state.ageing_ttl, state.max_staleness),)  # by which a reply that ages expires
+        return self.statements.names.context(state.context + way)
 
     def _setting(self, *, whole: bool = False) -> Setting:
         block, statements = self.block, self.statements

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from services.proxy.session.block import Prelude
 from services.proxy.session.prepared import Prepared
 from services.proxy.session.recorder import Recorder
 from services.shared.pgwire.codes import BackendCode
@@ -16,6 +17,7 @@ from services.shared.pgwire.framing import HEADER_BYTES
 _READY, _ERROR = int(BackendCode.READY_FOR_QUERY), int(BackendCode.ERROR_RESPONSE)
 _PARSE_COMPLETE, _CLOSE_COMPLETE = int(BackendCode.PARSE_COMPLETE), int(BackendCode.CLOSE_COMPLETE)
 _DATA_ROW = int(BackendCode.DATA_ROW)
+_COMMAND_COMPLETE, _COMMITTED = int(BackendCode.COMMAND_COMPLETE), b"COMMIT\0"
 _FATAL = b"VFATAL\0"  # the severity that is not translated
 _CANCELED = b"\0C57014\0"
 _NOTICE = int(BackendCode.NOTICE_RESPONSE)
@@ -107,6 +109,7 @@ class Exchange:
         status: The transaction status in the last ReadyForQuery.
         copying: Postgres asked for COPY data, and the COPY has not failed.
         copied: Postgres asked for COPY data.
+        committed: A transaction was committed by a COMMIT; set back by whoever has noted it.
         fatal: Postgres said why it ends the connection.
         setting_changed: Postgres reported a changed setting.
         prelude_failed: The proxy's own statements in front of the turn failed, so Postgres skips to the next Sync.
@@ -117,6 +120,7 @@ class Exchange:
         "_closes_due",
         "_muted",
         "answers",
+        "committed",
         "copied",
         "copying",
         "ended",
@@ -155,6 +159,7 @@ class Exchange:
         self.status = 0
         self.copying = False
         self.copied = False
+        self.committed = False
         self.fatal = False
         self.setting_changed = False
         self.prelude_failed = False
@@ -168,6 +173,11 @@ class Exchange:
     def failed(self) -> bool:
         """Whether an error came."""
         return any(segment.failed for segment in self.segments)
+
+    def hide(self, prelude: Prelude) -> bytes:
+        """Return what the proxy sends of its own, all in front of it being answered: the client sees nothing of it."""
+        self._closes_due = prelude.closes
+        return prelude.raw
 
     def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
         """See one whole message; tell whether the client sees it."""
@@ -195,6 +205,8 @@ class Exchange:
             return False
         if kind in _LAST_ANSWERS:
             self.answers += 1
+            if kind == _COMMAND_COMPLETE and data[start + HEADER_BYTES : end] == _COMMITTED:
+                self.committed = True
             return passed
         if kind == _ERROR:
             segment.failed = True

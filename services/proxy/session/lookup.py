@@ -250,6 +250,13 @@ class Lookup:
             self._writes.catalog_reading = database.catalog_watch.ask()
         return done
 
+    def share_early(self) -> None:
+        """A transaction is committed, and the turn or a further transaction goes on: others see it already."""
+        done = self._writes.under_way
+        if self._shared is not None and (done.writes is None or done.writes):
+            self._shared.acknowledged(done.writes, self._database.freshness.next_number)
+            self._database.prober.ask()
+
     def stop_waiting(self) -> None:
         """Stop waiting for Redis, or for another session's query."""
         if self._task is not None:
@@ -337,6 +344,8 @@ class Lookup:
                 plan.template.l2.hits += 1
         if not await database.coverage.reach(number, database.settings.strong_wait):
             return None, Reason.STRONG_WAIT
+        if plan.catalog != database.templates.number:
+            return None, Reason.CATALOG_CHANGED  # names may mean something else by now
         # Nothing is awaited between here and the write.
         refusal = self.serve_refusal(plan, state)
         return (None, refusal) if refusal else (self._found(plan), "")

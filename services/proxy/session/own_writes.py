@@ -55,6 +55,11 @@ class OwnWrites:
         self._tokens().acknowledge(None, next_probe)
 
     @property
+    def under_way(self) -> Effect:
+        """What was done since Postgres was outside of a block last."""
+        return self._block
+
+    @property
     def defining(self) -> bool:
         """Whether the turn or the block under way may have changed the catalog, which others see at its end."""
         return self._block.schema

@@ -18,13 +18,14 @@ from services.proxy.session.prepared import Prepared, means_otherwise, was_read_
 from services.proxy.session.requests import Request, bound_before, executed_texts
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Template, Templates
+from services.proxy.session.write_token import reads_token
 from services.proxy.sql.block_statement import BlockStatement, BlockStep, block_statement
 from services.proxy.sql.directives import NO_DIRECTIVES
 from services.proxy.sql.local_setting import SET_CONFIG, local_setting
 from services.proxy.sql.reasons import Reason as StatementReason
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, Catalog
 from services.proxy.sql.verdict import NameSpace
-from services.shared.pgwire.frontend import FrontendMessage
+from services.shared.pgwire.frontend import Execute, FrontendMessage
 from services.shared.runtime.settings import Consistency
 
 # Statements after which a statement name may mean something that no Parse message told. (What is only removed, by
@@ -292,7 +293,8 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     """Plan a turn that is forwarded as it is: only what it may change is of interest."""
     texts = executed_texts(messages, setting.names, setting.unnamed, setting.portals)
     if texts is None:
-        return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT)
+        unknown = any(isinstance(message, Execute) for message in messages)
+        return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=replace(ANY_EFFECT, token=unknown))
     before = bound_before(messages, setting.names, setting.unnamed)
     name_space = setting.likely_name_space
     otherwise = [prepared for prepared in before if means_otherwise(prepared, setting.templates, name_space)]
@@ -361,7 +363,7 @@ def _effect_of_text(text: bytes, setting: Setting) -> Effect:
 
 def _effect(template: Template | None, text: bytes) -> Effect:
     if template is None:
-        return ANY_EFFECT
+        return replace(ANY_EFFECT, token=reads_token(text))
     effect = template.analysis.effect
     names = effect.changes_session and _RENAMES.search(text) is not None
     return Effect(effect.writes, effect.changes_session, effect.changes_schema, names, template.reads_token)

@@ -71,7 +71,7 @@ class TurnRunner:
         self._effect = NO_EFFECT
         self._unread = False  # some of what was forwarded could not be read
         self._sync_follows = True  # behind what was forwarded
-        self._behind: Part | None = None  # a simple query that waits for what its turn began with
+        self._behind: Part | None = None  # what waits for the answers to what its turn began with
         self._unanswered = 0  # messages of the turn that get one answer each; as many answers may have come meanwhile
         self._skipping = False  # a part of the turn failed: the rest is skipped to the Sync
         self._portal: Portal | None = None  # what the unnamed portal holds inside of a turn
@@ -120,12 +120,13 @@ class TurnRunner:
 
     def go_on(self, part: Part) -> None:
         """Take a further part of the turn that is on its way to Postgres."""
-        if self._exchange is not None and part.alone:
+        messages, plan = self.conversation.plan_further(part)
+        if self._exchange is not None and (part.alone or self.conversation.wants_token(messages, plan.effect)):
             self._behind = part
             self._wire.to_postgres(FLUSH)
             self._decide_behind(self._exchange, part)
         else:
-            self._forward_further(part)
+            self._forward(part, messages, plan.effect)
 
     def answered(self) -> None:
         """Look at what Postgres has sent, after each chunk."""
@@ -134,12 +135,14 @@ class TurnRunner:
             if sink.done:
                 self._question_answered(sink)
         elif sink is not None:
+            self.conversation.hear(sink)
             if sink.prelude_failed and not self._sync_follows:
                 self._wire.end(Sqlstate.CONNECTION_FAILURE, _NO_BLOCK)  # Postgres skips to a Sync that will not come
             elif sink.done:
                 self._exchange_done(sink)
             elif self._behind is not None:
                 self._decide_behind(sink, self._behind)
+                self._wire.go_on()
             elif sink.copying:
                 self._wire.go_on()  # what the client has sent ahead may belong to the COPY
 
@@ -250,7 +253,7 @@ class TurnRunner:
             return
         if not token_is_set and conversation.wants_token(messages, plan.effect):
             then = partial(self._forward_whole, part, messages, plan, token_is_set=True)
-            self._decide_after(part, conversation.token_question(), lambda question: None, then)
+            self._decide_after(part, conversation.token_prelude().raw + SYNC, lambda question: None, then)
             return
         self._statistics.forwarded[plan.refusal] += 1
         uses_portal = uses_unnamed_portal(messages or ())
@@ -271,20 +274,21 @@ class TurnRunner:
         else:
             self._forward(part, messages, plan.effect, first)
 
-    def _forward_further(self, part: Part) -> None:
-        messages, plan = self.conversation.plan_further(part)
-        self._forward(part, messages, plan.effect)
-
-    def _decide_behind(self, exchange: Exchange, query: Part) -> None:
-        """Hand a simple query to Postgres once all in front of it in its turn went well; else end the turn there."""
-        if exchange.failed or exchange.prelude_failed:
-            self._behind = None
+    def _decide_behind(self, exchange: Exchange, part: Part) -> None:
+        """Hand a part to Postgres once all in front of it is answered; else end a simple query's turn there."""
+        failed, conversation = exchange.failed or exchange.prelude_failed, self.conversation
+        if not (failed or exchange.copying or exchange.answers >= self._unanswered):
+            return
+        self._behind = None
+        if failed and part.alone:
             self.inside_turn = True  # what the client sends up to its Sync is skipped here
             exchange.shows_ready = False
             self._wire.to_postgres(SYNC)
-        elif exchange.copying or exchange.answers >= self._unanswered:
-            self._behind = None
-            self._forward_further(query)
+            return
+        if not (part.alone or failed or exchange.copying):
+            self._wire.to_postgres(exchange.hide(conversation.token_prelude()))
+        messages, plan = conversation.plan_further(part)
+        self._forward(part, messages, plan.effect)
 
     def _forward_by_itself(self, part: Part, messages: list[FrontendMessage]) -> None:
         """Hand a part that only prepares to Postgres, as a turn of its own: a Sync in place of its Flush."""

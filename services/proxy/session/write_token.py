@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.shared.lsn import Lsn, parse_lsn
-from services.shared.pgwire.frontend import Bind, Close, Execute, FrontendMessage, Parse, Sync, Target
+from services.shared.pgwire.frontend import Bind, Close, Execute, FrontendMessage, Parse, Target
 
 _NAME = b"tidegate_token"
 _FORM = re.compile(r"1:([0-9A-F]{8}):([^:]*):([0-9A-F]{1,8}/[0-9A-F]{1,8})")
@@ -22,7 +22,7 @@ _HANDED = (
     "SELECT pg_catalog.set_config('tidegate.token', "
     "coalesce(pg_catalog.current_setting('tidegate.token', true), ''), false)"
 )
-_SETS = re.compile(rb"\s*(?:set|reset)\b", re.IGNORECASE)
+_SETS = re.compile(rb"\s*(?:set|reset)\b[^;]*;?\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def prepares_token(messages: Sequence[FrontendMessage]) -> bool:
     return any(len(parse.sql) <= _SHORT_BYTES and reads_token(parse.sql) for parse in parses)
 
 
-def token_request(cache: str, *, on_standby: bool = False) -> bytes:
-    """Return the messages that have Postgres set the session's token to what holds now, as one turn.
+def set_token(cache: str, *, on_standby: bool = False) -> tuple[bytes, int]:
+    """Return the messages that have Postgres set the session's token to what holds now, and how many are Closes.
 
     A standby's WAL is not its own: there the session goes on with the token that it was handed.
 
@@ -84,6 +84,6 @@ def token_request(cache: str, *, on_standby: bool = False) -> bytes:
         Execute(_NAME),
         Close(Target.PORTAL, _NAME),
         Close(Target.STATEMENT, _NAME),
-        Sync(),
     )
-    return b"".join(message.encode() for message in messages)
+    closes = sum(isinstance(message, Close) for message in messages)
+    return b"".join(message.encode() for message in messages), closes

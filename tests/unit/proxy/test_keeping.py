@@ -13,14 +13,14 @@ from tests.unit.proxy.test_planning import READ, planned
 from tests.unit.sql.small_catalog import small_catalog
 
 
-def _database() -> CachedDatabase:
+def a_database() -> CachedDatabase:
     settings = load_settings({"TIDEGATE_DATABASE_URL": "postgresql://app@127.0.0.1:1/app"}).caches["default"]
     redis = connect("redis://127.0.0.1:1/0", "tidegate:{x}:", 1.0, None)  # never spoken to
     return CachedDatabase(settings, Bucket(redis, "default", 1, 600.0, timeout=1.0), Feed(redis, "default", 1))
 
 
 def test_what_was_planned_on_the_catalog_before_is_not_kept() -> None:
-    database = _database()
+    database = a_database()
     database.templates.use(small_catalog())
     plan: Plan = planned(database.templates, Query(READ))
     database.templates.use(small_catalog())
