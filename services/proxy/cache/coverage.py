@@ -22,7 +22,7 @@ class Coverage:
         """
         self._freshness = freshness
         self._ask = ask
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: dict[asyncio.Future[None], int] = {}  # with what each waits for
         freshness.on_covered = self._covered
 
     @property
@@ -44,22 +44,18 @@ class Coverage:
         if self._freshness.covered >= number:
             return True
         waiting = asyncio.get_running_loop().create_future()
-        place = (number, waiting)
-        self._waiting.append(place)
+        self._waiting[waiting] = number
         try:
             async with asyncio.timeout(seconds):
                 await waiting
         except TimeoutError:
             return False
         finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            self._waiting.pop(waiting, None)
         return True
 
     def _covered(self, number: int) -> None:
-        reached = [waiting for wanted, waiting in self._waiting if wanted <= number]
-        if reached:
-            self._waiting = [place for place in self._waiting if place[0] > number]
-        for waiting in reached:
+        for waiting in [waiting for waiting, wanted in self._waiting.items() if wanted <= number]:
+            del self._waiting[waiting]
             if not waiting.done():
                 waiting.set_result(None)

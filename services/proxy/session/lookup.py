@@ -91,7 +91,8 @@ class Lookup:
         database, demand = self._database, plan.demand
         freshness = database.freshness
         relations = plan.template.analysis.relations if plan.template is not None else ()
-        if demand.own_writes and not self._writes_covered(relations, freshness.covered):
+        # Asked at every level: what is covered is forgotten by it, and a group without writes has its hot path again.
+        if not self._writes_covered(relations, freshness.covered) and demand.own_writes:
             return Reason.OWN_WRITE
         if demand.span < freshness.span:
             database.prober.note_bound(demand.max_staleness)

@@ -2,23 +2,27 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.reasons import Reason
 from services.proxy.session.demand import demand
 from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Plan
 from services.proxy.session.state import SessionState
+from services.proxy.session.write_scope import WriteScopes
 from services.shared.epoch import StreamEpoch
 from services.shared.lsn import Lsn
 from services.shared.pgwire.frontend import Query
 from services.shared.position import START
-from services.shared.runtime.settings import Consistency
+from services.shared.runtime.settings import Consistency, TokenScope
 from tests.unit.proxy.test_keeping import a_database
 from tests.unit.proxy.test_planning import READ, planned
 from tests.unit.sql.small_catalog import USERS, small_catalog
@@ -36,7 +40,7 @@ def database() -> CachedDatabase:
     database.follower.epoch = "epoch"
     database.follower.stream = StreamEpoch("1", 1, _TIMELINE, _CANARY, "slot", "topic")
     database.follower.followed = {USERS.oid: USERS.publication_entry or 0}
-    database.catalog_watch.readable = True
+    database.catalog_watch = cast(CatalogWatch, SimpleNamespace(current=True, readable=True, completed=1))
     return database
 
 
@@ -75,3 +79,17 @@ def test_a_strong_read_rests_on_the_catalog_that_holds_when_it_is_answered(
         return await got
 
     assert asyncio.run(ask()) == ((None, Reason.CATALOG_CHANGED) if another_catalog else (_ANSWER, ""))
+
+
+def test_where_nobody_counts_them_shared_writes_are_forgotten_when_they_are_covered(database: CachedDatabase) -> None:
+    """The hot path of a group is closed while any are outstanding."""
+    freshness, flights = database.freshness, database.flights
+    scopes = WriteScopes(TokenScope.CACHE, lambda: freshness.next_number, flights.tick, database.prober.ask, None)
+    shared = scopes.of(b"app")
+    assert shared is not None
+    bounded = demand(replace(database.templates.promise, consistency=Consistency.BOUNDED), _STATE)
+    plan: Plan = replace(planned(database.templates, Query(READ), state=_STATE), demand=bounded)
+    lookup = Lookup(database, OwnWrites(counted=False), shared)
+    _cover(database, 1000)
+    assert not lookup.serve_refusal(plan, _STATE)
+    assert shared.quiet
