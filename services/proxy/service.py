@@ -159,7 +159,7 @@ def _peers(settings: CacheSettings, workers: Workers) -> PeerWrites | None:
     """
     if settings.token_scope is TokenScope.SESSION or workers.count == 1:
         return None
-    return PeerWrites(shared_file(settings.name, settings.listen_address[1]), workers.count, workers.index)
+    return PeerWrites(shared_file(settings.name, *settings.listen_address), workers.count, workers.index)
 
 
 def _identity(settings: CacheSettings) -> WatchedFiles[TlsIdentity] | None:

@@ -308,11 +308,7 @@ class Session(asyncio.Protocol):
     # -- without a connection to Postgres
 
     def _ask_ahead(self) -> None:
-        """Know the session's state in time, where hits are to be served when Postgres cannot be asked any more.
-
-        Pools reset a connection that comes back to them, and then it may idle. It would be asked anyway, at its next
-        turn.
-        """
+        """Know the state in time, where hits are to be served when Postgres cannot be asked: a pool may let it idle."""
         turns, conversation = self._turns, self._conversation
         if self._database.outage.keeps_sessions and self._cached and isinstance(turns, TurnRunner):
             idle = self._between_turns and self._assembler.between_turns and not self._draining

@@ -6,6 +6,7 @@ handed to the client, so whoever the client asks next finds it there. Nothing is
 longer than a ring holds takes it that anybody has written anything.
 """
 
+import fcntl
 import mmap
 import os
 import stat
@@ -39,22 +40,19 @@ class PeerWrites:
         Raises:
             Refusal: The file cannot be had, or somebody else may write to it.
         """
-        size = _WORD * count * (1 + _RING * _FIELDS)
+        self._count, self._index = count, index
         try:
             _own_directory(path.parent)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                if os.fstat(descriptor).st_size < size:
-                    os.ftruncate(descriptor, size)
-                self._memory = mmap.mmap(descriptor, size)
-            finally:
-                os.close(descriptor)
+            self._lock, self._memory = _opened(path, index, _WORD * count * (1 + _RING * _FIELDS))
+        except BlockingIOError as error:
+            raise Refusal(
+                f"TIDEGATE_TOKEN_SCOPE: another process is worker {index} of those who share {path}"
+            ) from error
         except OSError as error:
             raise Refusal(
-                f"TIDEGATE_TOKEN_SCOPE: the workers cannot share {path}: {error.strerror or error}. Name a directory "
-                "of ours in TMPDIR, or set TIDEGATE_WORKERS = 1."
+                f"TIDEGATE_TOKEN_SCOPE: the workers cannot share {path}: {error.strerror or error}. Have its directory "
+                "belong to us alone, or set TIDEGATE_WORKERS = 1."
             ) from error
-        self._count, self._index = count, index
         self._words = memoryview(self._memory).cast("Q")
         self._heads = memoryview(self._memory)[: _WORD * count]
         self._seen = bytearray(self._heads)
@@ -104,9 +102,32 @@ class PeerWrites:
         return self._count + (worker * _RING + number % _RING) * _FIELDS
 
 
-def shared_file(cache: str, port: int) -> Path:
-    """Return the file of the workers that share a port."""
-    return Path(tempfile.gettempdir()) / f"tidegate-{os.geteuid()}" / f"{cache}-{port}.writes"
+def shared_file(cache: str, host: str, port: int) -> Path:
+    """Return the file of the workers that share a port.
+
+    In memory where there is such a place: nobody tidies up there while a proxy runs, as they may among temporary files.
+    """
+    place = Path("/dev/shm")  # noqa: S108 - a directory of ours in it
+    parent = place if place.is_dir() else Path(tempfile.gettempdir())
+    return parent / f"tidegate-{os.geteuid()}" / f"{cache}-{host.replace('/', '_')}-{port}.writes"
+
+
+def _opened(path: Path, index: int, size: int) -> tuple[int, mmap.mmap]:
+    """Open the file, and take a worker's place in it for as long as the process lives.
+
+    Raises:
+        BlockingIOError: Another process has it.
+        OSError: The file cannot be had.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+        if os.fstat(descriptor).st_size < size:
+            os.ftruncate(descriptor, size)
+        return descriptor, mmap.mmap(descriptor, size)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _own_directory(directory: Path) -> None:

@@ -1,5 +1,7 @@
 """What workers tell each other of acknowledged writes, through a file that they share."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,24 @@ def test_nobody_else_may_write_there(file: Path) -> None:
     (elsewhere / file.name).symlink_to(file)
     with pytest.raises(Refusal):
         PeerWrites(elsewhere / file.name, COUNT, 0)
+
+
+def test_a_place_is_one_process_s_alone(file: Path) -> None:
+    """Two who write to one ring would hide each other's writes."""
+    program = f"""
+import subprocess
+import sys
+from pathlib import Path
+from services.proxy.worker.peer_writes import PeerWrites
+place = PeerWrites(Path({str(file)!r}), {COUNT}, 1)
+print("taken", flush=True)
+input()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"taken\n"
+        PeerWrites(file, COUNT, 0)
+        with pytest.raises(Refusal, match="another process is worker 1"):
+            PeerWrites(file, COUNT, 1)
+        other.communicate(b"\n")
+    PeerWrites(file, COUNT, 1)
