@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed
 SERVERS := .cache/servers-ready
 SOURCES := services schemas tests $(wildcard demo benchmarks scripts)
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n 2 --dist loadfile
+PARALLEL := -n 3 --dist loadfile
 
 .PHONY: check test full demo bench chaos changes conformance streams soak model clean format install servers
 .DEFAULT_GOAL := check
