@@ -22,6 +22,7 @@ from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
 
 _QUIET_SECONDS = 5.0  # without a read for so long, probing stops: an idle cache costs the primary nothing
+_LONGEST_WAIT_SECONDS = 10.0  # for an answer: sessions may have a bound far below the cache's
 _FASTEST_SECONDS = 0.005  # between probes of a bound tighter than the cache's
 _SPACING_SECONDS = 0.002  # probes asked for by writes are coalesced to one in this time
 _CLOSE_SECONDS = 1.0
@@ -136,7 +137,9 @@ class Prober:
         while True:
             probe, heard_of = self._freshness.send(), self._freshness.watermark
             # A primary that hangs must not keep the answer of its wake-up: the bound has passed long since.
-            row = await statement.fetchrow(self._cache, timeout=max(1.0, 10 * self._interval))
+            row = await statement.fetchrow(
+                self._cache, timeout=min(max(1.0, 10 * self._interval), _LONGEST_WAIT_SECONDS)
+            )
             assert row is not None
             lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
             self._take(probe, lsn, identity, timeline, canary, heard_of)
