@@ -45,7 +45,7 @@ check: $(INSTALLED)
 	@mkdir -p .cache
 	@echo "$(BIN)/lint-imports"
 	@$(BIN)/lint-imports --no-cache > .cache/import-contracts.log || { cat .cache/import-contracts.log; exit 1; }
-	$(PYTEST) -q tests/unit
+	$(PYTEST) -q -n 2 tests/unit
 
 test: $(SERVERS)
 	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/precision tests/fuzz tests/integration tests/drivers \

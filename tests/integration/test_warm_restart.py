@@ -78,8 +78,6 @@ def test_after_a_clean_stop_the_cache_is_warm(server: PostgresServer, valkey: Re
         log = stack.process.log()
         assert "nothing was missed" in log
         assert "the cache is cold" not in log
-    with _stack(server, valkey) as stack:
-        _come_back(stack, server)
 
 
 def test_after_every_part_was_killed_the_cache_is_warm(server: PostgresServer, valkey: RedisServer) -> None:
