@@ -178,7 +178,10 @@ def test_a_stream_that_the_server_has_ended_is_closed_all_the_same(server: Postg
         for _ in ("what the server says last", "the end of the connection"):
             with pytest.raises(ReplicationError):
                 _read_on(stream)
-        await stream.close()
+        # Whoever connects next has the number of the socket that libpq has closed.
+        async with connected_to(server.url(own_database)) as next_one:
+            await stream.close()
+            assert await next_one.fetchval("SELECT 1") == 1
 
     scene(play)
 

@@ -5,6 +5,7 @@ neither blocks nor waits: whoever reads asks to be told when there is something 
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,8 @@ class ReplicationConnection:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
-        self._watched: int | None = None
+        self._descriptor: int | None = None  # a duplicate of the socket's
+        self._watching = False
 
     @classmethod
     async def open(cls, upstream: Upstream, application_name: str) -> "ReplicationConnection":
@@ -165,15 +167,20 @@ class ReplicationConnection:
     def watch(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once when there is something to read.
 
+        The loop watches a descriptor of our own: libpq closes the socket as soon as it sees the server's end, whoever
+        calls it, and its number may belong to another connection before the loop has heard of it.
+
         Raises:
             ReplicationError: The connection is gone already.
         """
-        if self._watched is None:
+        if self._descriptor is None:
             try:
-                self._watched = self._pgconn.socket
+                self._descriptor = os.dup(self._pgconn.socket)
             except psycopg.Error as error:
                 raise _translate(error.sqlstate, str(error)) from error
-            self._loop.add_reader(self._watched, self._readable, wake)
+        if not self._watching:
+            self._watching = True
+            self._loop.add_reader(self._descriptor, self._readable, wake)
 
     def send_status(self, confirmed: Lsn, reply_requested: bool) -> None:
         """Tell Postgres what it may forget, and perhaps ask it for a keepalive."""
@@ -186,6 +193,9 @@ class ReplicationConnection:
     async def close(self) -> None:
         """Give the connection up."""
         self._unwatch()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
         await self._connection.close()
 
     def _readable(self, wake: Callable[[], None]) -> None:
@@ -193,10 +203,9 @@ class ReplicationConnection:
         wake()
 
     def _unwatch(self) -> None:
-        # Not by libpq's word: it has closed the socket, and tells no number, once it has seen the server's end.
-        if self._watched is not None:
-            self._loop.remove_reader(self._watched)
-            self._watched = None
+        if self._watching and self._descriptor is not None:
+            self._watching = False
+            self._loop.remove_reader(self._descriptor)
 
     async def _ready(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
         """Wait until the socket is ready."""
