@@ -24,6 +24,7 @@ from services.cdc.tables import Table, ancestors_of
 from services.shared.lsn import Lsn
 from services.shared.runtime.logging import get_logger
 from services.shared.runtime.settings import CacheSettings
+from services.shared.runtime.waiting import wait_at_most
 
 LONGEST_POLL_SECONDS = 2.0
 """How long a table that lost its identity may stay published: its UPDATEs fail in the application meanwhile (H44)."""
@@ -133,11 +134,7 @@ class Follower:
     async def _pause(self, seconds: float) -> None:
         """Wait that long, or until something happens to the catalog; a script full of DDL is read in a few looks."""
         await asyncio.sleep(min(SPACING_SECONDS, seconds))
-        try:
-            async with asyncio.timeout(seconds):
-                await self._relay.catalog_changed.wait()
-        except TimeoutError:
-            pass
+        await wait_at_most(self._relay.catalog_changed, seconds)
 
     async def _look(self) -> FollowingPlan:
         """Read the catalog, decide, and do to the publication what is to be done."""

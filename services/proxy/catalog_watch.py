@@ -21,6 +21,7 @@ from services.proxy.sql.catalog import catalog_stamp, load_catalog
 from services.proxy.sql.snapshot import Catalog
 from services.shared.lsn import NO_LSN, parse_lsn
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.waiting import wait_at_most
 
 _COUNTS_FOR = 3.0  # intervals: how long a reading counts, from when it began
 _COUNTS_AT_LEAST_SECONDS = 2.0  # it waits for locks, and on a busy machine a short interval is over before it has ended
@@ -154,11 +155,7 @@ class CatalogWatch:
             self._first.set()
             backoff.reset()
             await asyncio.sleep(max(min(_SPACING_SECONDS, self._interval / 4), boot_clock() - began_at))
-            try:
-                async with asyncio.timeout(max(0.0, began_at + pause - boot_clock())):
-                    await self._asked.wait()
-            except TimeoutError:
-                pass
+            await wait_at_most(self._asked, max(0.0, began_at + pause - boot_clock()))
 
     def _expire_at(self, moment: float) -> None:
         """Let the reading that has just ended count until then. The hot path does not ask, so it has to be told."""

@@ -13,6 +13,7 @@ import structlog
 
 from services.shared.keyspace.quarantined import Quarantined, QuarantineList
 from services.shared.keyspace.runner import BucketUnavailable
+from services.shared.runtime.waiting import wait_at_most
 
 _POLL_SECONDS = 1.0
 
@@ -53,11 +54,7 @@ class Quarantine:
                 await self.exchange(shared)
             except BucketUnavailable as error:
                 _log.debug("the quarantine could not be shared", error=str(error))
-            try:
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._told.wait()
-            except TimeoutError:
-                pass
+            await wait_at_most(self._told, _POLL_SECONDS)
             self._told.clear()
 
     async def exchange(self, shared: QuarantineList) -> None:

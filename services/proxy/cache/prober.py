@@ -20,6 +20,7 @@ from services.proxy.cache.outage import Outage, Phase
 from services.proxy.control import CONTROL_ERRORS, ConnectControl, shows_outage
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.waiting import wait_at_most
 
 _QUIET_SECONDS = 5.0  # without a read for so long, probing stops: an idle cache costs the primary nothing
 _LONGEST_WAIT_SECONDS = 10.0  # for an answer: sessions may have a bound far below the cache's
@@ -185,7 +186,7 @@ class Prober:
         self._freshness.answer(probe, lsn)
 
     async def _wait_for_next(self) -> None:
-        await _wait_for(self._urgent, _SPACING_SECONDS)
+        await wait_at_most(self._urgent, _SPACING_SECONDS)
         self._urgent.clear()
         reads = self._reads()
         if reads != self._reads_seen:
@@ -195,18 +196,9 @@ class Prober:
             return
         self._sleeps = boot_clock() - self._last_read > _QUIET_SECONDS
         spacing = self._outage.proof_spacing if self._sleeps else self._current_interval() - _SPACING_SECONDS
-        await _wait_for(self._asked, spacing)
+        await wait_at_most(self._asked, spacing)
         self._sleeps = False
         self._asked.clear()
 
     def _current_interval(self) -> float:
         return self._tight if boot_clock() - self._tight_at < _QUIET_SECONDS else self._interval
-
-
-async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
-    """Wait for an event, but no longer than that."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

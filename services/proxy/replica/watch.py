@@ -24,6 +24,7 @@ from services.proxy.replica.replay import STARTED_AT_AND_ADDRESS, Server
 from services.shared.lsn import NO_LSN, Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
 from services.shared.runtime.upstream import Upstream
+from services.shared.runtime.waiting import wait_at_most
 
 _SPACING_SECONDS = 0.002  # answers that come together are proven together
 _QUIET_SECONDS = 5.0  # without an answer to prove; keeps the metrics true and the connection known to be there
@@ -152,11 +153,7 @@ class ReplicaWatch:
             backoff.reset()
             self._judge(self.sighting, waiting)
             await asyncio.sleep(_SPACING_SECONDS)
-            try:
-                async with asyncio.timeout(_QUIET_SECONDS):
-                    await self._asked.wait()
-            except TimeoutError:
-                pass
+            await wait_at_most(self._asked, _QUIET_SECONDS)
 
     async def _look(self, connection: "psycopg.AsyncConnection[Any]") -> Sighting:
         """Ask; by simple queries, since a connection for replication takes no others."""
