@@ -1,0 +1,59 @@
+"""What a scenario of the benchmark suite returns: medians by peer, and the ratio that they have to keep."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+TIDEGATE, DIRECT, PGBOUNCER, PGPOOL = "Tidegate", "Postgres direct", "PgBouncer", "pgpool-II"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio that has to be kept within one run.
+
+    Attributes:
+        peer: Whose figure ours is divided by.
+        bound: The ratio.
+        at_least: Whether it is a lower bound (rates); else an upper one (latencies, memory).
+        side: Which of ours, where there are several.
+    """
+
+    peer: str
+    bound: float
+    at_least: bool = True
+    side: str = TIDEGATE
+
+    def kept(self, ratio: float) -> bool:
+        """Tell whether a ratio is on the right side."""
+        return ratio >= self.bound if self.at_least else ratio <= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One line of a scenario: the same work through each of several sides, interleaved.
+
+    Attributes:
+        scenario: Its name, as on the command line.
+        name: What was run: protocol, clients, share of writes.
+        unit: Of the samples: "1/s", "ms", "MB/s", "KiB".
+        samples: One figure for each round, by side (a peer, or ours in several set-ups), in the order of the table.
+        targets: What is asked of it.
+        wrong_answers: How many answers differed from Postgres's: any voids the run.
+        remarks: What else is worth a column, by its heading.
+    """
+
+    scenario: str
+    name: str
+    unit: str
+    samples: Mapping[str, Sequence[float]]
+    targets: tuple[Target, ...] = ()
+    wrong_answers: int = 0
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    def median(self, side: str) -> float:
+        """Return the median of a side's rounds."""
+        return statistics.median(self.samples[side])
+
+    def ratio(self, target: Target) -> float:
+        """Return ours by the peer's: of medians, since the sides were interleaved."""
+        return self.median(target.side) / self.median(target.peer)
