@@ -500,6 +500,16 @@ TALKS: dict[str, Talk] = {
         hits=1,
         held=1,
     ),
+    "what is known already, where it is skipped": Talk(
+        [
+            [*_ask(BY_ID, b"3"), Sync()],
+            [*_ask(BY_ID, b"one"), Flush()],
+            [Query(b"SELECT 'skipped'")],
+            [*_ask(BY_ID, b"3"), Sync()],
+            [*_ask(BY_ID, b"3"), Sync()],
+        ],
+        hits=2,
+    ),
     "a portal that outlives its part": Talk(
         [
             [*_ask(SOME, limit=2), Flush()],

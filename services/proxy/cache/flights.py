@@ -62,6 +62,10 @@ class Flights:
         self._by_key[key] = flight
         return flight
 
+    def under_way(self, key: bytes) -> bool:
+        """Tell whether there is a flight, for whoever it is."""
+        return key in self._by_key
+
     def joinable(self, key: bytes, last_write: int, sent_after: float) -> Flight | None:
         """Return the flight that a session may join.
 

@@ -18,6 +18,7 @@ from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Phase, Setting, Step, TurnPlan, plan_turn
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
+from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_part, read_requests
 from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
@@ -218,7 +219,7 @@ class Conversation:
         template = templates.find(text, NameSpace(state.schemas))
         return meaning_of(template, state.reading) if template is not None else None
 
-    def ready_made(self) -> dict[bytes, Reply] | None:
+    def ready_made(self) -> ReplyTable | None:
         """Return the table of ready-made replies that holds now; None when each turn has to be looked at."""
         state, block = self.keeper.state, self.block
         if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
@@ -273,7 +274,7 @@ class Conversation:
         template = templates.find(prepared.text, NameSpace(how.schemas)) if known else None
         return replace(prepared, meaning=meaning_of(template, how.reading) if template is not None else None)
 
-    def _replies(self, state: SessionState, way: bytes) -> dict[bytes, Reply]:
+    def _replies(self, state: SessionState, way: bytes) -> ReplyTable:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""
         marks = ((_LISTENS, state.listens), (_DEBUGS, state.debugs))
         way += b"".join(mark for mark, is_so in marks if is_so)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from services.proxy.session.block import Prelude
 from services.proxy.session.prepared import Prepared
 from services.proxy.session.recorder import Recorder
+from services.proxy.session.whole_answer import WholeAnswer
 from services.shared.pgwire.codes import BackendCode
 from services.shared.pgwire.framing import HEADER_BYTES
 
@@ -178,6 +179,16 @@ class Exchange:
         """Return what the proxy sends of its own, all in front of it being answered: the client sees nothing of it."""
         self._closes_due = prelude.closes
         return prelude.raw
+
+    def take_whole(self, answer: WholeAnswer, status: int) -> None:
+        """See all of the answer at once, to an exchange of one segment; the client sees it too."""
+        segment = self.segments[0]
+        if answer.parsed:
+            segment.acknowledged()
+        if segment.recorder is not None:
+            segment.recorder.take(answer)
+        self.status = status
+        self.ended = 1
 
     def message(self, kind: int, data: bytes, start: int, end: int) -> bool:
         """See one whole message; tell whether the client sees it."""

@@ -172,6 +172,13 @@ class Lookup:
         self._task = asyncio.get_running_loop().create_task(self._ask_store(plan, state, answered))
         return True
 
+    def finds_elsewhere(self, plan: Plan, refusal: str) -> bool:
+        """Tell whether `ask` may find an answer that is not in this worker's memory."""
+        if refusal in _JOINABLE and self._database.flights.under_way(plan.key):
+            return True
+        l2 = plan.template.l2 if plan.template is not None else None
+        return not refusal and self._database.store.available and l2 is not None and not l2.skips()
+
     def remember(self, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
         """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
         if len(reply.payload) > _MAX_REPLY_BYTES or len(turn) > _MAX_TURN_BYTES:

@@ -7,8 +7,8 @@ with it the table of ready-made replies, in which the bytes of a Bind mean the s
 from collections.abc import Callable, Set
 from weakref import WeakValueDictionary
 
-from services.proxy.cache.entry import Reply
 from services.proxy.session.prepared import LookUp, Prepared
+from services.proxy.session.reply_table import ReplyTable
 
 _MAX_NAMES = 1_000  # more would cost a millisecond for each further Parse; what is not known here is forwarded
 _MANY_CONTEXTS = 256  # from here on empty tables of other session states are let go
@@ -31,7 +31,7 @@ class Names:
     ) -> None:
         self._by_name = by_name
         self._interned = interned
-        self.replies: dict[bytes, dict[bytes, Reply]] = {}
+        self.replies: dict[bytes, ReplyTable] = {}
 
     def get(self, name: bytes) -> Prepared | None:
         """Return what a name means."""
@@ -77,13 +77,13 @@ class Names:
         """Tell whether any name is known."""
         return bool(self._by_name)
 
-    def context(self, state_key: bytes) -> dict[bytes, Reply]:
+    def context(self, state_key: bytes) -> ReplyTable:
         """Return the table of ready-made replies for a session state."""
         found = self.replies.get(state_key)
         if found is None:
             if len(self.replies) >= _MANY_CONTEXTS:
                 self.replies = {key: replies for key, replies in self.replies.items() if replies}
-            found = self.replies[state_key] = {}
+            found = self.replies[state_key] = ReplyTable()
         return found
 
     def _intern(self, by_name: dict[bytes, Prepared]) -> "Names":

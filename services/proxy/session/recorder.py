@@ -1,6 +1,7 @@
 """Captures the answer to a forwarded read, up to a cap, while it streams to the client. Pure."""
 
 from services.proxy.cache.entry import Answer
+from services.proxy.session.whole_answer import WholeAnswer
 from services.shared.pgwire.codes import BackendCode
 
 _ROW_DESCRIPTION, _DATA_ROW = int(BackendCode.ROW_DESCRIPTION), int(BackendCode.DATA_ROW)
@@ -35,6 +36,12 @@ class Recorder:
         self._rows: list[bytes] = []
         self._complete = b""
         self.spoiled = ""
+
+    def take(self, answer: WholeAnswer) -> None:
+        """See all of the answer at once."""
+        self._description, self._complete = answer.described, answer.complete
+        self._rows.append(answer.rows)
+        self._grow(len(answer.described) + len(answer.rows) + len(answer.complete))
 
     def message(self, kind: int, data: bytes, start: int, end: int) -> None:
         """See one whole message."""

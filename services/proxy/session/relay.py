@@ -42,6 +42,11 @@ class BackendRelay:
         """Whether the client has the beginning of a message whose end is still to come."""
         return self._remaining > 0
 
+    @property
+    def between_messages(self) -> bool:
+        """Whether the next byte begins a message."""
+        return not (self._held or self._remaining)
+
     def feed(self, data: bytes, sink: Sink) -> bytes:
         """Cut a chunk, show the messages to the sink, and return what goes on to the client.
 

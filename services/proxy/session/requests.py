@@ -12,7 +12,7 @@ from services.proxy.cache.entry import Answer
 from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import Prepared, TellMeaning, unknown_meaning
-from services.proxy.session.turns import Part
+from services.proxy.session.turns import Part, TurnAssembler
 from services.shared.pgwire.backend import BindComplete, CommandComplete, NoData, ParseComplete
 from services.shared.pgwire.errors import ProtocolViolation
 from services.shared.pgwire.frontend import (
@@ -114,6 +114,17 @@ def decode_part(part: Part) -> list[FrontendMessage] | None:
         return [decode_frontend(part.raw, start, end) for _, start, end in part.messages]
     except ProtocolViolation:
         return None
+
+
+def decode_turn(data: bytes) -> list[FrontendMessage] | None:
+    """Decode bytes that may be just one turn; None when they are not, or cannot be read."""
+    assembler = TurnAssembler()
+    assembler.feed(data)
+    try:
+        part = assembler.next_part(within_turn=False, copying=False)
+    except ProtocolViolation:
+        return None
+    return decode_part(part) if part is not None and part.last and not assembler.buffered else None
 
 
 def read_requests(

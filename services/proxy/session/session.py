@@ -8,15 +8,16 @@ out one after the other.
 import asyncio
 from time import CLOCK_BOOTTIME, clock_gettime
 
-from services.proxy.cache.entry import Reply
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cache.outage import Phase
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.conversation import OUTSIDE_BLOCK
 from services.proxy.session.demand import BoundedClock
 from services.proxy.session.exchange import Unasked
+from services.proxy.session.express import Express
 from services.proxy.session.orphan_runner import OrphanRunner
 from services.proxy.session.relay import BackendRelay
+from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.turns import Part, PartKind, TurnAssembler
@@ -35,7 +36,7 @@ _MAX_COLLECTED_BYTES = 64 * 1024  # of what one event has for the client; beyond
 _QUIET_SECONDS = 0.01  # after which the rest of a turn is not awaited
 _BACK = "terminating connection because Postgres was down: it is back, and the session is gone there"
 _OVER = "tidegate: the connection to Postgres was lost, and serve_stale_for has passed"
-_NO_REPLIES: dict[bytes, Reply] = {}
+_NO_REPLIES = ReplyTable()
 
 
 class Session(asyncio.Protocol):
@@ -50,7 +51,7 @@ class Session(asyncio.Protocol):
     # fmt: off
     __slots__ = (
         "_assembler", "_cached", "_client", "_collected", "_collected_bytes", "_conversation",
-        "_database", "_draining", "_freshness", "_outlived", "_reading", "_relay", "_replies", "_rested",
+        "_database", "_draining", "_express", "_freshness", "_outlived", "_reading", "_relay", "_replies", "_rested",
         "_statistics", "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes",
         "client_full",
     )
@@ -83,12 +84,14 @@ class Session(asyncio.Protocol):
         self._statistics = database.statistics
         self._relay = relay
         self._assembler = TurnAssembler()
-        self._turns: TurnRunner | OrphanRunner = TurnRunner(database, self, refusal, shared)
+        turns = TurnRunner(database, self, refusal, shared)
+        self._turns: TurnRunner | OrphanRunner = turns
+        self._express = Express(turns)
         self._conversation = self._turns.conversation
         self._writes = self._conversation.writes
         self._unasked = Unasked(holds_farewell=self._cached and database.outage.keeps_sessions)
         self._outlived = False  # Postgres has been down since this session lost its connection
-        self._replies = _NO_REPLIES
+        self._replies: ReplyTable = _NO_REPLIES
         self._collected: list[bytes] = []  # for the client, of the event that is being handled
         self._collected_bytes = 0
         self._told_why = False  # Postgres said why it ends the connection
@@ -133,6 +136,12 @@ class Session(asyncio.Protocol):
                 self._conversation.follow(reply.follow_up)
                 if reply.follow_up.changes_block:
                     self._arm()
+            return
+        if self._replies is not _NO_REPLIES and not self.client_full and self._express.take(data, self._replies):
+            self._rested = False
+            if self._turns.stage is not Stage.IDLE:
+                self._replies = _NO_REPLIES
+            self._write_collected()
             return
         self.take(data)
 
@@ -193,6 +202,8 @@ class Session(asyncio.Protocol):
 
     def upstream_received(self, data: bytes) -> None:
         """Take bytes from Postgres."""
+        if self._express.waits and self._take_whole(data):
+            return
         sink = self._turns.sink or self._unasked
         try:
             passed = self._relay.feed(data, sink)
@@ -209,6 +220,14 @@ class Session(asyncio.Protocol):
             self.forget_state()
         self._turns.answered()
         self._write_collected()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take what came first for a turn that went the express way, if it is its whole answer."""
+        self._collected.append(data)  # written once it has been learnt from
+        if self._express.answered(data, in_step=self._relay.between_messages):
+            return True
+        self._collected.pop()
+        return False
 
     def upstream_lost(self, error: Exception | None) -> None:
         """Postgres ended the connection: so does the session, unless Postgres may be down and hits are served then."""
@@ -254,6 +273,10 @@ class Session(asyncio.Protocol):
         No turn is begun while the client does not read: a client that asks ahead would pile up its answers here.
         """
         self._rested = False
+        if self._is_caught_up:
+            self._write_collected()
+            self._arm()
+            return
         turns = self._turns
         waits = self._conversation.orphaned and not self._goes_on_orphaned()
         try:
@@ -274,6 +297,12 @@ class Session(asyncio.Protocol):
         if not waits:
             self._watch_unfinished()
         self._ask_ahead()
+
+    @property
+    def _is_caught_up(self) -> bool:
+        """Whether nothing is left to do but to write: the common case when a turn has been answered."""
+        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns and self._unfinished is None
+        return idle and self._reading and not (self._draining or self._database.outage.keeps_sessions)
 
     def _watch_unfinished(self) -> None:
         """See to it that a turn whose end does not come is carried out as far as it goes: Postgres does not wait.
@@ -366,7 +395,9 @@ class Session(asyncio.Protocol):
 
     def _arm(self) -> None:
         """Let the hot path answer, while nothing is under way and everything that a reply rests on is known."""
-        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns and not self._conversation.orphaned
+        turns = self._turns
+        idle = turns.stage is Stage.IDLE and not turns.inside_turn and self._assembler.between_turns
+        idle = idle and not self._conversation.orphaned
         self._freshness = self._conversation.clock
         replies = self._conversation.ready_made() if idle and not self._draining else None
         self._replies = _NO_REPLIES if replies is None else replies

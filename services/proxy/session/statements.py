@@ -101,12 +101,25 @@ class SessionStatements:
                     acks.append(CloseAck(name if target is Target.STATEMENT else None))
                     self._apply(acks[-1])
                 case Query():
-                    self._queried = True
-                    self._forget_unnamed()
+                    self.expect_query()
                 case _:
                     pass
         self._expected += acks
         return acks
+
+    def expect_parse(self, prepared: Prepared) -> Ack:
+        """Return the acknowledgement that Postgres will send for a Parse of the unnamed statement."""
+        self._begin()
+        ack = ParseAck(_UNNAMED, prepared)
+        self._apply(ack)
+        self._expected.append(ack)
+        return ack
+
+    def expect_query(self) -> None:
+        """A simple Query is about to be forwarded."""
+        self._begin()
+        self._queried = True
+        self._forget_unnamed()
 
     @property
     def knows_unnamed(self) -> bool:

@@ -23,6 +23,7 @@ from services.proxy.session.follow_up import Portal
 from services.proxy.session.planning import NO_EFFECT, Effect, TurnPlan
 from services.proxy.session.read_run import ReadRun
 from services.proxy.session.requests import decode_part
+from services.proxy.session.single_read import SingleRead
 from services.proxy.session.stage import Stage
 from services.proxy.session.turns import Part
 from services.proxy.session.wire import Wire
@@ -67,7 +68,7 @@ class TurnRunner:
         self._statistics = database.statistics
         self._asked: Callable[[Question], None] | None = None
         self._exchange: Exchange | None = None
-        self._run: ReadRun | None = None
+        self._run: ReadRun | SingleRead | None = None
         self._effect = NO_EFFECT
         self._unread = False  # some of what was forwarded could not be read
         self._sync_follows = True  # behind what was forwarded
@@ -148,7 +149,7 @@ class TurnRunner:
 
     def interrupt(self) -> bool:
         """The client cancels what it waits for. False when that is not here: what Postgres runs, Postgres cancels."""
-        if self.stage is not Stage.ASKING_CACHE or self._run is None:
+        if self.stage is not Stage.ASKING_CACHE or not isinstance(self._run, ReadRun):
             return False
         self._statistics.interrupted += 1
         self._run.interrupt()
@@ -157,7 +158,7 @@ class TurnRunner:
 
     def client_reads(self) -> None:
         """The client has caught up."""
-        if self.stage is Stage.CLIENT_FULL and self._run is not None:
+        if self.stage is Stage.CLIENT_FULL and isinstance(self._run, ReadRun):
             self.stage = Stage.IDLE
             self._run.go_on()
 
@@ -185,6 +186,14 @@ class TurnRunner:
         self._sync_follows = sync_follows
         self.stage = Stage.FORWARDED
         self._wire.to_postgres(raw)
+
+    def carry(self, raw: bytes, exchange: Exchange, effect: Effect, read: SingleRead | None) -> None:
+        """Send a whole turn to Postgres whose answer is expected already; `read`: what becomes of it."""
+        self.conversation.writes.begin(effect)
+        self._effect = effect
+        self._unanswered = 0
+        self._run = read
+        self.send(raw, exchange)
 
     def wait(self) -> None:
         """The cache is asked: the turn goes on later."""
@@ -237,8 +246,8 @@ class TurnRunner:
         ends_nothing = self._read and part.alone  # the turn's transaction goes on behind it
         plan = self.conversation.plan(part, messages, inside_turn=self.inside_turn and not ends_nothing)
         if plan.steps and messages is not None:
-            self._run = ReadRun(self, self.conversation, part, messages, plan.steps)
-            self._run.go_on()
+            self._run = run = ReadRun(self, self.conversation, part, messages, plan.steps)
+            run.go_on()
         else:
             self._forward_whole(part, messages, plan)
 

@@ -1,0 +1,146 @@
+"""The express way: turns of a usual form whose statement is known go out without being planned again.
+
+It holds outside of blocks, between turns, with the session's state known: where a ready-made reply would hold. A turn
+for which more has to be asked or awaited is not taken, and then nothing has happened yet: it is cut, read and planned
+like any other. What comes back is taken whole where it came whole; otherwise message by message, since to the session
+this is a turn like any other.
+"""
+
+from services.proxy.cache.entry import Entry
+from services.proxy.reasons import Reason
+from services.proxy.session.demand import demand
+from services.proxy.session.exchange import Ack, Exchange, Segment
+from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
+from services.proxy.session.planning import Plan, Step
+from services.proxy.session.reply_table import ReplyTable
+from services.proxy.session.requests import Request, decode_turn, read_requests
+from services.proxy.session.single_read import SingleRead
+from services.proxy.session.templates import Template
+from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
+from services.proxy.session.turn_runner import TurnRunner
+from services.proxy.session.whole_answer import whole_answer
+from services.proxy.sql.verdict import NameSpace
+from services.shared.pgwire.backend import READY_FOR_QUERY
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.runtime.settings import Consistency
+
+_READY = READY_FOR_QUERY[TransactionStatus.IDLE]
+
+
+class Express:
+    """The express way of one session."""
+
+    __slots__ = ("_exchange", "_parses", "_turns")
+
+    def __init__(self, turns: TurnRunner) -> None:
+        """Stand beside the runner of the session's turns."""
+        self._turns = turns
+        self._exchange: Exchange | None = None  # that was sent here, and of whose answer nothing has come
+        self._parses = False
+
+    def take(self, data: bytes, table: ReplyTable) -> bool:
+        """Carry out a turn, or begin to; False: it is not taken, and nothing has happened.
+
+        Args:
+            data: What came from the client, behind a whole turn.
+            table: What is ready for the session's turns.
+        """
+        conversation = self._turns.conversation
+        keeper = conversation.keeper
+        state = keeper.state
+        if conversation.block is not None or state is None or keeper.wanted():
+            return False
+        form = turn_form(data)
+        if form is None:
+            return False
+        if table.known is None:
+            table.known = KnownStatements(NameSpace(state.schemas))
+        found = table.known.find(form, conversation.database.templates, state, lambda: self._read(data))
+        if found is None:
+            return False
+        route, template = found
+        if not route.refusal:
+            return self._take_read(data, form, route, template)
+        conversation.database.statistics.forwarded[route.refusal] += 1
+        self._send(data, form, route)
+        return True
+
+    @property
+    def waits(self) -> bool:
+        """Whether a turn went this way, of whose answer nothing has come."""
+        return self._exchange is not None
+
+    def answered(self, data: bytes, *, in_step: bool) -> bool:
+        """Take what came from Postgres first for a turn that went this way, if it is all of a usual answer.
+
+        Args:
+            data: What came.
+            in_step: It begins with a message.
+        """
+        exchange, self._exchange = self._exchange, None
+        answer = whole_answer(data) if in_step else None
+        if exchange is None or answer is None or answer.parsed is not self._parses:
+            return False
+        exchange.take_whole(answer, TransactionStatus.IDLE)
+        self._turns.answered()
+        return True
+
+    def _read(self, data: bytes) -> Request | None:
+        """Read a turn whose statement is not known."""
+        conversation = self._turns.conversation
+        statements = conversation.statements
+        messages = decode_turn(data)
+        if messages is None:
+            return None
+        requests = read_requests(messages, statements.names, statements.unnamed, conversation.meaning)
+        return requests[0][0] if requests is not None and len(requests) == 1 else None
+
+    def _send(self, data: bytes, form: TurnForm, route: Route, read: SingleRead | None = None) -> None:
+        statements = self._turns.conversation.statements
+        acks: list[Ack] = []
+        self._parses = form.parses
+        if form.simple:
+            statements.expect_query()
+        elif self._parses and route.prepared is not None:
+            acks = [statements.expect_parse(route.prepared)]
+        self._exchange = Exchange([Segment(acks, None if read is None else read.recorder)])
+        self._turns.carry(data, self._exchange, route.effect, read)
+
+    # -- reads
+
+    def _take_read(self, data: bytes, form: TurnForm, route: Route, template: Template) -> bool:
+        conversation = self._turns.conversation
+        state, database = conversation.keeper.state, conversation.database
+        bound = NO_VALUES if form.simple else read_bound(data, form)
+        if bound is None or state is None or state.server is not None or depends_on_values(bound):
+            return False
+        lookup = conversation.lookup
+        demanded = demand(database.templates.promise, state)
+        if demanded.strong or demanded.level is Consistency.OFF:
+            return False
+        plan = route.plan(form, template, bound, state, demanded)
+        lookup.note_read()
+        refusal = lookup.serve_refusal(plan, state)
+        if database.outage.serves if refusal else database.auditor.watchful:
+            return False
+        entry = None if refusal else lookup.from_l1(plan)
+        if entry is not None:
+            self._answer(data, plan, entry)
+        elif lookup.finds_elsewhere(plan, refusal):
+            return False
+        else:
+            database.statistics.misses += 1
+            database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
+            self._send(data, form, route, SingleRead(self._turns, lookup, lookup.begin_miss(plan, state)))
+        return True
+
+    def _answer(self, data: bytes, plan: Plan, entry: Entry) -> None:
+        """Answer a read from memory, and have the reply ready for when the same bytes come again."""
+        conversation, request = self._turns.conversation, plan.request
+        assert request is not None
+        if request.sets_unnamed:
+            conversation.statements.answered_here(request.unnamed)
+        payload = request.reply(entry.answer) + _READY
+        self._turns.to_client(payload)
+        step = Step(request, message_count=0, plan=plan)
+        conversation.remember(data, (step,), payload, [entry], conversation.situation)
