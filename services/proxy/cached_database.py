@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from services.proxy.admission.economies import Economies
+from services.proxy.admission.economy import Tally, read_number
 from services.proxy.arrival.client_count import ClientCount
 from services.proxy.audit.auditor import Auditor
 from services.proxy.audit.quarantine import Quarantine
 from services.proxy.cache.block_replies import BlockReplies
 from services.proxy.cache.boot_identity import boot_clock_identity
 from services.proxy.cache.coverage import Coverage
-from services.proxy.cache.entry import Answer, Entry, decode_ageing, encode_ageing
+from services.proxy.cache.entry import NO_TALLY, Answer, Entry, decode_ageing, encode_ageing
 from services.proxy.cache.flights import Flights
 from services.proxy.cache.follower import Follower
 from services.proxy.cache.freshness import Freshness, boot_clock
@@ -34,7 +37,7 @@ from services.proxy.slot_watch import Limits, SlotWatch
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.tag_rules import key_shape
 from services.proxy.statistics import ProxyStatistics
-from services.proxy.unconfirmed import Kept, Unconfirmed
+from services.proxy.unconfirmed import Kept, Unconfirmed, Unread
 from services.proxy.upstream.dialler import Dialler
 from services.proxy.verifiers.finder import VerifierFinder
 from services.proxy.worker.cancelling import Cancelling
@@ -43,7 +46,7 @@ from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, Fill, StoredEntry
 from services.shared.position import START, Position
 from services.shared.relation import Shape
-from services.shared.runtime.settings import CacheSettings
+from services.shared.runtime.settings import Admission, CacheSettings
 
 if TYPE_CHECKING:
     from services.proxy.replica.watch import ReplicaWatch
@@ -95,9 +98,8 @@ class CachedDatabase:
         self.draining = False
         self.states = SharedStates()
         self.names = no_names()
-        self.templates = Templates(
-            Promise(settings.consistency, settings.max_staleness, settings.ageing_ttl, boot_clock_identity())
-        )
+        promise = Promise(settings.consistency, settings.max_staleness, settings.ageing_ttl, boot_clock_identity())
+        self.templates = Templates(promise, Economies(adapts=settings.admission is Admission.AUTO))
         self.freshness = Freshness(settings.max_staleness)
         self.outage = Outage(settings.serve_stale_for, self.freshness, self._outage_changed)
         self.flights = Flights()
@@ -124,7 +126,7 @@ class CachedDatabase:
         self.auditor = Auditor(self, settings.audit_rate, self.quarantine)
         self._registration = asyncio.Lock()
         self._registering: asyncio.Task[None] | None = None
-        self._unconfirmed = Unconfirmed()
+        self._unconfirmed, self._unread = Unconfirmed(), Unread()
 
     async def run(self, *, first_worker: bool) -> None:
         """Run everything that a cache needs beside its sessions. Cancel-safe: yes.
@@ -194,7 +196,15 @@ class CachedDatabase:
                 return True
         return False
 
-    def keep(self, plan: Plan, answer: Answer, q0: tuple[Position, ...], epoch: str, sent_at: float) -> None:
+    def keep(
+        self,
+        plan: Plan,
+        answer: Answer,
+        q0: tuple[Position, ...],
+        epoch: str,
+        sent_at: float,
+        tally: Tally = NO_TALLY,
+    ) -> None:
         """Take an answer into L1 and, in the background, into L2, if the rule of validity allows it.
 
         Args:
@@ -203,9 +213,11 @@ class CachedDatabase:
             q0: Positions that this worker had applied before the query was sent.
             epoch: The bucket's epoch then.
             sent_at: Boot-clock second then.
+            tally: Where its hits are counted.
         """
         assert plan.template is not None
         assert plan.request is not None
+        answered, began = boot_clock(), perf_counter()
         if plan.catalog != self.templates.number:  # the session's settings may have been others by then
             self.statistics.refused["catalog_changed"] += 1
             return
@@ -223,14 +235,16 @@ class CachedDatabase:
         entry = Entry(plan.key, answer, q0, found.tags, analysis.relations, found.shapes, expires_at)
         entry.sent_at = sent_at
         entry.template = plan.template.lexed.template
+        entry.tally = tally
         refusal = self._insert(entry, epoch)
         if refusal:
             self.statistics.refused[refusal] += 1
             return
         self.statistics.kept += 1
-        body = encode_ageing(answer, sent_at) if plan.ages else answer.encode()
-        stored = StoredEntry(q0, found.tags, analysis.relations, found.shapes, body)
-        self._unconfirmed.add(Kept(entry, epoch, stored))
+        self._unconfirmed.add(Kept(entry, epoch, plan.ages))
+        economy = plan.template.economy
+        economy.origin.note(answered - sent_at)
+        economy.keeping.note(perf_counter() - began)
 
     def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:
         """Take a valid L2 entry into L1, at the bucket's positions in the reply; None when this worker knows better."""
@@ -243,7 +257,9 @@ class CachedDatabase:
         at, tags, shapes = found.positions, stored.tags, stored.shapes
         entry = Entry(plan.key, answer, at, tags, stored.relations, shapes, expires_at)
         entry.sent_at = sent_at
-        entry.template = plan.template.lexed.template if plan.template is not None else ""
+        if plan.template is not None and plan.request is not None:
+            entry.template = plan.template.lexed.template
+            entry.tally = plan.template.economy.tally(read_number(plan.request.text, plan.request.values))
         return None if self._insert(entry, found.bucket_epoch) else entry
 
     def _expiry(self, plan: Plan, sent_at: float) -> float:
@@ -272,11 +288,24 @@ class CachedDatabase:
 
     def catalog_unchanged(self) -> None:
         """The answers that were kept before the reading began rest on the catalog as it is: share them."""
-        now = boot_clock()
+        for kept in self._unread.read_again():
+            self._share(kept)
         for kept in self._unconfirmed.confirmed():
-            seconds_left = kept.entry.expires_at - now
-            if kept.entry.live and kept.stored is not None and seconds_left > 0:
-                self.store.put(Fill(kept.epoch, kept.stored.q0, kept.entry.key, kept.stored, seconds_left))
+            if not (kept.shared and kept.entry.live):
+                continue
+            if kept.entry.hits or kept.entry.tally.reused:
+                self._share(kept)
+            else:
+                self._unread.add(kept)
+
+    def _share(self, kept: Kept) -> None:
+        """Put an answer into Redis, in the background, if the bucket finds it valid."""
+        entry = kept.entry
+        seconds_left = entry.expires_at - boot_clock()
+        if seconds_left > 0:
+            body = encode_ageing(entry.answer, entry.sent_at) if kept.ages else entry.answer.encode()
+            stored = StoredEntry(entry.at, entry.tags, entry.relations, entry.shapes, body)
+            self.store.put(Fill(kept.epoch, entry.at, entry.key, stored, seconds_left))
 
     async def catalog_changed(self, catalog: Catalog) -> None:
         """Analyse against a new catalog.

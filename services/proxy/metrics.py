@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from services.proxy.admission.table import decision_table
 from services.proxy.cache.outage import Phase
 from services.proxy.cached_database import CachedDatabase
 from services.shared.runtime.telemetry import Telemetry
@@ -61,6 +62,14 @@ def register_metrics(telemetry: Telemetry, database: CachedDatabase) -> None:
     if database.replica is not None:
         _register_replica(telemetry, database.replica)
     _register_audit(telemetry, database)
+    economies = database.templates.economies
+    telemetry.gauge(
+        _SUBSYSTEM,
+        "templates_turned_away",
+        "Templates that are not cached because it does not pay: see the page /admission.",
+        lambda: float(economies.turned_away),
+    )
+    telemetry.page("/admission", lambda: decision_table(economies.decisions()))
     telemetry.readiness_check("listener", lambda: None if database.listening else "the port is not open")
     telemetry.readiness_check("feed", lambda: None if database.follower.epoch else database.follower.drop_reason)
     telemetry.readiness_check("catalog", lambda: None if database.catalog_watch.readable else "catalog not read yet")

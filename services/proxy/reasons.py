@@ -49,6 +49,7 @@ class Reason(StrEnum):
     QUARANTINED = "quarantined"
     AUDITED = "audited"
     NOT_CACHED = "not_cached"
+    DOES_NOT_PAY = "does_not_pay"
     FLIGHT_FAILED = "flight_failed"
     NOT_SYNCHRONISED = "not_synchronised"
     MEMORY_POLICY = "memory_policy"
@@ -105,6 +106,8 @@ ADVICE: dict[Reason, str] = {
     Reason.QUARANTINED: "A cached answer of this template was proven wrong, so none is cached any more: see the "
     "proxy's log, and please report it. `tidegate quarantine` lists such templates and releases them.",
     Reason.AUDITED: "The auditor compares this answer with the cached one: one hit a second at most (`audit_rate`).",
+    Reason.DOES_NOT_PAY: "Its template is read again too seldom for what caching costs; a sixteenth of its keys shows "
+    "whether that changes (`admission`; the page `/admission` lists the decisions).",
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",

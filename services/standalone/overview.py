@@ -25,13 +25,26 @@ class Overview:
     @property
     def pages(self) -> dict[str, Handler]:
         """What is served under which path."""
-        return {"/metrics": self._metrics, "/healthz": self._health, "/readyz": self._readiness}
+        return {
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+            "/admission": self._admission,
+        }
 
     async def _metrics(self) -> Page:
         texts = await asyncio.gather(*(worker.metrics() for worker in self._workers))
         answered = {worker.name: text for worker, text in zip(self._workers, texts, strict=True) if text is not None}
         body = merge(answered, _process_metrics(self._supervisor.keepers))
         return Page(HTTPStatus.OK, body, CONTENT_TYPE_LATEST)
+
+    async def _admission(self) -> Page:
+        """Which templates the proxies cache, and why."""
+        texts = await asyncio.gather(*(worker.text("/admission") for worker in self._workers))
+        shown = (
+            f"## {worker.name}\n{text}\n" for worker, text in zip(self._workers, texts, strict=True) if text is not None
+        )
+        return Page(HTTPStatus.OK, "".join(shown).encode())
 
     async def _health(self) -> Page:
         """The supervisor answers, so it is alive; what it supervises is the matter of `/readyz`."""

@@ -72,8 +72,12 @@ class Worker:
 
     async def metrics(self) -> str | None:
         """Return its metrics as Prometheus text; None when it does not answer."""
+        return await self.text("/metrics")
+
+    async def text(self, path: str) -> str | None:
+        """Return one of its pages; None when it does not answer, or has none such."""
         try:
-            page = await fetch(_HOST, self._metrics_port, "/metrics", _PATIENCE_SECONDS)
+            page = await fetch(_HOST, self._metrics_port, path, _PATIENCE_SECONDS)
         except FetchError:
             return None
         return page.body.decode(errors="replace") if page.status == HTTPStatus.OK else None

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha1
+from typing import Any
 
 from services import cli
 from services.cdc import incarnation as incarnation_steps
@@ -147,10 +148,10 @@ def late_positions() -> None:
     """Keep an answer as of where the worker stands when it arrives, not as of when it was asked for."""
     real = CachedDatabase.keep
 
-    def keep(self: CachedDatabase, plan: ReadPlan, answer: Answer, q0: Positions, epoch: str, sent_at: float) -> None:
-        real(self, plan, answer, self.follower.positions, epoch, sent_at)
+    def keep(self: CachedDatabase, plan: ReadPlan, answer: Answer, q0: Positions, *rest: Any) -> None:
+        real(self, plan, answer, self.follower.positions, *rest)
 
-    CachedDatabase.keep = keep  # type: ignore[method-assign]
+    CachedDatabase.keep = keep  # type: ignore[method-assign,assignment]
 
 
 def ignores_feed_gaps() -> None:

@@ -8,11 +8,13 @@ import struct
 from dataclasses import dataclass
 from math import inf
 
+from services.proxy.admission.economy import Tally
 from services.proxy.session.follow_up import FollowUp
 from services.shared.position import Position
 
 _LENGTHS = struct.Struct(">II")
 _SENT_AT = struct.Struct(">d")
+NO_TALLY = Tally()  # of what is nobody's
 _OVERHEAD_BYTES = 1_200  # measured: an Entry with its index cells, sets and key, beside its slices
 
 
@@ -75,6 +77,7 @@ class Entry:
         sent_at: Boot-clock second before its query was sent, of one that ages; of others it is of no interest.
         expires_at: Boot-clock second from which on it is not served.
         template: Text of the template that it answers.
+        tally: Where its hits and its eviction are counted, for its template.
         replies: Ready-made wire replies built from this entry: (dictionary, key in it), removed when the entry dies.
     """
 
@@ -92,6 +95,7 @@ class Entry:
         "shapes",
         "size",
         "tags",
+        "tally",
         "template",
     )
 
@@ -117,6 +121,7 @@ class Entry:
         self.hits = 0
         self.hits_seen = 0
         self.template = ""
+        self.tally = NO_TALLY
         self.replies: list[tuple[dict[bytes, Reply], bytes]] = []
         self.size = len(answer.description) + len(answer.rows) + len(answer.complete) + _OVERHEAD_BYTES
 
@@ -132,16 +137,18 @@ class Reply:
         payload: Everything from ParseComplete to ReadyForQuery.
         reads: How many answers are in it.
         follow_up: What the session has to note; None: nothing.
+        tally: Its entry's.
         expires_at: Boot-clock second from which on it is not served: where the answer ages, by what this turn asks.
         ages: Whether it does.
     """
 
-    __slots__ = ("ages", "entry", "expires_at", "follow_up", "payload", "reads")
+    __slots__ = ("ages", "entry", "expires_at", "follow_up", "payload", "reads", "tally")
 
     def __init__(
         self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1, ttl: float = inf
     ) -> None:
         self.entry = entry
+        self.tally = entry.tally
         self.expires_at = min(entry.expires_at, entry.sent_at + ttl)
         self.ages = ttl != inf
         self.payload = payload

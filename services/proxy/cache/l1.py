@@ -127,6 +127,7 @@ class L1:
             if entry.at[partition] >= position:
                 continue
             self._remove(entry)
+            entry.tally.evicted += 1
             count += 1
         self._recent.note(position, tags, relations, applied)
         self.evicted += count

@@ -6,6 +6,9 @@ like any other. What comes back is taken whole where it came whole; otherwise me
 this is a turn like any other.
 """
 
+from time import perf_counter
+
+from services.proxy.admission.economy import read_number
 from services.proxy.cache.entry import Entry
 from services.proxy.reasons import Reason
 from services.proxy.session.demand import demand
@@ -114,6 +117,9 @@ class Express:
         bound = NO_VALUES if form.simple else read_bound(data, form)
         if bound is None or state is None or state.server is not None or depends_on_values(bound):
             return False
+        economy, began = template.economy, perf_counter()
+        if economy.turns_away(read_number(form.head if route.prepared is None else route.prepared.text, bound.values)):
+            return self._turn_away(data, form, route)
         lookup = conversation.lookup
         demanded = demand(database.templates.promise, state)
         if demanded.strong or demanded.level is Consistency.OFF:
@@ -126,12 +132,23 @@ class Express:
         entry = None if refusal else lookup.from_l1(plan)
         if entry is not None:
             self._answer(data, plan, entry)
+            economy.hit.note(perf_counter() - began)
         elif lookup.finds_elsewhere(plan, refusal):
             return False
         else:
             database.statistics.misses += 1
             database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
-            self._send(data, form, route, SingleRead(self._turns, lookup, lookup.begin_miss(plan, state)))
+            read = SingleRead(self._turns, lookup, lookup.begin_miss(plan, state))
+            economy.lookup.note(perf_counter() - began)
+            self._send(data, form, route, read)
+        return True
+
+    def _turn_away(self, data: bytes, form: TurnForm, route: Route) -> bool:
+        """Forward a read that it does not pay to cache."""
+        statistics = self._turns.conversation.database.statistics
+        statistics.misses += 1
+        statistics.forwarded[Reason.DOES_NOT_PAY] += 1
+        self._send(data, form, route)
         return True
 
     def _answer(self, data: bytes, plan: Plan, entry: Entry) -> None:

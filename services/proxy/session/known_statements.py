@@ -10,13 +10,14 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import NamedTuple
 
+from services.proxy.admission.economy import Economy
 from services.proxy.session.demand import Demand
 from services.proxy.session.entry_key import begin_key, end_key
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.prepared import Prepared, means_otherwise, was_read_otherwise
 from services.proxy.session.requests import Request
 from services.proxy.session.state import SessionState
-from services.proxy.session.templates import L2Yield, Promise, Template, Templates
+from services.proxy.session.templates import Promise, Template, Templates
 from services.proxy.session.turn_form import Bound, TurnForm
 from services.proxy.sql.directives import NO_DIRECTIVES
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
@@ -98,7 +99,7 @@ class KnownStatements:
     def __init__(self, name_space: NameSpace) -> None:
         """Know nothing yet; `name_space` is where names of these sessions are looked up."""
         self._name_space = name_space
-        self._routes: dict[bytes | L2Yield, tuple[int, Route | None]] = {}
+        self._routes: dict[bytes | Economy, tuple[int, Route | None]] = {}
 
     def find(
         self, form: TurnForm, templates: Templates, state: SessionState, read: ReadTurn
@@ -112,12 +113,12 @@ class KnownStatements:
             read: Called where the statement was not looked at before.
         """
         template: Template | None = None
-        head: bytes | L2Yield = form.head
+        head: bytes | Economy = form.head
         if form.simple:
             template = templates.find(form.head, self._name_space)
             if template is None or not _is_plain(template, templates.promise):
                 return None
-            head = template.l2  # one for all texts of a template
+            head = template.economy  # one for all texts of a template
         number, route = self._routes.get(head, _UNKNOWN)
         if number != templates.number:
             request = read()

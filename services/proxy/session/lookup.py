@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from services.proxy.admission.economy import Tally, read_number
 from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import ALWAYS_LIVE, Answer, Entry, Reply
 from services.proxy.cache.flights import Flight
@@ -111,6 +112,7 @@ class Lookup:
         if entry is None or not _suits(plan, entry.answer) or not _is_young(plan, entry.sent_at):
             return None
         entry.hits += 1
+        entry.tally.hits += 1
         self._database.statistics.hits += 1
         self._note_ageing(plan)
         return entry
@@ -176,8 +178,9 @@ class Lookup:
         """Tell whether `ask` may find an answer that is not in this worker's memory."""
         if refusal in _JOINABLE and self._database.flights.under_way(plan.key):
             return True
-        l2 = plan.template.l2 if plan.template is not None else None
-        return not refusal and self._database.store.available and l2 is not None and not l2.skips()
+        if refusal or plan.template is None or not self._database.store.available:
+            return False
+        return not plan.template.economy.l2.skips()
 
     def remember(self, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
         """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
@@ -201,12 +204,15 @@ class Lookup:
         if server is not None and plan.ages:
             database.statistics.refused[Reason.REPLICA_AGES] += 1  # it is older than the time since it was asked for
             return None
+        tally = _tally(plan, audited=shadow is not None)
         sent_at = boot_clock()
         # Who joins a query takes its answer for current: that of a standby is, once it has been kept.
         flight = database.flights.start(plan.key, sent_at) if server is None else None
         recorder = Recorder(database.settings.capture_bytes)
         end = database.flights.end
-        return Miss(plan, q0, database.follower.epoch, sent_at, recorder, flight, end, server, shadow=shadow)
+        return Miss(
+            plan, q0, database.follower.epoch, sent_at, recorder, flight, end, server, tally=tally, shadow=shadow
+        )
 
     def end_miss(self, miss: Miss, *, failed: bool) -> None:
         """The answer has come: keep it and share it, if it is whole."""
@@ -226,7 +232,7 @@ class Lookup:
 
     def _keep(self, miss: Miss, answer: Answer) -> None:
         try:
-            self._database.keep(miss.plan, answer, miss.q0, miss.epoch, miss.sent_at)
+            self._database.keep(miss.plan, answer, miss.q0, miss.epoch, miss.sent_at, miss.tally)
         except Exception as error:  # noqa: BLE001 - the client has its answer, and shall keep its connection
             _log.error("an answer could not be kept", error=repr(error))
             self._database.statistics.refused["keeping_failed"] += 1
@@ -310,7 +316,7 @@ class Lookup:
 
     def _store_pays(self, plan: Plan) -> bool:
         """Tell whether to ask Redis for this read."""
-        return self._database.store.available and plan.template is not None and plan.template.l2.pays()
+        return self._database.store.available and plan.template is not None and plan.template.economy.l2.pays()
 
     def _note_ageing(self, plan: Plan) -> None:
         if plan.ages:
@@ -349,7 +355,7 @@ class Lookup:
             if found is None or database.adopt_stored(plan, found) is None:
                 return None, ""
             if plan.template is not None:
-                plan.template.l2.hits += 1
+                plan.template.economy.l2.hits += 1
         if not await database.coverage.reach(number, database.settings.strong_wait):
             return None, Reason.STRONG_WAIT
         if plan.catalog != database.templates.number:
@@ -386,11 +392,30 @@ class Lookup:
                 return None, refusal
             refusal = Reason.POSTGRES_DOWN
         if plan.template is not None:
-            plan.template.l2.hits += 1
+            plan.template.economy.l2.hits += 1
         entry.hits += 1
+        entry.tally.hits += 1
         database.statistics.hits_l2 += 1
         self._note_ageing(plan)
         return entry.answer, refusal
+
+
+def turns_away(plan: Plan) -> bool:
+    """Tell, and count it, whether it does not pay to keep the answer to a read."""
+    assert plan.template is not None
+    assert plan.request is not None
+    return plan.template.economy.turns_away(read_number(plan.request.text, plan.request.values))
+
+
+def _tally(plan: Plan, *, audited: bool) -> Tally:
+    """Count a miss, but for one that could have been a hit; return where."""
+    assert plan.template is not None
+    assert plan.request is not None
+    economy = plan.template.economy
+    tally = economy.tally(read_number(plan.request.text, plan.request.values))
+    if not audited:
+        economy.missed(tally)
+    return tally
 
 
 def _suits(plan: Plan, answer: Answer) -> bool:

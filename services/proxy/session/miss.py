@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.proxy.admission.economy import Tally
 from services.proxy.audit.auditor import Shadow
-from services.proxy.cache.entry import Answer
+from services.proxy.cache.entry import NO_TALLY, Answer
 from services.proxy.cache.flights import Flight
 from services.proxy.replica.replay import Server, Standing
 from services.proxy.session.planning import Plan
@@ -23,6 +24,7 @@ class Miss:
         flight: What others may join; None once it is not shared any more, and on a standby.
         server: The standby that it is sent to; None on the primary.
         standing: What that standby said of itself in front of the read.
+        tally: Where the read, and the hits of its answer, are counted.
         shadow: What the auditor wants to compare the answer with; None but for a read that could have been a hit.
     """
 
@@ -35,6 +37,7 @@ class Miss:
     end_flight: Callable[[Flight, Answer | None], None]
     server: Server | None = None
     standing: Standing | None = None
+    tally: Tally = NO_TALLY
     shadow: Shadow | None = None
 
     def stop_sharing(self) -> None:

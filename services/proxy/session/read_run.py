@@ -17,6 +17,7 @@ from services.proxy.session.conversation import Conversation
 from services.proxy.session.exchange import Exchange, Question, Segment
 from services.proxy.session.follow_up import Portal
 from services.proxy.session.held_setting import HeldSetting, setting_reply
+from services.proxy.session.lookup import turns_away
 from services.proxy.session.miss import Miss
 from services.proxy.session.planning import Plan, Step
 from services.proxy.session.stale_hits import UNANSWERABLE
@@ -288,9 +289,10 @@ class ReadRun:
                 before, behind = self._settings_for(step)
                 pieces.append(before.raw)
                 closes = before.closes
-            miss = conversation.lookup.begin_miss(plan, conversation.keeper.state)
+            away = refusal != Reason.AUDITED and turns_away(plan)
+            miss = None if away else conversation.lookup.begin_miss(plan, conversation.keeper.state)
             statistics.misses += 1
-            statistics.forwarded[refusal] += 1
+            statistics.forwarded[Reason.DOES_NOT_PAY if away else refusal] += 1
             messages, raw = self._next_messages(step)
             first, acks = statements.catch_up(messages)
             acks += statements.expected(messages, conversation.meaning)

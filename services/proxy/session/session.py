@@ -129,6 +129,7 @@ class Session(asyncio.Protocol):
         ):
             self._client.write(reply.payload)
             reply.entry.hits += 1
+            reply.tally.hits += 1
             self._statistics.hits += reply.reads
             if reply.ages:
                 self._statistics.hits_ageing += reply.reads

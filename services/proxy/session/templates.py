@@ -7,6 +7,8 @@ mean something else in it.
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from services.proxy.admission.economies import Economies, Identity
+from services.proxy.admission.economy import Economy
 from services.proxy.session.write_token import reads_token
 from services.proxy.sql.directives import MARK, NO_DIRECTIVES, Directives, read_directives
 from services.proxy.sql.lexer import LexError
@@ -22,26 +24,6 @@ _TEMPLATES = 5_000
 _MAX_TEXT_BYTES = 64 * 1024  # longer statements are forwarded without a look
 
 
-@dataclass(slots=True, eq=False)
-class L2Yield:
-    """Whether asking Redis pays for a template: the look-ups it took and the hits it gave."""
-
-    lookups: int = 0
-    hits: int = 0
-
-    def skips(self) -> bool:
-        """Tell, and count it, whether a read goes by without asking; else `pays` decides."""
-        if self.lookups < 50 or self.hits * 20 > self.lookups or self.lookups % 16 == 15:
-            return False
-        self.lookups += 1
-        return True
-
-    def pays(self) -> bool:
-        """Tell whether to ask now: at first always, then while one in twenty hits, and else now and then."""
-        self.lookups += 1
-        return self.lookups <= 50 or self.hits * 20 >= self.lookups or self.lookups % 16 == 0
-
-
 @dataclass(frozen=True, slots=True)
 class Template:
     """One analysed statement text in one name space.
@@ -49,14 +31,14 @@ class Template:
     Attributes:
         lexed: The text, cut into tokens.
         analysis: What was found out about all texts of this form.
-        l2: What asking Redis has yielded for them.
+        economy: What caching them costs and yields.
         directives: What the comments in this text ask for.
         reads_token: It may show the session's token.
     """
 
     lexed: Lexed
     analysis: Analysis
-    l2: L2Yield
+    economy: Economy
     directives: Directives = NO_DIRECTIVES
     reads_token: bool = False
 
@@ -86,16 +68,18 @@ class Templates:
 
     Attributes:
         promise: What the cache promises without being asked for something else.
+        economies: What caching a template costs and yields; a new catalog changes nothing about that.
         number: Of the catalog that the analyses are of, counted from 1.
     """
 
-    def __init__(self, promise: Promise = USUAL) -> None:
+    def __init__(self, promise: Promise = USUAL, economies: Economies | None = None) -> None:
         self.promise = promise
+        self.economies = economies or Economies()
         self.number = 0
         self._catalog: Catalog | None = None
         self._texts_bytes = 0
         self._by_text: OrderedDict[tuple[bytes, NameSpace], Template] = OrderedDict()
-        self._by_template: OrderedDict[tuple[str, tuple[str, ...], NameSpace], Template] = OrderedDict()
+        self._by_template: OrderedDict[Identity, Template] = OrderedDict()
 
     @property
     def catalog(self) -> Catalog | None:
@@ -135,19 +119,19 @@ class Templates:
         try:
             lexed = lex(text.decode())
         except (LexError, UnicodeDecodeError):
-            return Template(Lexed.empty(), unanalysable(), L2Yield())
+            return Template(Lexed.empty(), unanalysable(), Economy())
         # The kinds of the literals belong to the template: `LIMIT 5` and `LIMIT '5'` are analysed apart.
         identity = (lexed.template, tuple(literal.kind for literal in lexed.literals), name_space)
         known = self._by_template.get(identity)
         if known is None:
-            known = Template(lexed, analyse(lexed, catalog, name_space), L2Yield())
+            known = Template(lexed, analyse(lexed, catalog, name_space), self.economies.of(identity))
             self._by_template[identity] = known
             if len(self._by_template) > _TEMPLATES:
                 self._by_template.popitem(last=False)
         else:
             self._by_template.move_to_end(identity)
         directives = read_directives(text.decode()) if MARK in text else NO_DIRECTIVES
-        return Template(lexed, known.analysis, known.l2, directives, reads_token(text))
+        return Template(lexed, known.analysis, known.economy, directives, reads_token(text))
 
 
 def _cost(text: bytes, template: Template) -> int:

@@ -58,6 +58,13 @@ def parse_bound(text: str) -> float:
     return bound
 
 
+class Admission(StrEnum):
+    """Which templates are cached, of those that may be."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
 class TokenScope(StrEnum):
     """Whose acknowledged writes a session reads, in one proxy (consistency contract, 9.6)."""
 
@@ -173,6 +180,10 @@ class CacheSettings(Section):
         "as 5min, each with a warning; 0: not at all",
     )
     max_entry_age: Duration = Field(600.0, ge=1.0, le=86400.0, description="backstop, 1s to 1d, such as 10min")
+    admission: Admission = Field(
+        Admission.AUTO,
+        description="auto: templates are cached while that pays, by what is measured; always: all that may be",
+    )
     l1_bytes: Size = Field(64 * 1024**2, ge=0, description="memory for answers in each worker, such as 64MiB")
     capture_bytes: Size = Field(1024**2, ge=1024, description="largest answer that is kept, from 1KiB, such as 1MiB")
     hashed_columns: tuple[str, ...] = Field(

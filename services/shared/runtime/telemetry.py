@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from services.shared.runtime.addresses import split_address
-from services.shared.runtime.http_pages import Page, serve_pages
+from services.shared.runtime.http_pages import Handler, Page, serve_pages
 
 NAMESPACE = "tidegate"
 
@@ -86,6 +86,7 @@ class Telemetry:
         self._collector = _SeriesCollector()
         self._health: dict[str, HealthCheck] = {}
         self._readiness: dict[str, HealthCheck] = {}
+        self._pages: dict[str, Handler] = {}
         self.registry.register(self._collector)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -151,6 +152,16 @@ class Telemetry:
         """Add a check to `/readyz`: a process that fails it should get no work yet."""
         self._readiness[self._qualified(name)] = check
 
+    def page(self, path: str, text: Callable[[], str]) -> None:
+        """Serve a text for people, too; the caches of a process follow one another on it, each under its name."""
+        before, heading = self._pages.get(path), f"# {self.cache}\n" if self.cache else ""
+
+        def show() -> Page:
+            body = before().body if before is not None else b""
+            return Page(HTTPStatus.OK, body + f"{heading}{text()}".encode())
+
+        self._pages[path] = show
+
     async def serve(self, listen: str) -> tuple[asyncio.Server, int]:
         """Answer on an address `HOST:PORT`; return the server, which the caller closes, and its port.
 
@@ -158,15 +169,10 @@ class Telemetry:
             OSError: The port is taken, or the host is none of ours.
         """
         host, port = split_address(listen)
-        server = await serve_pages(
-            host,
-            port,
-            {
-                "/metrics": lambda: Page(HTTPStatus.OK, generate_latest(self.registry), CONTENT_TYPE_LATEST),
-                "/healthz": lambda: _verdict(self._health),
-                "/readyz": lambda: _verdict(self._health | self._readiness),
-            },
-        )
+        self._pages["/metrics"] = lambda: Page(HTTPStatus.OK, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+        self._pages["/healthz"] = lambda: _verdict(self._health)
+        self._pages["/readyz"] = lambda: _verdict(self._health | self._readiness)
+        server = await serve_pages(host, port, self._pages)
         return server, server.sockets[0].getsockname()[1]
 
     def _labels(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.proxy.session import templates as module
-from services.proxy.session.templates import L2Yield, Templates
+from services.proxy.session.templates import Templates
 from services.proxy.sql.verdict import NameSpace
 from tests.unit.sql.small_catalog import USERS, small_catalog
 
@@ -28,7 +28,7 @@ def test_a_text_is_analysed_once_and_a_template_too() -> None:
     assert two is not None
     assert templates.find(b"SELECT name FROM users WHERE id = 1", PUBLIC) is one
     assert two.analysis is one.analysis
-    assert two.l2 is one.l2
+    assert two.economy is one.economy
     assert two.lexed.literals != one.lexed.literals
 
 
@@ -73,12 +73,3 @@ def test_what_is_remembered_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch)
     assert len(templates._by_template) == 1
     templates.use(small_catalog())
     assert templates._texts_bytes == 0
-
-
-def test_redis_is_asked_at_first_and_then_while_it_pays() -> None:
-    useless = L2Yield()
-    asked = [useless.pays() for _ in range(1_000)]
-    assert all(asked[:50])
-    assert 0.05 < sum(asked[50:]) / len(asked[50:]) < 0.1
-    useful = L2Yield(hits=1_000)
-    assert all(useful.pays() for _ in range(1_000))

@@ -1,14 +1,12 @@
-"""Answers are shared only once a look at the catalog that began after them has found nothing changed."""
+"""Answers are shared only once a look at the catalog that began after them has found nothing changed, and are read."""
 
 from services.proxy.cache.entry import Answer, Entry
-from services.proxy.unconfirmed import Kept, Unconfirmed
-from services.shared.keyspace.entry import StoredEntry
+from services.proxy.unconfirmed import Kept, Unconfirmed, Unread
 from services.shared.position import START
 
 
 def kept(name: bytes, body: bytes = b"") -> Kept:
-    entry = Entry(name, Answer(b"", b"", b""), (START,), ("1:*",), (1,), (), 0.0)
-    return Kept(entry, "epoch", StoredEntry((START,), ("1:*",), (1,), (), body))
+    return Kept(Entry(name, Answer(b"", body, b""), (START,), ("1:*",), (1,), (), 0.0), "epoch")
 
 
 def names(found: list[Kept]) -> list[bytes]:
@@ -51,4 +49,28 @@ def test_bodies_that_wait_are_bounded() -> None:
     unconfirmed.reading_begins()
     found = unconfirmed.confirmed()
     assert len(found) == 20
-    assert sum(each.stored is not None for each in found) == 16
+    assert sum(each.shared for each in found) == 15  # with what an entry takes beside its body
+
+
+def test_an_answer_waits_for_a_second_reader_while_it_is_right() -> None:
+    unread = Unread()
+    read, waiting, evicted = kept(b"read"), kept(b"waiting"), kept(b"evicted")
+    for each in (read, waiting, evicted):
+        unread.add(each)
+    assert unread.read_again() == []
+    read.entry.hits = 1
+    evicted.entry.live = False
+    evicted.entry.hits = 1
+    assert names(unread.read_again()) == [b"read"]
+    waiting.entry.hits = 1
+    assert names(unread.read_again()) == [b"waiting"]
+    assert unread.read_again() == []
+
+
+def test_the_oldest_that_wait_are_given_up() -> None:
+    unread = Unread(most=2)
+    all_kept = [kept(b"%d" % number) for number in range(3)]
+    for each in all_kept:
+        unread.add(each)
+        each.entry.hits = 1
+    assert names(unread.read_again()) == [b"1", b"2"]

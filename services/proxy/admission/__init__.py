@@ -1,0 +1,1 @@
+"""Which templates are worth caching: measured, decided, shown."""

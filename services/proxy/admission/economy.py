@@ -1,0 +1,147 @@
+"""What caching a template costs and yields, and whether it pays. Pure.
+
+A read that is answered from memory takes H, one that is forwarded O, a miss M: O, and what it takes to look for the
+answer and to keep it. With a hit ratio h caching costs h·H + (1 - h)·M a read, so it pays where h > (M - O) / (M - H).
+
+Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
+hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
+once.
+"""
+
+from services.proxy.admission.cost import Cost
+from services.proxy.admission.l2_yield import L2Yield
+
+_SAMPLE_MASK = 15  # one key in sixteen
+_ENOUGH_READS = 32  # of the sample, to judge by
+_FEW_READS = 8  # of the sample since the last judgment: too few to go by while there are others
+_SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
+_TURNED_AWAY = 512  # as well
+_RETRY_AFTER = 16  # judgments without any read of the sample: it may hold no key, so all are let in once more
+_SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
+
+_REUSED = 0.5  # ratio from which on what was kept is likely to be read again, by other workers too
+
+# Until they are measured, and on the safe side: nothing is turned away by a guess.
+_ORIGIN_SECONDS, _OVERHEAD_SECONDS, _HIT_SECONDS = 1e-3, 50e-6, 20e-6
+
+
+def read_number(text: bytes, values: tuple[bytes | None, ...]) -> int:
+    """Return a number that is the same for equal reads of one form, in this process."""
+    return hash(text) ^ hash(values)
+
+
+class Tally:
+    """Hits and misses of some keys of a template.
+
+    Attributes:
+        hits: Answered from memory or Redis.
+        misses: Sent upstream, to be kept.
+        evicted: Answers that a change evicted.
+        reused: Whether what is kept is likely to be read again; until that is known it is hoped for.
+    """
+
+    __slots__ = ("evicted", "hits", "misses", "reused")
+
+    def __init__(self) -> None:
+        self.reused = True
+        self.hits = 0
+        self.misses = 0
+        self.evicted = 0
+
+
+class Economy:
+    """One template's.
+
+    Attributes:
+        admitted: All keys are cached; else only those of the sample.
+        sample, rest: The tallies of both.
+        turned_away: Reads that were forwarded because caching does not pay.
+        origin, lookup, keeping, hit: What it takes to ask Postgres, to look in vain, to keep an answer, to serve one.
+        l2: What Redis yields.
+    """
+
+    __slots__ = (
+        "_adapts",
+        "_blind",
+        "_hits",
+        "_misses",
+        "_seen",
+        "_seen_turned_away",
+        "admitted",
+        "hit",
+        "keeping",
+        "l2",
+        "lookup",
+        "origin",
+        "rest",
+        "sample",
+        "turned_away",
+    )
+
+    def __init__(self, *, adapts: bool = True) -> None:
+        """Let all in at first; for ever, unless it `adapts`."""
+        self._adapts = adapts
+        self.admitted = True
+        self.sample, self.rest = Tally(), Tally()
+        self.turned_away = 0
+        self.origin, self.hit = Cost(_ORIGIN_SECONDS), Cost(_HIT_SECONDS)
+        self.lookup, self.keeping = Cost(_OVERHEAD_SECONDS / 2), Cost(_OVERHEAD_SECONDS / 2)
+        self.l2 = L2Yield()
+        self._hits = self._misses = 0.0  # by which it is judged; the older ones count less
+        self._seen = (0, 0, 0, 0)  # hits and misses of the sample and of the rest, when it was judged last
+        self._seen_turned_away = 0
+        self._blind = 0
+
+    def tally(self, number: int) -> Tally:
+        """Return the tally of a read; see `read_number`."""
+        return self.rest if number & _SAMPLE_MASK else self.sample
+
+    def turns_away(self, number: int) -> bool:
+        """Tell, and count it, whether a read is forwarded without looking for its answer."""
+        if self.admitted or not number & _SAMPLE_MASK:
+            return False
+        self.turned_away += 1
+        if self.turned_away - self._seen_turned_away >= _TURNED_AWAY:
+            self._judge()
+        return True
+
+    def missed(self, tally: Tally) -> None:
+        """A read goes upstream, whose answer is to be kept."""
+        tally.misses += 1
+        if self.sample.misses - self._seen[1] >= _SAMPLE_MISSES or self.rest.misses - self._seen[3] >= _MISSES:
+            self._judge()
+
+    @property
+    def overhead(self) -> float:
+        """What a miss takes more than to forward: M - O, in seconds."""
+        return self.lookup.seconds + self.keeping.seconds
+
+    @property
+    def ratio_needed(self) -> float:
+        """The hit ratio from which on caching pays; above 1 where a hit takes longer than to ask Postgres."""
+        saved = self.origin.seconds - self.hit.seconds
+        return self.overhead / (self.overhead + saved) if saved > 0 else 2.0
+
+    @property
+    def ratio(self) -> float | None:
+        """The hit ratio lately, by what it is judged by; None while that is too little."""
+        reads = self._hits + self._misses
+        return self._hits / reads if reads >= _ENOUGH_READS else None
+
+    def _judge(self) -> None:
+        if not self._adapts:
+            return
+        seen, sample, rest = self._seen, self.sample, self.rest
+        self._seen = now = (sample.hits, sample.misses, rest.hits, rest.misses)
+        self._seen_turned_away = self.turned_away
+        hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
+        self._blind = 0 if hits + misses else self._blind + 1
+        if self.admitted and hits + misses < _FEW_READS:
+            hits, misses = rest_hits, rest_misses
+        self._hits, self._misses = self._hits / 2 + hits, self._misses / 2 + misses
+        ratio, needed = self.ratio, self.ratio_needed
+        sample.reused = rest.reused = ratio is None or ratio >= _REUSED
+        if not self.admitted and self._blind >= _RETRY_AFTER:
+            self.admitted, self._hits, self._misses, self._blind = True, 0.0, 0.0, 0
+        elif ratio is not None:
+            self.admitted = ratio * _SLACK >= needed if self.admitted else ratio >= min(needed, 0.95)

@@ -1,0 +1,151 @@
+"""Caching a template goes on while it pays, by what is measured; what it is judged by is a sample of its keys."""
+
+import random
+
+import pytest
+
+from services.proxy.admission.cost import Cost
+from services.proxy.admission.economies import Economies
+from services.proxy.admission.economy import Economy, read_number
+from services.proxy.admission.l2_yield import L2Yield
+from services.proxy.sql.verdict import NameSpace
+
+POINT_READ, AGGREGATE = 100e-6, 20e-3  # seconds that Postgres takes
+
+
+def economy(origin: float, *, adapts: bool = True) -> Economy:
+    made = Economy(adapts=adapts)
+    for cost, seconds in ((made.origin, origin), (made.lookup, 20e-6), (made.keeping, 40e-6), (made.hit, 20e-6)):
+        cost.note(seconds)
+    return made
+
+
+class Keys:
+    """A cache without bounds in front of an economy."""
+
+    def __init__(self, subject: Economy) -> None:
+        self.subject = subject
+        self.cached: set[int] = set()
+        self.forwarded = 0
+
+    def read(self, key: int) -> None:
+        subject, number = self.subject, read_number(b"SELECT", (b"%d" % key,))
+        if subject.turns_away(number):
+            self.forwarded += 1
+        elif key in self.cached:
+            subject.tally(number).hits += 1
+        else:
+            subject.missed(subject.tally(number))
+            self.cached.add(key)
+
+
+def lets_all_in(keys: Keys) -> bool:
+    return keys.subject.admitted  # a call, since it changes
+
+
+def test_of_what_is_never_read_again_a_sixteenth_is_kept() -> None:
+    keys = Keys(economy(POINT_READ))
+    for key in range(50_000):
+        keys.read(key)
+    assert not keys.subject.admitted
+    assert len(keys.cached) < 2_000 + 50_000 / 14
+    assert keys.subject.ratio == 0.0
+
+
+def test_what_is_read_again_and_again_is_cached() -> None:
+    keys, chooser = Keys(economy(POINT_READ)), random.Random(1)
+    for _ in range(20_000):
+        keys.read(chooser.randrange(1_000))
+    assert keys.subject.admitted
+    assert keys.forwarded == 0
+
+
+@pytest.mark.parametrize(("origin", "admitted"), [(POINT_READ, False), (AGGREGATE, True)])
+def test_how_often_it_has_to_be_read_again_depends_on_what_postgres_takes(origin: float, admitted: bool) -> None:
+    keys, chooser = Keys(economy(origin)), random.Random(1)
+    for key in range(30_000):
+        keys.read(key if chooser.random() < 0.8 else chooser.randrange(100))  # one in five is read again
+    assert keys.subject.admitted is admitted
+
+
+def test_a_template_is_let_in_again_when_its_keys_are_read_again() -> None:
+    keys, chooser = Keys(economy(POINT_READ)), random.Random(1)
+    for key in range(20_000):
+        keys.read(1_000_000 + key)
+    assert not lets_all_in(keys)
+    for _ in range(20_000):
+        keys.read(chooser.randrange(2_000))
+    assert lets_all_in(keys)
+    before = keys.forwarded
+    for _ in range(20_000):  # those that were turned away miss once, and it is not judged by them
+        keys.read(chooser.randrange(2_000))
+    assert keys.subject.admitted
+    assert keys.forwarded == before
+
+
+def test_where_the_sample_holds_no_key_all_are_tried_again_now_and_then() -> None:
+    subject = economy(POINT_READ)
+    subject.admitted = False
+    for _ in range(16 * 512):
+        subject.turns_away(1)
+    assert lets_all_in(Keys(subject))
+    for _ in range(1_024):
+        subject.missed(subject.rest)
+    assert not lets_all_in(Keys(subject))
+
+
+def test_a_hit_that_takes_longer_than_postgres_never_pays() -> None:
+    subject = economy(POINT_READ)
+    for _ in range(100):
+        subject.hit.note(1.0)
+    subject.hit.seconds = 1.0
+    assert subject.ratio_needed > 1
+    subject.sample.hits = 10_000
+    for _ in range(64):
+        subject.missed(subject.sample)
+    assert not subject.admitted
+
+
+def test_without_adapting_all_are_cached() -> None:
+    keys = Keys(economy(POINT_READ, adapts=False))
+    for key in range(10_000):
+        keys.read(key)
+    assert keys.forwarded == 0
+
+
+def test_a_cost_follows_the_lower_end() -> None:
+    cost = Cost(1.0)
+    for number in range(400):
+        cost.note(0.1 if number % 4 else 10.0)  # drawn out now and then
+    assert 0.1 <= cost.seconds < 0.5
+    for _ in range(400):
+        cost.note(1.0)
+    assert cost.seconds > 0.9
+
+
+def test_redis_is_asked_at_first_and_then_while_it_pays() -> None:
+    useless = L2Yield()
+    asked = [useless.pays() for _ in range(1_000)]
+    assert all(asked[:50])
+    assert 0.05 < sum(asked[50:]) / len(asked[50:]) < 0.1
+    useful = L2Yield()
+    useful.hits = 1_000
+    assert all(useful.pays() for _ in range(1_000))
+    assert not useful.skips()
+
+
+def test_what_goes_by_counts_like_what_is_decided() -> None:
+    goes_by, decided = L2Yield(), L2Yield()
+    taken = [goes_by.skips() or not goes_by.pays() for _ in range(500)]
+    assert taken == [not decided.pays() for _ in range(500)]
+
+
+def test_decisions_are_shown_the_most_used_first() -> None:
+    economies = Economies()
+    for text, reads in (("select 1", 1), ("select 2", 3), ("select 3", 0)):
+        found = economies.of((text, (), NameSpace(("public",))))
+        for _ in range(reads):
+            found.missed(found.rest)
+    shown = economies.decisions()
+    assert [(one.template, one.misses) for one in shown] == [("select 2", 3), ("select 1", 1)]
+    assert economies.of(("select 2", (), NameSpace(("public",)))).rest.misses == 3
