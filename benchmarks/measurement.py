@@ -1,10 +1,38 @@
 """What a scenario of the benchmark suite returns: medians by peer, and the ratio that they have to keep."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 TIDEGATE, DIRECT, PGBOUNCER, PGPOOL = "Tidegate", "Postgres direct", "PgBouncer", "pgpool-II"
+
+
+class WrongAnswer(Exception):
+    """An answer that its level does not allow: whatever was measured beside it is void."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How long a scenario may take.
+
+    Attributes:
+        rounds: Of each side; the median counts.
+        seconds: Of one round.
+        quick: Only to see that it works: few rows, the first of many cases.
+    """
+
+    rounds: int = 3
+    seconds: int = 3
+    quick: bool = False
+
+
+def interleaved(rounds: int, sides: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Measure each side in turn, several times, so that what else the machine does meets all of them."""
+    samples: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, measure in sides.items():
+            samples[side].append(measure())
+    return samples
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ wd_ipc_socket_dir = '{folder}'
 pid_file_name = '{folder}/pgpool.pid'
 logdir = '{folder}'
 work_dir = '{folder}'
-num_init_children = 48
+num_init_children = {children}
 max_pool = 1
 enable_pool_hba = off
 load_balance_mode = off
@@ -55,9 +55,10 @@ class PgPool:
     Args:
         upstream: The Postgres.
         clustering: `raw`, or `streaming_replication` with one server.
+        children: How many clients it serves at once: each has a process.
     """
 
-    def __init__(self, upstream: Upstream, clustering: str = "raw") -> None:
+    def __init__(self, upstream: Upstream, clustering: str = "raw", children: int = 48) -> None:
         program = debian_program("pgpool", "pgpool2")
         account = unprivileged_account()
         self._directory = ServerDirectory("pgpool", account)
@@ -66,7 +67,12 @@ class PgPool:
         configuration = folder / "pgpool.conf"
         configuration.write_text(
             _CONFIGURATION.format(
-                clustering=clustering, upstream=upstream, port=port, pcp_port=free_port(), folder=folder
+                clustering=clustering,
+                upstream=upstream,
+                port=port,
+                pcp_port=free_port(),
+                folder=folder,
+                children=children,
             )
         )
         oids = folder / "oids"

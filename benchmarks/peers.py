@@ -1,0 +1,134 @@
+"""The sides of a comparison: a Postgres, before it PgBouncer, Tidegate (one worker) and, while asked for, pgpool-II.
+
+with running_peers(prepare=make_tables) as peers:
+    rates = interleaved(run.rounds, {side: partial(rate, peers.url(side)) for side in (DIRECT, PGBOUNCER, TIDEGATE)})
+    with peers.pgpool("prepared", clients=8) as url:
+        ...
+
+All of them are as installed, but for what makes them comparable: nobody offers TLS, everybody trusts the loopback, and
+each has room for the clients. Postgres has the settings of the tests (no fsync), which is to the good of its own side.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from benchmarks.measurement import DIRECT, PGBOUNCER, PGPOOL, TIDEGATE
+from benchmarks.pgbouncer import PgBouncer
+from benchmarks.pgpool import PgPool
+from services.shared.runtime.upstream import parse_upstream
+from tests.servers.postgres import PostgresServer
+from tests.servers.stack import RunningStack, running_stack
+
+SETTINGS: Mapping[str, str] = {"shared_buffers": "256MB", "max_connections": "1000", "max_slot_wal_keep_size": "4GB"}
+_SPARE_CHILDREN = 4  # of pgpool-II: each serves one client at a time, and the one who looks whether it is up is one
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What runs.
+
+    Attributes:
+        server: The Postgres.
+        upstream_url: How the proxies reach it: itself, or what delays the way.
+        stack: Tidegate.
+        bouncer: PgBouncer.
+        program: pgbench.
+        folder: For files of this comparison; removed with it.
+    """
+
+    server: PostgresServer
+    upstream_url: str
+    stack: RunningStack
+    bouncer: PgBouncer
+    program: Path
+    folder: Path
+
+    def url(self, side: str) -> str:
+        """Return the database URL of a side that always runs (pgpool-II does not)."""
+        return {DIRECT: self.upstream_url, PGBOUNCER: self.bouncer.url, TIDEGATE: self.stack.database_url}[side]
+
+    @contextmanager
+    def pgpool(self, protocol: str, clients: int) -> Iterator[str]:
+        """Give the URL of a pgpool-II for as long as it is needed.
+
+        Args:
+            protocol: As pgbench calls it. With the extended protocol it runs in its documented default mode
+                (`streaming_replication`): in `raw`, 4.3.5 leaves a transaction open behind each such write.
+            clients: How many at once.
+        """
+        clustering = "raw" if protocol == "simple" else "streaming_replication"
+        pool = PgPool(parse_upstream(self.upstream_url), clustering, children=clients + _SPARE_CHILDREN)
+        try:
+            yield pool.url
+        finally:
+            pool.stop()
+
+    @contextmanager
+    def sides(self, protocol: str, clients: int, *, pgpool: bool = True) -> Iterator[dict[str, str]]:
+        """Give the URLs of all sides, by side, in the order of the tables."""
+        urls = {side: self.url(side) for side in (DIRECT, PGBOUNCER)}
+        if not pgpool:
+            yield urls | {TIDEGATE: self.url(TIDEGATE)}
+            return
+        with self.pgpool(protocol, clients) as url:
+            yield urls | {PGPOOL: url, TIDEGATE: self.url(TIDEGATE)}
+
+
+@contextmanager
+def running_peers(
+    prepare: Callable[[str], None],
+    *,
+    way: Callable[[str], AbstractContextManager[str]] = nullcontext,
+    workers: int = 1,
+    environ: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Peers]:
+    """Start all of them.
+
+    Args:
+        prepare: Makes tables and rows, given the URL of the Postgres, before a proxy starts.
+        way: Given the URL of the Postgres, gives the one by which all sides reach it.
+        workers: Of Tidegate.
+        environ: Further settings of Tidegate (`TIDEGATE_…`).
+        settings: Further settings of Postgres.
+    """
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-bench-")))
+        server = opened.enter_context(PostgresServer(**SETTINGS | (settings or {})))
+        prepare(server.url())
+        upstream_url = opened.enter_context(way(server.url()))
+        bouncer = PgBouncer(parse_upstream(upstream_url))
+        opened.callback(bouncer.stop)
+        chosen = {"TIDEGATE_TLS": "off"} | dict(environ or {})
+        stack = opened.enter_context(running_stack(upstream_url, "--workers", str(workers), environ=chosen))
+        yield Peers(server, upstream_url, stack, bouncer, pgbench_program(server), folder)
+
+
+def pgbench_program(server: PostgresServer) -> Path:
+    """Return the pgbench that belongs to a server, or the system's."""
+    own = server.programs / "pgbench"
+    return own if own.exists() else Path("/usr/bin/pgbench")
+
+
+def at_level(url: str, level: str) -> str:
+    """Return a URL of Tidegate whose sessions read at a level of consistency."""
+    return f"{url}{'&' if '?' in url else '?'}options={quote(f'-c tidegate.consistency={level}', safe='')}"
+
+
+def run_sql(url: str, *statements: str) -> None:
+    """Run statements, each on its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def processors() -> int:
+    """Return how many processors we may use."""
+    return len(os.sched_getaffinity(0))
