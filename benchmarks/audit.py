@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.hits import BARE
-from benchmarks.pgbench import Load, initialise, transactions_a_second
+from benchmarks.peers import pgbench_program
+from benchmarks.pgbench import Load, transactions_a_second
+from benchmarks.scenarios.accounts import HOT_READ, HOT_ROWS, make_accounts
 from tests.chaos.service import Service
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import ServerError, free_port
@@ -79,15 +80,14 @@ def measure_audit(clients: int, rounds: int, seconds: int) -> list[AuditCost]:
     """
     results: list[AuditCost] = []
     with PostgresServer(shared_buffers="256MB", max_connections=400) as server, tempfile.TemporaryDirectory() as folder:
-        own = server.programs / "pgbench"
-        program = own if own.exists() else Path("/usr/bin/pgbench")
-        initialise(program, server.url(), scale=1)
+        program = pgbench_program(server)
+        make_accounts(server.url(), HOT_ROWS)
         with (
             running_stack(server.url(), "--workers", "1", environ={"TIDEGATE_TLS": "off"}) as stack,
             _proxies(server, stack, Path(folder)) as proxies,
         ):
             for mode in MODES:
-                load = Load(BARE, mode, clients, seconds)
+                load = Load(HOT_READ, mode, clients, seconds)
                 results += _measure(program, server, proxies, load, rounds, Path(folder))
     return results
 

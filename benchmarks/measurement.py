@@ -1,7 +1,10 @@
-"""What a scenario of the benchmark suite returns: medians by peer, and the ratio that they have to keep."""
+"""What a scenario of the benchmark suite is given and returns: samples by side, and the ratios asked of their medians.
+
+A scenario starts what it needs (`benchmarks/peers.py`) and yields a `Case` for each line of its table.
+"""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 TIDEGATE, DIRECT, PGBOUNCER, PGPOOL = "Tidegate", "Postgres direct", "PgBouncer", "pgpool-II"
@@ -22,7 +25,7 @@ class Run:
     """
 
     rounds: int = 3
-    seconds: int = 3
+    seconds: int = 2
     quick: bool = False
 
 
@@ -68,6 +71,7 @@ class Case:
         targets: What is asked of it.
         wrong_answers: How many answers differed from Postgres's: any voids the run.
         remarks: What else is worth a column, by its heading.
+        facets: What was run, for programs and charts: `{"protocol": "simple", "clients": 8}`.
     """
 
     scenario: str
@@ -77,6 +81,7 @@ class Case:
     targets: tuple[Target, ...] = ()
     wrong_answers: int = 0
     remarks: Mapping[str, str] = field(default_factory=dict)
+    facets: Mapping[str, str | float] = field(default_factory=dict)
 
     def median(self, side: str) -> float:
         """Return the median of a side's rounds."""
@@ -85,3 +90,22 @@ class Case:
     def ratio(self, target: Target) -> float:
         """Return ours by the peer's: of medians, since the sides were interleaved."""
         return self.median(target.side) / self.median(target.peer)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One section of the results.
+
+    Attributes:
+        name: As on the command line.
+        title: Its heading.
+        said: What is measured and how, for those who read the table.
+        measure: Does it.
+        in_suite: Whether it belongs to a run of everything.
+    """
+
+    name: str
+    title: str
+    said: str
+    measure: Callable[[Run], Iterator[Case]]
+    in_suite: bool = True

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import psycopg
 
 from benchmarks.measurement import DIRECT, PGBOUNCER, PGPOOL, TIDEGATE
+from benchmarks.pgbench import Load, mean_milliseconds, transactions_a_second
 from benchmarks.pgbouncer import PgBouncer
 from benchmarks.pgpool import PgPool
 from services.shared.runtime.upstream import parse_upstream
@@ -53,6 +54,14 @@ class Peers:
     def url(self, side: str) -> str:
         """Return the database URL of a side that always runs (pgpool-II does not)."""
         return {DIRECT: self.upstream_url, PGBOUNCER: self.bouncer.url, TIDEGATE: self.stack.database_url}[side]
+
+    def rate(self, url: str, load: Load) -> float:
+        """Return how many transactions of a load come through a URL in a second."""
+        return transactions_a_second(self.program, url, load, self.folder)
+
+    def latency(self, url: str, load: Load) -> float:
+        """Return how many milliseconds a transaction takes in the mean."""
+        return mean_milliseconds(self.program, url, load, self.folder)
 
     @contextmanager
     def pgpool(self, protocol: str, clients: int) -> Iterator[str]:
@@ -101,7 +110,7 @@ def running_peers(
     """
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-bench-")))
-        server = opened.enter_context(PostgresServer(**SETTINGS | (settings or {})))
+        server = opened.enter_context(PostgresServer(**dict(SETTINGS) | dict(settings or {})))
         prepare(server.url())
         upstream_url = opened.enter_context(way(server.url()))
         bouncer = PgBouncer(parse_upstream(upstream_url))
