@@ -1,15 +1,19 @@
-"""Answers compared with Postgres's, by the protocol that was measured: a difference voids the run."""
+"""Answers compared with Postgres's, by the protocol and in the very bytes that were measured; a difference voids the run.
 
-from collections.abc import Iterable
+The same text and values as the load's find the same entries of the cache.
+"""
+
+from collections.abc import Callable, Iterable
 
 import psycopg
-from psycopg import ClientCursor, Connection, Cursor
+from psycopg import pq
 
-Read = tuple[str, tuple[object, ...]]
-"""A statement with `%s` in it, and its values."""
+from benchmarks.shop.statements import Statement
+
+Ask = Callable[[Statement], list[list[bytes | None]]]
 
 
-def wrong_answers(direct_url: str, cached_url: str, reads: Iterable[Read], protocol: str = "extended") -> int:
+def wrong_answers(direct_url: str, cached_url: str, reads: Iterable[Statement], protocol: str = "extended") -> int:
     """Count reads to which two sides answer differently, while nobody writes. Rows are compared in their order.
 
     Args:
@@ -18,21 +22,30 @@ def wrong_answers(direct_url: str, cached_url: str, reads: Iterable[Read], proto
         reads: What to ask.
         protocol: As pgbench calls it.
     """
-    with connected(direct_url, protocol) as direct, connected(cached_url, protocol) as cached:
-        asked, answering = cursor(direct, protocol), cursor(cached, protocol)
-        return sum(_answer(asked, read) != _answer(answering, read) for read in reads)
+    with psycopg.connect(direct_url, autocommit=True) as direct, psycopg.connect(cached_url, autocommit=True) as cached:
+        right, answer = asking(direct.pgconn, protocol), asking(cached.pgconn, protocol)
+        return sum(right(read) != answer(read) for read in reads)
 
 
-def connected(url: str, protocol: str) -> "Connection[tuple[object, ...]]":
-    """Open a connection that sends statements by a protocol, if they are run on its `cursor`."""
-    return psycopg.connect(url, autocommit=True, prepare_threshold=0 if protocol == "prepared" else None)
+def asking(connection: pq.abc.PGconn, protocol: str) -> Ask:
+    """Return what asks by a protocol, as pgbench does: values as text, of no declared type."""
+    prepared: dict[str, bytes] = {}
+
+    def ask(read: Statement) -> list[list[bytes | None]]:
+        if protocol == "simple":
+            return _rows(connection, connection.exec_(read.inlined().encode()))
+        values = [value.encode() for value in read.values]
+        if protocol == "extended":
+            return _rows(connection, connection.exec_params(read.text.encode(), values))
+        if read.text not in prepared:
+            prepared[read.text] = b"C%d" % len(prepared)
+            connection.prepare(prepared[read.text], read.text.encode())
+        return _rows(connection, connection.exec_prepared(prepared[read.text], values))
+
+    return ask
 
 
-def cursor(connection: "Connection[tuple[object, ...]]", protocol: str) -> "Cursor[tuple[object, ...]]":
-    """Return a cursor that sends statements by a protocol."""
-    return ClientCursor(connection) if protocol == "simple" else connection.cursor()
-
-
-def _answer(asking: "Cursor[tuple[object, ...]]", read: Read) -> list[tuple[object, ...]]:
-    text, values = read
-    return asking.execute(text.encode(), values or None).fetchall()
+def _rows(connection: pq.abc.PGconn, result: pq.abc.PGresult) -> list[list[bytes | None]]:
+    if result.status != pq.ExecStatus.TUPLES_OK:
+        raise psycopg.DatabaseError(connection.get_error_message())
+    return [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]

@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,9 +25,13 @@ from benchmarks.pgbouncer import PgBouncer
 from benchmarks.pgpool import PgPool
 from services.shared.runtime.upstream import parse_upstream
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import ServerError
 from tests.servers.stack import RunningStack, running_stack
 
 SETTINGS: Mapping[str, str] = {"shared_buffers": "256MB", "max_connections": "1000", "max_slot_wal_keep_size": "4GB"}
+_HITS = tuple(f"tidegate_proxy_{kind}_total" for kind in ("hits", "hits_l2", "hits_joined"))
+_WARM_ATTEMPTS = 20
+_WARM_SHARE = 0.97  # the time of the rate is not quite that of the hits
 _SPARE_CHILDREN = 4  # of pgpool-II: each serves one client at a time, and the one who looks whether it is up is one
 
 
@@ -62,6 +66,25 @@ class Peers:
     def latency(self, url: str, load: Load) -> float:
         """Return how many milliseconds a transaction takes in the mean."""
         return mean_milliseconds(self.program, url, load, self.folder)
+
+    def warm(self, load: Load, url: str | None = None) -> None:
+        """Run a load through Tidegate, a second at a time, until nearly all of it is served from the cache.
+
+        Raises:
+            ServerError: It never is.
+        """
+        share = 0.0
+        for _ in range(_WARM_ATTEMPTS):
+            before = self.hits()
+            rate = self.rate(url or self.url(TIDEGATE), replace(load, seconds=1))
+            share = (self.hits() - before) / max(rate, 1.0)
+            if share >= _WARM_SHARE:
+                return
+        raise ServerError(f"of the last second of a load that warms the cache up, only {share:.0%} were hits")
+
+    def hits(self) -> float:
+        """Return how many answers Tidegate has given without Postgres."""
+        return self.stack.counter(*_HITS)
 
     @contextmanager
     def pgpool(self, protocol: str, clients: int) -> Iterator[str]:

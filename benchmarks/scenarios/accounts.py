@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterator
 
-from benchmarks.checking import Read
 from benchmarks.peers import run_sql
+from benchmarks.shop.statements import Statement, statement
 
 HOT_ROWS = 1_000
 READ = "SELECT balance FROM account WHERE id = :id;\n"
@@ -23,8 +23,8 @@ def make_accounts(url: str, rows: int) -> None:
     )
 
 
-def hot_reads(seed: int = 1, rows: int = HOT_ROWS, count: int = _CHECKED_READS) -> Iterator[Read]:
+def hot_reads(seed: int = 1, rows: int = HOT_ROWS, count: int = _CHECKED_READS) -> Iterator[Statement]:
     """Yield reads like those of the load."""
     chooser = random.Random(seed)
     for _ in range(count):
-        yield "SELECT balance FROM account WHERE id = %s", (chooser.randint(1, rows),)
+        yield statement("SELECT balance FROM account WHERE id = $1", chooser.randint(1, rows))

@@ -1,6 +1,7 @@
 """Hits: point SELECTs on a hot set of 1,000 rows, by all sides; bare, and each in a transaction block of its own."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.checking import wrong_answers
@@ -11,7 +12,6 @@ from benchmarks.scenarios.accounts import HOT_READ, HOT_ROWS, READ, hot_reads, m
 
 _CLIENTS = (1, 8, 32, 256)
 _IN_BLOCKS = f"\\set id random(1, {HOT_ROWS})\nBEGIN;\n{READ}COMMIT;\n"
-_WARM_SECONDS = 2
 _PGPOOL_WARM_CLIENTS = 32  # more of them take it longer to be warm: each child asks the catalog about each table
 
 
@@ -37,9 +37,9 @@ def measure_blocks(run: Run) -> Iterator[Case]:
 def _measure(
     peers: Peers, urls: dict[str, str], run: Run, load: Load, scenario: str, targets: tuple[Target, ...]
 ) -> Case:
-    for side, url in urls.items():
-        warm = _WARM_SECONDS * (max(1, load.clients // _PGPOOL_WARM_CLIENTS) if side == PGPOOL else 1)
-        peers.rate(url, Load(load.script, load.mode, load.clients, 1 if run.quick else warm))
+    peers.warm(load)
+    if PGPOOL in urls:
+        peers.rate(urls[PGPOOL], replace(load, seconds=1 + load.clients // _PGPOOL_WARM_CLIENTS))
     samples = interleaved(run.rounds, {side: partial(peers.rate, url, load) for side, url in urls.items()})
     return Case(
         scenario,

@@ -1,6 +1,10 @@
 """All scenarios of the suite, in the order in which they run and stand in the results."""
 
 from benchmarks.measurement import Scenario
+from benchmarks.scenarios.distances import DISTANCES
 from benchmarks.scenarios.hits import BLOCKS, HITS
+from benchmarks.scenarios.levels import LEVELS
+from benchmarks.scenarios.misses import MISSES
+from benchmarks.scenarios.workers import WORKERS
 
-SCENARIOS: tuple[Scenario, ...] = (HITS, BLOCKS)
+SCENARIOS: tuple[Scenario, ...] = (HITS, MISSES, DISTANCES, WORKERS, LEVELS, BLOCKS)
