@@ -1,4 +1,4 @@
-"""Answers compared with Postgres's, by the protocol and in the very bytes that were measured; a difference voids the run.
+"""Answers compared with Postgres's, by the protocol and the very texts that were measured; a wrong one voids the run.
 
 The same text and values as the load's find the same entries of the cache.
 """

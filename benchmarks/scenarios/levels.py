@@ -58,7 +58,7 @@ def _measure(peers: Peers, urls: Mapping[str, str], run: Run, load: Load, name: 
 LEVELS = Scenario(
     "levels",
     "Levels of consistency",
-    "Statements a second at each level of consistency, prepared. Each client writes a row of its own, in the table that "
-    "all read.",
+    "Statements a second at each level of consistency, prepared. Each client writes a row of its own, in the table "
+    "that all read.",
     measure_levels,
 )
