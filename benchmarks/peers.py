@@ -76,9 +76,9 @@ class Peers:
         """
         share = 0.0
         for _ in range(_WARM_ATTEMPTS):
-            hits, forwarded = self.hits(), self.stack.counter(_FORWARDED)
+            hits, forwarded = self.hits(), self.forwarded()
             self.rate(url or self.url(TIDEGATE), replace(load, seconds=1))
-            hits, forwarded = self.hits() - hits, self.stack.counter(_FORWARDED) - forwarded
+            hits, forwarded = self.hits() - hits, self.forwarded() - forwarded
             share = hits / max(hits + forwarded, 1.0)
             if share >= _WARM_SHARE:
                 return
@@ -87,6 +87,10 @@ class Peers:
     def hits(self) -> float:
         """Return how many answers Tidegate has given without Postgres."""
         return self.stack.counter(*_HITS)
+
+    def forwarded(self) -> float:
+        """Return how many turns Tidegate has sent to Postgres."""
+        return self.stack.counter(_FORWARDED)
 
     @contextmanager
     def pgpool(self, protocol: str, clients: int) -> Iterator[str]:

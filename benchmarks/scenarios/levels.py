@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from benchmarks.checking import wrong_answers
+from benchmarks.fresh_reads import own_writes_missed
 from benchmarks.measurement import DIRECT, TIDEGATE, Case, Run, Scenario, interleaved
-from benchmarks.own_writes import own_writes_missed
 from benchmarks.peers import Peers, at_level, running_peers
 from benchmarks.pgbench import Load
 from benchmarks.scenarios.accounts import HOT_READ, HOT_ROWS, READ, hot_reads, make_accounts
@@ -21,6 +21,8 @@ _WRITE = f"\\set own {HOT_ROWS} + 1 + :client_id\nUPDATE account SET balance = b
 _OTHER = _WRITE + HOT_READ * _READS
 _OWN = _WRITE + READ.replace(":id", ":own") * _READS
 _MOST_CLIENTS = 64
+_CHECKED_WRITES = 200
+_SET, _SHOW = "UPDATE account SET balance = %s WHERE id = %s", "SELECT balance FROM account WHERE id = %s"
 _PROTOCOL = "prepared"
 _LOADS: Mapping[str, tuple[str, int]] = {  # with the number of statements in each
     "reads": (HOT_READ, 1),
@@ -46,7 +48,8 @@ def _measure(peers: Peers, urls: Mapping[str, str], run: Run, load: Load, name: 
         peers.rate(url, Load(load.script, load.mode, load.clients, 1))
     transactions = interleaved(run.rounds, {side: partial(peers.rate, url, load) for side, url in urls.items()})
     samples = {side: [rate * statements for rate in rates] for side, rates in transactions.items()}
-    wrong = own_writes_missed(at_level(peers.url(TIDEGATE), "session"), HOT_ROWS + _MOST_CLIENTS)
+    row, enough = HOT_ROWS + _MOST_CLIENTS, iter([False] * _CHECKED_WRITES + [True])
+    wrong = own_writes_missed(at_level(peers.url(TIDEGATE), "session"), _SET, _SHOW, row, enough.__next__)
     for level in ("strong", "off"):
         wrong += wrong_answers(peers.url(DIRECT), at_level(peers.url(TIDEGATE), level), hot_reads(), _PROTOCOL)
     facets: dict[str, str | float] = {"load": name, "clients": load.clients}

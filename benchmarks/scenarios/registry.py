@@ -5,6 +5,7 @@ from benchmarks.scenarios.distances import DISTANCES
 from benchmarks.scenarios.hits import BLOCKS, HITS
 from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
+from benchmarks.scenarios.mix import MIX
 from benchmarks.scenarios.workers import WORKERS
 
-SCENARIOS: tuple[Scenario, ...] = (HITS, MISSES, DISTANCES, WORKERS, LEVELS, BLOCKS)
+SCENARIOS: tuple[Scenario, ...] = (HITS, MISSES, MIX, DISTANCES, WORKERS, LEVELS, BLOCKS)
