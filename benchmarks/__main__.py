@@ -20,7 +20,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.charts import draw_charts
+from benchmarks.charts.drawing import draw_charts
 from benchmarks.measurement import Run
 from benchmarks.results import FIGURES, TABLES, keep_table
 from benchmarks.scenarios.registry import SCENARIOS

@@ -3,8 +3,8 @@
 Tidegate is measured at two levels: `session`, its default, where a session waits for nothing but asks Postgres for what
 it may have changed itself, and `bounded`. A lead-in before each round brings a cache to where it would be, had the
 other sides not written to the same database meanwhile. Rounds write, so what is right changes all the time: while the
-cache warms up, a session reads its own writes and another one reads at `bounded` what a third writes around the cache; after
-the rounds, when nobody writes, answers are compared with Postgres's, at `strong` at once and then at the default level.
+cache warms up, a session reads its own writes and another one reads at `bounded` what a third writes around the cache.
+After the rounds, when nobody writes, answers are compared with Postgres's, at `strong` at once, then at the default.
 """
 
 import random
@@ -122,7 +122,7 @@ MIX = Scenario(
     "mix",
     "Reads and writes",
     f"Operations a second of {_CLIENTS} clients, prepared, one statement each, ids by Zipf's law (exponent 1.05), "
-    f"reads and writes of the same rows. *{KEYS.capitalize()}*: one look-up and one update of products. *The shop*: 21 kinds "
-    "of reads (look-ups, lists, joins, aggregates, dashboards) and five of writes, weighted as in the shop below.",
+    f"reads and writes of the same rows. *{KEYS.capitalize()}*: one look-up and one update of products. *The shop*: 21 "
+    "kinds of reads (look-ups, lists, joins, aggregates, dashboards) and five of writes, weighted as in the shop.",
     measure_mix,
 )

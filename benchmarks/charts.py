@@ -1,8 +1,0 @@
-"""Charts."""
-
-from pathlib import Path
-
-
-def draw_charts(figures: Path) -> list[Path]:
-    """Draw."""
-    return []
