@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from services.shared.runtime.upstream import Upstream, parse_upstream
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 5.0
+_PATIENCE_SECONDS = 5.0
 
 
 class Distance:
@@ -41,42 +41,63 @@ def farther(url: str, distance: Distance) -> Iterator[str]:
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     thread = threading.Thread(target=loop.run_forever, name="distance", daemon=True)
     thread.start()
-    serving = asyncio.run_coroutine_threadsafe(_serve(upstream, distance), loop)
+    relay = _Relay(upstream, distance)
     try:
-        port = serving.result(_START_SECONDS).sockets[0].getsockname()[1]
+        port = asyncio.run_coroutine_threadsafe(relay.serve(), loop).result(_PATIENCE_SECONDS)
         yield Upstream(_HOST, port, upstream.user, upstream.database, upstream.password).url
     finally:
+        asyncio.run_coroutine_threadsafe(relay.close(), loop).result(_PATIENCE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(_START_SECONDS)
+        thread.join(_PATIENCE_SECONDS)
         loop.close()
 
 
-async def _serve(upstream: Upstream, distance: Distance) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
+class _Relay:
+    """Accepts clients, and connects each to the Postgres."""
 
-    def accept() -> "_End":
-        client = _End(distance)
-        task = loop.create_task(client.join(upstream))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    def __init__(self, upstream: Upstream, distance: Distance) -> None:
+        self.distance = distance
+        self.transports: set[asyncio.BaseTransport] = set()
+        self._upstream = upstream
+        self._joining: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def serve(self) -> int:
+        """Begin, and return the port."""
+        self._server = await asyncio.get_running_loop().create_server(self._accept, _HOST, 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._server is not None:
+            self._server.close()
+        for transport in list(self.transports):
+            transport.close()
+        for task in self._joining:
+            task.cancel()
+        await asyncio.sleep(0)  # the sockets are closed by what has just been scheduled
+
+    def _accept(self) -> "_End":
+        client = _End(self)
+        task = asyncio.get_running_loop().create_task(client.join(self._upstream))
+        self._joining.add(task)
+        task.add_done_callback(self._joining.discard)
         return client
-
-    return await loop.create_server(accept, _HOST, 0)
 
 
 class _End(asyncio.Protocol):
     """One end of a connection: what arrives at it leaves by the other, later."""
 
-    def __init__(self, distance: Distance) -> None:
-        self._distance = distance
+    def __init__(self, relay: _Relay) -> None:
+        self._relay = relay
         self._transport: asyncio.Transport | None = None
         self._way: deque[bytes | None] = deque()  # None: the end of it
         self._other: _End | None = None
 
     async def join(self, upstream: Upstream) -> None:
         """Connect a client's end to the Postgres."""
-        other = _End(self._distance)
+        other = _End(self._relay)
         other._other = self
         try:
             await asyncio.get_running_loop().create_connection(lambda: other, upstream.host, upstream.port)
@@ -90,11 +111,14 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._relay.transports.add(transport)
 
     def data_received(self, data: bytes) -> None:
         self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._relay.transports.discard(self._transport)
         self._take(None)
 
     def deliver(self, piece: bytes | None) -> None:
@@ -116,7 +140,7 @@ class _End(asyncio.Protocol):
 
     def _hold(self) -> None:
         """Let the oldest piece go after the time that the newest has to wait: they stay in order."""
-        asyncio.get_running_loop().call_later(self._distance.seconds_each_way, self._release)
+        asyncio.get_running_loop().call_later(self._relay.distance.seconds_each_way, self._release)
 
     def _release(self) -> None:
         assert self._other is not None

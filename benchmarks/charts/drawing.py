@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.case_tables import figure
 from benchmarks.charts.figures import Figures, cases_of, facets_of, points, sides_of
 from benchmarks.charts.style import COLOURS, chart, colour, legend_below
 from benchmarks.measurement import DIRECT, PGBOUNCER, TIDEGATE
@@ -91,9 +92,8 @@ def _dashboards(figures: Figures, folder: Path, written: list[Path]) -> None:
 
 def _warm_up(figures: Figures, folder: Path, written: list[Path]) -> None:
     cases = [case for case in cases_of(figures, "warm-up") if "end" in case["facets"]]
-    with chart(
-        "From an empty cache on: reads a second, in thousands", folder, "warm-up", written, figsize=(11, 3.6)
-    ) as (axes,):
+    title = "From an empty cache on: reads a second, in thousands"
+    with chart(title, folder, "warm-up", written, figsize=(11, 3.6)) as (axes,):
         for side in sides_of(cases):
             found = [(case["facets"]["begin"] + case["facets"]["end"], case["medians"][side]) for case in cases]
             style = "--" if side not in COLOURS else "-"
@@ -129,7 +129,7 @@ def _bars(axes: Axes, groups: Sequence[str], bars: dict[str, list[float]], shade
         shade = shades[number] if shades else colour(side)
         drawn = axes.bar(places, heights, width * 0.92, color=shade, label=side)
         if number == len(bars) - 1:
-            axes.bar_label(drawn, labels=[f"{height:.3g}" for height in heights], fontsize=8, padding=2)
+            axes.bar_label(drawn, labels=[figure(height) for height in heights], fontsize=8, padding=2)
     axes.set_xticks(range(len(groups)), list(groups))
 
 

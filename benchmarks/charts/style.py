@@ -39,6 +39,7 @@ _LOOK: dict[Any, Any] = {
     "ytick.color": _INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "ytick.minor.size": 0,
     "legend.frameon": False,
     "svg.hashsalt": "tidegate",  # the same figures make the same file
     "svg.fonttype": "path",

@@ -20,6 +20,7 @@ _NEXT = "\\set n :n + 1\n\\set id :base + :client_id * :each + :n\n"
 _MISS = f"{_NEXT}SELECT balance FROM account WHERE id = :id;\n"
 _FORWARDED = f"{_NEXT}SELECT balance, clock_timestamp() FROM account WHERE id = :id;\n"
 _EACH_A_SECOND: Mapping[int, int] = {1: 2_000, 8: 1_500}  # transactions of a client, by the number of clients
+_QUICKER = 20
 _FORWARD_BOUNDS: Mapping[int, float] = {1: 1.15, 8: 1.5}
 _SIDES = (DIRECT, PGBOUNCER, TIDEGATE)
 _REDIS, _ALLOWED = "a Redis GET", "forwarded + a Redis GET"
@@ -48,7 +49,7 @@ def measure_misses(run: Run) -> Iterator[Case]:
     """Measure misses and forwarded statements."""
     protocols = MODES[:1] if run.quick else MODES
     clients = (8,) if run.quick else tuple(_EACH_A_SECOND)
-    each = {count: _EACH_A_SECOND[count] * run.seconds // (4 if run.quick else 1) for count in clients}
+    each = {count: _EACH_A_SECOND[count] * run.seconds // (_QUICKER if run.quick else 1) for count in clients}
     # Of each side: rounds, and one to warm up, of misses; the same keys are forwarded.
     keys = {count: count * each[count] * (run.rounds + 1) for count in clients}
     with running_peers(partial(make_accounts, rows=len(protocols) * sum(keys.values()))) as peers:

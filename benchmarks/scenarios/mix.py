@@ -104,16 +104,15 @@ def _led_in(peers: Peers, url: str, load: Load, hit_ratios: list[float]) -> Call
 
 def _wrong_at_rest(peers: Peers, seed: int) -> int:
     url, direct = peers.url(TIDEGATE), peers.url(DIRECT)
-    wrong = wrong_answers(direct, at_level(url, "strong"), _reads(seed), _PROTOCOL)
+    wrong = wrong_answers(direct, at_level(url, "strong"), checked_reads(random.Random(seed)), _PROTOCOL)
     time.sleep(_MAX_STALENESS_SECONDS)  # what is older than that is wrong at any level
-    return wrong + wrong_answers(direct, url, _reads(seed), _PROTOCOL)
+    return wrong + wrong_answers(direct, url, checked_reads(random.Random(seed)), _PROTOCOL)
 
 
-def _reads(seed: int) -> Iterator[Statement]:
+def checked_reads(chance: random.Random) -> Iterator[Statement]:
     """Yield reads of the shop in the texts of the load."""
-    chance = random.Random(seed)
     shopper = Shopper(chance, _SIZE)
-    kinds = [kind for kind in READ_KINDS if "day" not in kind.name]
+    kinds = [kind for kind in READ_KINDS if not kind.name.endswith("of a day")]
     for kind in chance.choices(kinds, [kind.weight for kind in kinds], k=_CHECKED_READS):
         yield kind.next(shopper)
 
