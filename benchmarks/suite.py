@@ -1,4 +1,4 @@
-"""Runs scenarios, says how far they are, and keeps what they found; a wrong answer voids the scenario's run."""
+"""Runs scenarios, says how far they are, and keeps what they find, unless an answer was wrong or a server failed."""
 
 import sys
 import time
@@ -10,6 +10,7 @@ from benchmarks.case_tables import case_line, case_table, missed
 from benchmarks.machine import describe_run
 from benchmarks.measurement import Case, Run, Scenario, WrongAnswer
 from benchmarks.results import FIGURES, TABLES, keep_cases, keep_table
+from tests.servers.processes import ServerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Keeping:
 
 
 def run_suite(scenarios: Sequence[Scenario], run: Run, keeping: Keeping) -> bool:
-    """Run them, one after the other, and tell whether all answers were right."""
+    """Run them, one after the other, and tell whether all ran to their end and all answers were right."""
     began = time.monotonic()
     void: list[str] = []
     unmet: list[str] = []
@@ -35,13 +36,14 @@ def run_suite(scenarios: Sequence[Scenario], run: Run, keeping: Keeping) -> bool
         try:
             unmet += missed(_run(scenario, run, keeping))
         except WrongAnswer as wrong:
-            void.append(f"{scenario.name}: {wrong}")
-            _say(f"VOID: {wrong}")
+            void.append(f"WRONG ANSWERS, {scenario.name}: {wrong}")
+        except ServerError as error:
+            void.append(f"FAILED, {scenario.name}: {error}")
     _say(f"{len(scenarios)} scenarios in {time.monotonic() - began:.0f} s")
     for line in () if run.quick else unmet:
         _say(f"missed: {line}")
     for line in void:
-        _say(f"WRONG ANSWERS, nothing of it was kept: {line}")
+        _say(f"nothing of it was kept: {line}")
     return not void
 
 

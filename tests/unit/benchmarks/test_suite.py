@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.measurement import DIRECT, TIDEGATE, Case, Run, Scenario, Target, WrongAnswer
 from benchmarks.suite import Keeping, run_suite
+from tests.servers.processes import ServerError
 
 _RUN = Run(rounds=2, seconds=1)
 
@@ -70,6 +71,15 @@ def test_a_scenario_may_find_out_by_itself(keeping: Keeping) -> None:
         raise WrongAnswer("seen")
 
     assert not run_suite([Scenario("odd", "Odd", "", measure)], _RUN, keeping)
+
+
+def test_a_server_that_fails_does_not_take_the_other_scenarios_along(keeping: Keeping) -> None:
+    def measure(_: Run) -> Iterator[Case]:
+        yield from ()
+        raise ServerError("gone")
+
+    assert not run_suite([Scenario("odd", "Odd", "", measure), scenario("hits", 20)], _RUN, keeping)
+    assert list(kept(keeping)[1]) == ["hits"]
 
 
 def test_a_ratio_that_was_missed_is_said_and_no_failure(keeping: Keeping, capsys: pytest.CaptureFixture[str]) -> None:
