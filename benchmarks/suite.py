@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.case_tables import case_line, case_table, missed
-from benchmarks.machine import describe_run
+from benchmarks.machine import describe_run, machine_line
 from benchmarks.measurement import Case, Run, Scenario, WrongAnswer
 from benchmarks.results import FIGURES, TABLES, keep_cases, keep_table
 from tests.servers.processes import ServerError
@@ -56,8 +56,8 @@ def _run(scenario: Scenario, run: Run, keeping: Keeping) -> list[Case]:
         cases.append(case)
     if wrong := sum(case.wrong_answers for case in cases):
         raise WrongAnswer(f"{wrong} answers that were not Postgres's")
-    table = f"{scenario.said}\n\n`{command}` ({about['date']}): medians of {run.rounds}, interleaved.\n\n"
-    table += case_table(cases)
+    how = f"`{command}`: medians of {run.rounds}, interleaved. {about['date']}, {machine_line(about['machine'])}."
+    table = f"{scenario.said}\n\n{how}\n\n{case_table(cases)}"
     print(table, end="\n\n")
     if keeping.tables is not None:
         keep_table(scenario.name, table, scenario.title, keeping.tables)

@@ -76,4 +76,5 @@ BLOCKS = Scenario(
     "Hits in transaction blocks",
     "The same reads, each between BEGIN and COMMIT of its own, by 8 clients.",
     measure_blocks,
+    in_suite=False,
 )
