@@ -15,6 +15,7 @@ from benchmarks.peers import Peers, running_peers
 from benchmarks.pgbench import MODES, Load
 from benchmarks.redis_clock import get_milliseconds
 from benchmarks.scenarios.accounts import hot_reads, make_accounts
+from tests.servers.processes import ServerError
 
 _NEXT = "\\set n :n + 1\n\\set id :base + :client_id * :each + :n\n"
 _MISS = f"{_NEXT}SELECT balance FROM account WHERE id = :id;\n"
@@ -69,9 +70,11 @@ def _measure(peers: Peers, run: Run, protocol: str, clients: int, each: int, fir
     scripts: list[float] = []
 
     def missed_by_us() -> float:
-        before = _scripts_run(peers)
+        before, hits = _scripts_run(peers), peers.hits()
         latency = missing.latency(_MISS, TIDEGATE, first)
         scripts.append((_scripts_run(peers) - before) / (clients * each))
+        if hit := peers.hits() - hits:
+            raise ServerError(f"{hit:.0f} reads were hits, of keys that were asked for once")
         return latency
 
     work["missed", TIDEGATE] = partial(missed_by_us)
