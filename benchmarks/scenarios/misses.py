@@ -20,7 +20,7 @@ from tests.servers.processes import ServerError
 _NEXT = "\\set n :n + 1\n\\set id :base + :client_id * :each + :n\n"
 _MISS = f"{_NEXT}SELECT balance FROM account WHERE id = :id;\n"
 _FORWARDED = f"{_NEXT}SELECT balance, clock_timestamp() FROM account WHERE id = :id;\n"
-_EACH_A_SECOND: Mapping[int, int] = {1: 2_000, 8: 1_500}  # transactions of a client, by the number of clients
+_EACH_A_SECOND: Mapping[int, int] = {1: 1_500, 8: 500}  # transactions of a client, by the number of clients
 _QUICKER = 20
 _FORWARD_BOUNDS: Mapping[int, float] = {1: 1.15, 8: 1.5}
 _SIDES = (DIRECT, PGBOUNCER, TIDEGATE)
