@@ -31,7 +31,6 @@ from tests.servers.stack import RunningStack, running_stack
 SETTINGS: Mapping[str, str] = {"shared_buffers": "256MB", "max_connections": "1000", "max_slot_wal_keep_size": "4GB"}
 _HITS = tuple(f"tidegate_proxy_{kind}_total" for kind in ("hits", "hits_l2", "hits_joined"))
 _FORWARDED = "tidegate_proxy_forwarded_total"
-_CLIENTS_A_SECOND = 64  # that log in, even on a busy machine
 _WARM_ATTEMPTS = 20
 _WARM_SHARE = 0.95  # the rest: each client prepares its statement
 _SPARE_CHILDREN = 4  # of pgpool-II: each serves one client at a time, and the one who looks whether it is up is one
@@ -70,7 +69,7 @@ class Peers:
         return mean_milliseconds(self.program, url, load, self.folder)
 
     def warm(self, load: Load, url: str | None = None) -> None:
-        """Run a load through Tidegate, a second or some at a time, until nearly all of it is served from the cache.
+        """Run a load through Tidegate, a second at a time, until nearly all of it is served from the cache.
 
         Raises:
             ServerError: It never is.
@@ -78,7 +77,7 @@ class Peers:
         share = 0.0
         for _ in range(_WARM_ATTEMPTS):
             hits, forwarded = self.hits(), self.forwarded()
-            self.rate(url or self.url(TIDEGATE), replace(load, seconds=1 + load.clients // _CLIENTS_A_SECOND))
+            self.rate(url or self.url(TIDEGATE), replace(load, seconds=1))
             hits, forwarded = self.hits() - hits, self.forwarded() - forwarded
             share = hits / max(hits + forwarded, 1.0)
             if share >= _WARM_SHARE:

@@ -1,7 +1,6 @@
 """Hits from a Postgres that is further and further away: they must not be slower, whatever it costs to ask it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 from benchmarks.checking import wrong_answers
@@ -14,7 +13,6 @@ from benchmarks.scenarios.accounts import HOT_READ, HOT_ROWS, hot_reads, make_ac
 _DISTANCES = (0, 1, 10, 50)  # milliseconds there and back
 _BESIDE = "Tidegate, 0 ms"
 _PROTOCOL = "prepared"
-_LOG_IN_TRIPS = 4  # one client after the other
 _MOST_SLOWER = 1.25  # what two rounds of the same may differ by
 
 
@@ -43,11 +41,9 @@ _SIDES = (DIRECT, PGBOUNCER, TIDEGATE)
 
 
 def _from(peers: Peers, distance: Distance, far: int, side: str, load: Load) -> Callable[[], float]:
-    logging_in = -(-far * load.clients * _LOG_IN_TRIPS // 1000)  # of the seconds, as pgbench counts them
-
     def measure() -> float:
         distance.milliseconds = far
-        return peers.latency(peers.url(side), replace(load, seconds=load.seconds + logging_in))
+        return peers.latency(peers.url(side), load)
 
     return measure
 
