@@ -1,11 +1,13 @@
 """All scenarios of the suite, in the order in which they run and stand in the results."""
 
 from benchmarks.measurement import Scenario
+from benchmarks.scenarios.dashboards import DASHBOARDS
 from benchmarks.scenarios.distances import DISTANCES
 from benchmarks.scenarios.hits import BLOCKS, HITS
+from benchmarks.scenarios.large_results import LARGE_RESULTS
 from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
 from benchmarks.scenarios.mix import MIX
 from benchmarks.scenarios.workers import WORKERS
 
-SCENARIOS: tuple[Scenario, ...] = (HITS, MISSES, MIX, DISTANCES, WORKERS, LEVELS, BLOCKS)
+SCENARIOS: tuple[Scenario, ...] = (HITS, MISSES, MIX, DASHBOARDS, LARGE_RESULTS, DISTANCES, WORKERS, LEVELS, BLOCKS)
