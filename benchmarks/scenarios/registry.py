@@ -8,6 +8,20 @@ from benchmarks.scenarios.large_results import LARGE_RESULTS
 from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
 from benchmarks.scenarios.mix import MIX
+from benchmarks.scenarios.stampede import STAMPEDE
+from benchmarks.scenarios.warm_up import WARM_UP
 from benchmarks.scenarios.workers import WORKERS
 
-SCENARIOS: tuple[Scenario, ...] = (HITS, MISSES, MIX, DASHBOARDS, LARGE_RESULTS, DISTANCES, WORKERS, LEVELS, BLOCKS)
+SCENARIOS: tuple[Scenario, ...] = (
+    HITS,
+    MISSES,
+    MIX,
+    DASHBOARDS,
+    LARGE_RESULTS,
+    WARM_UP,
+    DISTANCES,
+    WORKERS,
+    LEVELS,
+    STAMPEDE,
+    BLOCKS,
+)
