@@ -3,6 +3,7 @@
 from benchmarks.measurement import Scenario
 from benchmarks.scenarios.dashboards import DASHBOARDS
 from benchmarks.scenarios.distances import DISTANCES
+from benchmarks.scenarios.entry_memory import ENTRY_MEMORY
 from benchmarks.scenarios.hits import BLOCKS, HITS
 from benchmarks.scenarios.large_results import LARGE_RESULTS
 from benchmarks.scenarios.levels import LEVELS
@@ -22,6 +23,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     DISTANCES,
     WORKERS,
     LEVELS,
+    ENTRY_MEMORY,
     STAMPEDE,
     BLOCKS,
 )
