@@ -5,6 +5,7 @@ it was matched with. A wrong one of these means that something was missed: then 
 once, from the bucket. Silence needs no drop, since without watermarks nothing stays fresh.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -79,6 +80,7 @@ class Follower:
         self.stream: StreamEpoch | None = None
         self.positions: tuple[Position, ...] = (START,) * partition_count
         self.shapes: dict[str, tuple[Position, ...]] = {}
+        self._shape_counts: Counter[int] | None = None  # of `shapes`, by relation
         self.followed: dict[int, int] = {}
         self.resyncs = 0
         self.moments: AppliedMoments | None = None
@@ -112,8 +114,9 @@ class Follower:
 
     def has_room_for(self, shape: Shape) -> bool:
         """Tell whether a relation may have this shape too: every row change is matched with all that it has."""
-        known = sum(Shape.parse(other).relation == shape.relation for other in self.shapes)
-        return shape.id not in self.shapes and known < MOST_SHAPES
+        if self._shape_counts is None:  # counted anew when there are others: misses ask for what finds no room, each
+            self._shape_counts = Counter(Shape.parse(known).relation for known in self.shapes)
+        return shape.id not in self.shapes and self._shape_counts[shape.relation] < MOST_SHAPES
 
     async def register(self, shapes: Sequence[Shape]) -> None:
         """Have evictions matched with these shapes from now on.
@@ -201,6 +204,7 @@ class Follower:
         self._highest_commit = state.highest_commit
         self._forget_moments()
         self.shapes = {}
+        self._shape_counts = None
         self._registries.clear()
         self._learn(registry)
         self.followed = dict(registry.followed)
@@ -278,6 +282,7 @@ class Follower:
             del self._registries[next(iter(self._registries))]
         for shape, matched_from in registry.shapes.items():
             if shape not in self.shapes:
+                self._shape_counts = None
                 self._complete_version = ""  # it may lack this one: a registration may be lost again (hazard H52)
                 pairs = zip(matched_from, self.positions, strict=True)
                 self.shapes[shape] = tuple(max(theirs, mine) for theirs, mine in pairs)

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from services.proxy.cache.entry import Answer, Entry
-from services.proxy.cache.follower import Follower, _ChainBroken
+from services.proxy.cache.follower import MOST_SHAPES, Follower, _ChainBroken
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cache.l1 import L1
 from services.shared.keyspace.feed import Feed
@@ -406,3 +406,34 @@ async def _until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("the condition did not come about")
+
+
+def test_a_relation_has_room_for_so_many_shapes(worker: Worker) -> None:
+    many = [Shape(SHOPS, (ShapeColumn(f"c{number}", 23),)) for number in range(MOST_SHAPES)]
+    worker.register(*many[:-1])
+    assert worker.follower.has_room_for(many[-1])
+    assert not worker.follower.has_room_for(many[0])
+    worker.register(many[-1])
+    assert not worker.follower.has_room_for(KEY_SHAPE)
+    assert worker.follower.has_room_for(Shape(SHOPS + 1, KEY_SHAPE.columns))
+    worker.bucket.shapes.clear()
+    worker.follower.drop("")
+    worker.step()
+    assert worker.follower.has_room_for(many[0])
+
+
+def test_that_there_is_no_room_is_told_without_a_look_at_all_shapes(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each miss that finds no room asks: with a thousand tables that took 3 ms."""
+    worker.register(KEY_SHAPE, *(Shape(SHOPS + number, KEY_SHAPE.columns) for number in range(1, 100)))
+    parsed: list[str | bytes] = []
+
+    def parse(shape_id: str | bytes) -> Shape:
+        parsed.append(shape_id)
+        return NAME_SHAPE
+
+    monkeypatch.setattr(Shape, "parse", parse)
+    for _ in range(3):
+        worker.follower.has_room_for(NAME_SHAPE)
+    assert len(parsed) <= 100
