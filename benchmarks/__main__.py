@@ -14,6 +14,8 @@ python -m benchmarks idle --idle-clients 2000
 python -m benchmarks stream --rounds 3
 python -m benchmarks shop --seconds 60 --json shop.json
 python -m benchmarks precision --operations 20000
+python -m benchmarks scale                      how cost grows, into docs/scale.md and benchmarks/scale.json
+python -m benchmarks scale --curves entries tags
 """
 
 import argparse
@@ -23,11 +25,14 @@ from pathlib import Path
 from benchmarks.charts.drawing import draw_charts
 from benchmarks.measurement import Run
 from benchmarks.results import FIGURES, TABLES, keep_table
+from benchmarks.scale.keep import keep_curves
+from benchmarks.scale.measure import curves, measure_scale
 from benchmarks.scenarios.registry import SCENARIOS
 from benchmarks.sections import SECTIONS
 from benchmarks.suite import Keeping, run_suite
 
-_ALL, _CHARTS = "all", "charts"
+_ALL, _CHARTS, _SCALE = "all", "charts", "scale"
+_SCALE_SECONDS = 4
 
 
 def main() -> int:
@@ -36,6 +41,10 @@ def main() -> int:
     if arguments.what == _CHARTS:
         for path in draw_charts(arguments.json or FIGURES):
             print(path)
+        return 0
+    if arguments.what == _SCALE:
+        seconds = arguments.seconds or _SCALE_SECONDS
+        keep_curves(measure_scale(seconds, arguments.curves), seconds)
         return 0
     if arguments.what in SECTIONS:
         table = SECTIONS[arguments.what](arguments)
@@ -56,7 +65,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     names = [scenario.name for scenario in SCENARIOS]
-    parser.add_argument("what", nargs="?", choices=(_ALL, *names, *SECTIONS, _CHARTS), default=_ALL)
+    parser.add_argument("what", nargs="?", choices=(_ALL, *names, *SECTIONS, _SCALE, _CHARTS), default=_ALL)
     parser.add_argument("--rounds", type=int, default=Run().rounds, help="rounds of each side; the median counts")
     parser.add_argument("--seconds", type=int, help="length of one round (default 2), of the shop's trace (default 20)")
     parser.add_argument("--quick", action="store_true", help="one short round of few cases; keeps nothing")
@@ -68,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", type=Path, help="folder for profiles of the services while they drain a backlog")
     parser.add_argument("--shares", type=int, nargs="+", default=[1, 5, 10, 50], help="percent of the shop's writes")
     parser.add_argument("--operations", type=int, default=6_000, help="operations whose evictions are judged")
+    parser.add_argument("--curves", nargs="+", choices=tuple(curves(0)), default=[], help="of scale; all by default")
     return parser
 
 

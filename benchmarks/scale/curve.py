@@ -47,7 +47,7 @@ def curve_table(curve: Curve) -> str:
     if len(curve.sizes) > 1 and curve.sizes[-2] > 0:
         growth = [f"n^{curve.exponent(heading):.1f}".replace("n^-0.0", "n^0.0") for heading in curve.figures]
         lines.append(_row(["*growth, last two*", *growth]))
-    return "\n".join([f"### {curve.title}", "", curve.said, "", *lines, *(f"\n{remark}" for remark in curve.remarks)])
+    return "\n".join([curve.said, "", *lines, *(f"\n{remark}" for remark in curve.remarks)])
 
 
 def curve_figures(curve: Curve) -> dict[str, Any]:

@@ -4,16 +4,19 @@ And what became known as a cliff of a rival: an aggregate over 10,001 rows, besi
 what an answer costs does not depend on how many rows it was made of.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 
 import psycopg
 
-from benchmarks.checking import Read, wrong_answers
+from benchmarks.checking import wrong_answers
 from benchmarks.measurement import DIRECT, PGPOOL, TIDEGATE, Case, Run, Scenario, Target, interleaved
 from benchmarks.peers import Peers, run_sql, running_peers
 from benchmarks.pgbench import Load
+from benchmarks.shop.statements import Statement, statement
 
 _NAME = "dashboards"
 _CLIENTS = 8
@@ -47,32 +50,32 @@ _TABLES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
+class _Dashboard:
     """A statement with `:k`, which goes from 1 to the number of variants."""
 
     name: str
     sql: str
 
 
-_STATEMENTS = (
-    _Statement(
+_DASHBOARDS = (
+    _Dashboard(
         "1 ms: orders of a day",
         "SELECT c.segment, count(*), min(o.id), max(o.id) FROM orders o JOIN customer c ON c.id = o.customer_id "
         "WHERE o.day = :k GROUP BY c.segment ORDER BY c.segment",
     ),
-    _Statement(
+    _Dashboard(
         "10 ms: revenue of a week",
         "SELECT p.category, sum(i.quantity * i.cents) AS revenue FROM orders o JOIN item i ON i.order_id = o.id "
         "JOIN product p ON p.id = i.product_id WHERE o.day BETWEEN :k AND :k + 6 "
         "GROUP BY p.category ORDER BY revenue DESC, p.category LIMIT 20",
     ),
-    _Statement(
+    _Dashboard(
         "50 ms: regions in ten days",
         "SELECT r.name, c.segment, count(DISTINCT o.id), sum(i.quantity * i.cents) FROM orders o "
         "JOIN item i ON i.order_id = o.id JOIN customer c ON c.id = o.customer_id JOIN region r ON r.id = c.region_id "
         "WHERE o.day BETWEEN :k AND :k + 9 GROUP BY r.name, c.segment ORDER BY r.name, c.segment",
     ),
-    _Statement(
+    _Dashboard(
         "200 ms: margin by category and segment",
         "SELECT p.category, c.segment, sum(i.quantity * (i.cents - p.cost)) AS margin FROM item i "
         "JOIN product p ON p.id = i.product_id JOIN orders o ON o.id = i.order_id "
@@ -86,9 +89,9 @@ def measure_dashboards(run: Run) -> Iterator[Case]:
     """Measure each statement through all sides, then the aggregates at the cliff."""
     # Without parallel workers: eight clients on a few processors have none to spare, and the plan stays the same.
     with running_peers(_make_tables, settings={"max_parallel_workers_per_gather": "0", "work_mem": "32MB"}) as peers:
-        for statement in _STATEMENTS[:1] if run.quick else _STATEMENTS:
+        for dashboard in _DASHBOARDS[:1] if run.quick else _DASHBOARDS:
             for mode in ("simple",) if run.quick else ("simple", "prepared"):
-                yield _measure(peers, run, statement, mode)
+                yield _measure(peers, run, dashboard, mode)
         yield _cliff(peers, run)
 
 
@@ -96,24 +99,24 @@ def _make_tables(url: str) -> None:
     run_sql(url, *_TABLES)
 
 
-def _measure(peers: Peers, run: Run, statement: _Statement, protocol: str) -> Case:
-    script = f"\\set k random(1, {_VARIANTS})\n{statement.sql};\n"
+def _measure(peers: Peers, run: Run, dashboard: _Dashboard, protocol: str) -> Case:
+    script = f"\\set k random(1, {_VARIANTS})\n{dashboard.sql};\n"
     load = Load(script, protocol, _CLIENTS, run.seconds)
-    texts = [statement.sql.replace(":k", str(k)) for k in range(1, _VARIANTS + 1)]
+    reads = [_read(dashboard.sql, k) for k in range(1, _VARIANTS + 1)]
     with peers.sides(protocol, _CLIENTS) as urls:
-        for side in (PGPOOL, TIDEGATE):
-            peers.rate(urls[side], replace(load, seconds=1 if run.quick else _WARM_SECONDS))
+        peers.rate(urls[PGPOOL], replace(load, seconds=1 if run.quick else _WARM_SECONDS))
+        peers.warm(load)
         samples = interleaved(run.rounds, {side: partial(peers.rate, url, load) for side, url in urls.items()})
-        wrong = _wrong_answers(urls, texts, protocol)
+        wrong = _wrong_answers(urls, reads, protocol)
     return Case(
         _NAME,
-        f"{statement.name}, {protocol}",
+        f"{dashboard.name}, {protocol}",
         "1/s",
         samples,
         (Target(DIRECT, 20.0),),
         wrong,
-        {"in Postgres, for one client, ms": f"{_milliseconds(peers.url(DIRECT), texts[0]):.1f}"},
-        {"statement": statement.name, "protocol": protocol, "clients": _CLIENTS},
+        {"in Postgres, for one client, ms": f"{_milliseconds(peers.url(DIRECT), reads[0].inlined()):.1f}"},
+        {"statement": dashboard.name, "protocol": protocol, "clients": _CLIENTS},
     )
 
 
@@ -131,16 +134,23 @@ def _cliff(peers: Peers, run: Run) -> Case:
         TIDEGATE: partial(peers.rate, peers.url(TIDEGATE), loads[beyond]),
     }
     for load in loads.values():
-        peers.rate(peers.url(TIDEGATE), replace(load, seconds=1))
+        peers.warm(load)
     samples = interleaved(run.rounds, measures)
-    wrong = _wrong_answers({side: peers.url(side) for side in (DIRECT, TIDEGATE)}, [edge, beyond], "prepared")
+    wrong = _wrong_answers(
+        {side: peers.url(side) for side in (DIRECT, TIDEGATE)}, [Statement(edge, ()), Statement(beyond, ())], "prepared"
+    )
     targets = (Target(DIRECT, 20.0), Target(at_the_edge, 0.8))
     return Case(_NAME, f"an aggregate of {_CLIFF_ROWS + 1:,} rows, prepared", "1/s", samples, targets, wrong)
 
 
-def _wrong_answers(urls: Mapping[str, str], texts: list[str], protocol: str) -> int:
+def _read(sql: str, k: int) -> Statement:
+    """Return a statement as pgbench sends it: each place of the variable is a parameter of its own."""
+    places = count(1)
+    return statement(re.sub(":k", lambda _: f"${next(places)}", sql), *[k] * sql.count(":k"))
+
+
+def _wrong_answers(urls: Mapping[str, str], reads: list[Statement], protocol: str) -> int:
     """Count what differs from Postgres on any side: forwarded, or from a cache; nobody writes meanwhile."""
-    reads: list[Read] = [(text, ()) for text in texts]
     others = [url for side, url in urls.items() if side != DIRECT]
     return sum(wrong_answers(urls[DIRECT], url, reads, protocol) for url in others)
 

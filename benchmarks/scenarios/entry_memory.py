@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 import redis
 
-from benchmarks.checking import Read, wrong_answers
+from benchmarks.checking import wrong_answers
 from benchmarks.measurement import TIDEGATE, Case, Run, Scenario, Target
 from benchmarks.peers import SETTINGS
 from benchmarks.process_memory import resident_bytes
-from benchmarks.scenarios.accounts import make_accounts
+from benchmarks.scenarios.accounts import hot_reads, make_accounts
 from benchmarks.scenarios.warming import wait_until_cached
 from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from tests.integration.wire_client import WireClient
@@ -33,7 +33,6 @@ _ESTIMATE = "L1's own estimate"
 _SETTLED_LOOKS = 4
 _LOOK_SECONDS = 0.5  # longer than it takes from one round of fills to the next
 _SETTLE_SECONDS = 30.0
-_SAMPLE = 300
 _STATEMENT = b"SELECT balance FROM account WHERE id = "
 _NAME_OF_STATEMENT = b"s"
 
@@ -64,10 +63,7 @@ def _measure(direct_url: str, protocol: str, count: int) -> Case:
         kept = _Held(stack, store)
         _read(clients, keys, protocol)
         hit = _Held(stack, store)
-        reads: list[Read] = [
-            ("SELECT balance FROM account WHERE id = %s", (key,)) for key in keys[:: max(1, count // _SAMPLE)]
-        ]
-        wrong = wrong_answers(direct_url, stack.database_url, reads, protocol)
+        wrong = wrong_answers(direct_url, stack.database_url, hot_reads(rows=count), protocol)
     entries = max(1.0, hit.entries - before.entries)
     samples = {
         _ESTIMATE: [(hit.estimate - before.estimate) / entries],

@@ -10,12 +10,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from benchmarks.checking import Read, wrong_answers
+from benchmarks.checking import wrong_answers
 from benchmarks.measurement import DIRECT, PGBOUNCER, TIDEGATE, Case, Run, Scenario, Target
 from benchmarks.peers import SETTINGS, pgbench_program, run_sql
 from benchmarks.pgbench import Load
 from benchmarks.pgbouncer import PgBouncer
-from benchmarks.scenarios.accounts import make_accounts
+from benchmarks.scenarios.accounts import hot_reads, make_accounts
 from benchmarks.scenarios.slices import Slice, measured_slices
 from benchmarks.shop.counting import COUNTING
 from services.shared.runtime.upstream import parse_upstream
@@ -34,7 +34,6 @@ _PATTERN = "SELECT balance FROM account%"
 _FINE = [tenth / 10 for tenth in range(11)]
 _STEADY_SECONDS = 2  # at the end
 _RESTART_SECONDS = 60.0
-_CHECKED = range(1, 1_000)
 
 _Curves = dict[str, list[list[Slice]]]  # by side, one for each round
 
@@ -74,8 +73,7 @@ def _from_empty(direct_url: str, slices: Callable[[str], list[Slice]], curves: _
         curves[TIDEGATE].append(slices(stack.database_url))
         _restart_worker(stack)
         curves[_RESTARTED].append(slices(stack.database_url))
-        reads: list[Read] = [("SELECT balance FROM account WHERE id = %s", (key,)) for key in _CHECKED]
-        return wrong_answers(direct_url, stack.database_url, reads, "prepared")
+        return wrong_answers(direct_url, stack.database_url, hot_reads(), "prepared")
 
 
 def _restart_worker(stack: RunningStack) -> None:
