@@ -5,6 +5,7 @@ What an answer says is compared once, by digest; from then on length and end hav
 
 import hashlib
 import selectors
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,9 +61,8 @@ def wrong_answers(url: str, expected: Sequence[Expected], times: int = 3) -> int
 class Reader:
     """One client with one answer under way."""
 
-    def __init__(self, url: str) -> None:
-        """Log in."""
-        self.socket = WireClient(url).start().socket
+    def __init__(self, logged_in: socket.socket) -> None:
+        self.socket = logged_in
         self._left = 0
         self._end = bytearray()
 
@@ -105,7 +105,7 @@ def readers(url: str, count: int) -> Iterator[list[Reader]]:
     opened: list[Reader] = []
     try:
         for _ in range(count):
-            opened.append(Reader(url))
+            opened.append(Reader(WireClient(url).start().socket))
         yield opened
     finally:
         for reader in opened:

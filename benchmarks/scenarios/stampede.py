@@ -24,7 +24,7 @@ from tests.servers.stack import RunningStack, running_stack
 _NAME = "stampede"
 _CLIENTS = 200
 _ONE = "one execution"
-_ROWS = 600_000
+_ROWS, _QUICK_ROWS = 600_000, 60_000
 _STARTS = 2  # each takes seconds
 _INTO_THE_WAIT_SECONDS = 0.06  # after this the write commits
 _STALENESS_SECONDS = 1.0  # the default bound: after this, what was there before the write is wrong
@@ -52,7 +52,7 @@ class _Answered:
 def measure_stampede(run: Run) -> Iterator[Case]:
     """Measure all kinds; Postgres itself once, for it takes a while."""
     with PostgresServer(**{**SETTINGS, **COUNTING}) as server:
-        _make_table(server.url())
+        _make_table(server.url(), _QUICK_ROWS if run.quick else _ROWS)
         if not run.quick:
             yield _just_started(server.url(), min(run.rounds, _STARTS))
         with _tidegate(server.url()) as stack, _herd(stack.database_url) as herd:
@@ -76,11 +76,11 @@ def _herd(url: str) -> Iterator[list[WireClient]]:
         yield [opened.enter_context(WireClient(url).start()) for _ in range(_CLIENTS)]
 
 
-def _make_table(url: str) -> None:
+def _make_table(url: str, count: int) -> None:
     run_sql(
         url,
         "CREATE TABLE reading (id int PRIMARY KEY, device int NOT NULL, value int NOT NULL)",
-        f"INSERT INTO reading SELECT g, g % 20, (g * 37) % 1000 FROM generate_series(1, {_ROWS}) g",
+        f"INSERT INTO reading SELECT g, g % 20, (g * 37) % 1000 FROM generate_series(1, {count}) g",
         "VACUUM ANALYZE reading",
         "ALTER DATABASE postgres SET max_parallel_workers_per_gather = 0",
         "CREATE EXTENSION pg_stat_statements",

@@ -1,0 +1,18 @@
+"""Resident memory: a peak is seen, and begins anew."""
+
+import os
+
+from benchmarks.process_memory import peak_bytes, resident_bytes, restart_peak
+
+_MEBIBYTE = 1 << 20
+
+
+def test_a_peak_is_seen_until_it_begins_anew() -> None:
+    own = os.getpid()
+    restart_peak(own)
+    before = resident_bytes(own)
+    memory = bytearray(b"x") * (50 * _MEBIBYTE)
+    del memory
+    assert peak_bytes(own) > before + 40 * _MEBIBYTE
+    restart_peak(own)
+    assert peak_bytes(own) < before + 20 * _MEBIBYTE
