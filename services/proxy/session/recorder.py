@@ -39,6 +39,9 @@ class Recorder:
 
     def take(self, answer: WholeAnswer) -> None:
         """See all of the answer at once."""
+        if answer.without_columns:
+            self._spoil("unexpected_message")
+            return
         self._description, self._complete = answer.described, answer.complete
         self._rows.append(answer.rows)
         self._grow(len(answer.described) + len(answer.rows) + len(answer.complete))

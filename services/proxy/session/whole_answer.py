@@ -20,12 +20,14 @@ class WholeAnswer(NamedTuple):
     Attributes:
         parsed: It begins with a ParseComplete.
         described: The whole RowDescription; empty without.
+        without_columns: A NoData stands in its place.
         rows: The DataRows.
         complete: The CommandComplete, or PortalSuspended.
     """
 
     parsed: bool
     described: bytes
+    without_columns: bool
     rows: bytes
     complete: bytes
 
@@ -44,10 +46,10 @@ def whole_answer(data: bytes) -> WholeAnswer | None:
     if kind == _BIND_COMPLETE:
         at = end
         kind, end = _message(data, at, last)
-    described = b""
+    described, without_columns = b"", kind == _NO_DATA
     if kind == _ROW_DESCRIPTION:
         described = data[at:end]
-    if kind in (_ROW_DESCRIPTION, _NO_DATA):
+    if described or without_columns:
         at = end
         kind, end = _message(data, at, last)
     rows_at = at
@@ -56,7 +58,7 @@ def whole_answer(data: bytes) -> WholeAnswer | None:
         kind, end = _message(data, at, last)
     if kind not in _COMPLETIONS or end != last:
         return None
-    return WholeAnswer(parsed, described, data[rows_at:at], data[at:end])
+    return WholeAnswer(parsed, described, without_columns, data[rows_at:at], data[at:end])
 
 
 def _message(data: bytes, at: int, last: int) -> tuple[int, int]:
