@@ -118,7 +118,10 @@ class Express:
         if bound is None or state is None or state.server is not None or depends_on_values(bound):
             return False
         economy, began = template.economy, perf_counter()
-        if economy.turns_away(read_number(form.head if route.prepared is None else route.prepared.text, bound.values)):
+        number = read_number(form.head if route.prepared is None else route.prepared.text, bound.values)
+        if not database.outage.serves and economy.turns_away(
+            number
+        ):  # while it does, what is there may be all there is
             return self._turn_away(data, form, route)
         lookup = conversation.lookup
         demanded = demand(database.templates.promise, state)

@@ -1,7 +1,7 @@
 """An answer that is taken in one look is what its messages say one by one; whatever is not quite usual is not taken."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.proxy.session.exchange import Exchange, ParseAck, Segment
@@ -98,6 +98,7 @@ def expecting(*, parsed: bool) -> Exchange:
     return Exchange([Segment([ParseAck(b"", PREPARED)] if parsed else [], Recorder(ROOM))])
 
 
+@settings(max_examples=60)
 @given(SENT)
 @example(b"".join((PARSED, BOUND, DESCRIPTION, ROW, COMPLETE, READY)))
 def test_an_answer_taken_in_one_look_is_what_its_messages_say(data: bytes) -> None:
@@ -111,6 +112,7 @@ def test_an_answer_taken_in_one_look_is_what_its_messages_say(data: bytes) -> No
     assert at_once.done
 
 
+@settings(max_examples=20)
 @given(usual())
 def test_a_usual_answer_is_taken_when_it_is_there_to_its_end(messages: list[bytes]) -> None:
     data = b"".join(messages)

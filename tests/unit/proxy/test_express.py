@@ -1,0 +1,297 @@
+"""What goes the express way, what does not, and that it makes no difference which way a turn goes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.proxy.admission.economy import Economy
+from services.proxy.sql.verdict import NameSpace
+from services.shared.pgwire.frontend import (
+    Bind,
+    Close,
+    Describe,
+    Execute,
+    Flush,
+    FrontendMessage,
+    Parse,
+    Query,
+    Sync,
+    Target,
+)
+from tests.unit.proxy.lone_session import CATALOG, LoneSession, lone_database, prove_fresh
+
+READ = b"SELECT name FROM users WHERE id = $1"
+FORWARDED = b"SELECT name, clock_timestamp() FROM users WHERE id = $1"
+STATEMENTS = (
+    READ,
+    FORWARDED,
+    b"SELECT name FROM users WHERE name = $1",
+    b"SELECT o.status FROM users u JOIN orders o ON o.user_id = u.id WHERE u.name = $1",
+    b"SELECT name FROM users WHERE created > $1",
+    b"SELECT /* tidegate_skip */ name FROM users WHERE id = $1",
+    b"SELECT name FROM users WHERE created > 'now' AND id = $1",
+    b"SELECT name FROM users WHERE name = 'a''b' AND id = $1",
+    b"SELECT name FROM nowhere WHERE id = $1",
+    b"SELECT my_function($1)",
+    b"SELECT set_config('work_mem', $1, false)",
+    b"SELECT current_setting('tidegate.token') WHERE 'x' <> $1",
+    b"SELECT parse_fails FROM users WHERE id = $1",
+    b"UPDATE users SET name = 'x' WHERE id = $1",
+    b"INSERT INTO orders VALUES ($1) RETURNING id",
+    b"DELETE FROM triggered WHERE name = $1",
+    b"CREATE TABLE late (a int)",
+    b"SET search_path = other,public",
+    b"BEGIN",
+    b"COMMIT",
+    b"",
+    b"SELECT 1; SELECT name FROM users WHERE name = $1",
+)
+VALUES = (b"1", b"7", b"now", b"fails", b"bind_fails", b"says_so", b"reports", b"notifies", b"twice", b"x" * 300, None)
+NAMES = (b"a", b"b")
+
+
+def turn(*messages: FrontendMessage) -> bytes:
+    return b"".join(message.encode() for message in messages)
+
+
+def simple(text: bytes, value: bytes | None = b"7") -> bytes:
+    literal = b"NULL" if value is None else value if value.isdigit() else b"'" + value + b"'"
+    return turn(Query(text.replace(b"$1", literal)))
+
+
+def bound(text: bytes, name: bytes, value: bytes | None = b"7", *rest: FrontendMessage, limit: int = 0) -> bytes:
+    """Write a turn by the extended protocol; of the unnamed statement it has the Parse."""
+    parse = () if name else (Parse(b"", text),)
+    values = (value,) if b"$1" in text or name else ()
+    return turn(*parse, Bind(b"", name, (), values, ()), *rest, Execute(b"", limit), Sync())
+
+
+DESCRIBE = Describe(Target.PORTAL, b"")
+
+
+class Way(NamedTuple):
+    """How a turn comes and is answered: where it is cut, and where its answer; None: nowhere."""
+
+    turn_at: int | None
+    answer_at: int | None
+
+
+# -- which turns
+
+
+def learnt(session: LoneSession) -> LoneSession:
+    """Have the session prepare a read and a statement that is forwarded."""
+    session.exchange(turn(Parse(b"a", READ), Parse(b"b", FORWARDED), Sync()))
+    return session
+
+
+@pytest.mark.parametrize("text", [READ, FORWARDED, STATEMENTS[13], STATEMENTS[14], STATEMENTS[3]])
+@pytest.mark.parametrize("described", [True, False])
+def test_a_known_statement_goes_the_express_way_with_other_values(text: bytes, *, described: bool) -> None:
+    async def play() -> None:
+        session = LoneSession()
+        describe = (DESCRIBE,) if described else ()
+        session.exchange(turn(Parse(b"c", text), Sync()))
+        for value in (b"1", b"2", b"3"):
+            for bytes_ in (
+                simple(text, value),
+                bound(text, b"", value, *describe),
+                bound(text, b"c", value, *describe),
+            ):
+                came = session.expressly(bytes_)
+                assert came is not None
+                assert came[0] in (b"", bytes_)
+
+    asyncio.run(play())
+
+
+LONG_WAY = {
+    "a comment that asks for something": simple(STATEMENTS[5]),
+    "a moment relative to now": bound(READ, b"", b"now"),
+    "a literal that is such a moment": simple(STATEMENTS[6]),
+    "what changes the session": simple(STATEMENTS[10]),
+    "what may show the token": simple(STATEMENTS[11]),
+    "what changes the catalog": simple(STATEMENTS[16]),
+    "a setting": simple(STATEMENTS[17]),
+    "a block": simple(b"BEGIN"),
+    "nothing": simple(b""),
+    "two statements": simple(STATEMENTS[21]),
+    "a NUL": b"Q\0\0\0\x0eSELECT 1\0\0",
+    "the unnamed statement of an earlier turn": turn(Bind(b"", b"", (), (b"7",), ()), Execute(b""), Sync()),
+    "a name that means nothing": turn(Bind(b"", b"z", (), (b"7",), ()), Execute(b""), Sync()),
+    "a portal with a name": turn(Bind(b"p", b"a", (), (b"7",), ()), Execute(b"p"), Sync()),
+    "a Flush": turn(Parse(b"", READ), Bind(b"", b"", (), (b"7",), ()), Execute(b""), Flush()),
+    "two turns": simple(READ) * 2,
+    "half a turn": simple(READ)[:-3],
+    "a malformed Bind of a read": bound(READ, b"a").replace(b"\0\0\0\x017", b"\0\0\0\x027", 1),
+}
+
+
+@pytest.mark.parametrize("bytes_", LONG_WAY.values(), ids=LONG_WAY)
+def test_what_is_not_usual_goes_the_long_way(bytes_: bytes) -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(simple(READ))
+        assert session.expressly(bytes_) is None
+
+    asyncio.run(play())
+
+
+def economy_of(session: LoneSession, text: bytes) -> Economy:
+    """What is measured of a statement."""
+    template = session.database.templates.find(text, NameSpace(("pg_catalog", "public")))
+    assert template is not None
+    return template.economy
+
+
+def test_what_does_not_pay_is_served_all_the_same_while_postgres_is_down() -> None:
+    async def play() -> None:
+        session = LoneSession(lone_database(SERVE_STALE_FOR="10min"))
+        reads = [bound(READ, b"", b"%d" % number) for number in range(40)]
+        for read in reads:
+            session.exchange(read)
+        economy_of(session, READ).admitted = False
+        session.database.freshness.lose()
+        session.database.l1.forget_replies()
+        forwarded = [read for read in reads if session.exchange(read)[0]]
+        assert len(forwarded) > 20
+        session.database.outage.unreachable()
+        assert [read for read in reads if session.exchange(read)[0]] == []
+
+    asyncio.run(play())
+
+
+# -- that it makes no difference
+
+
+def _turns() -> st.SearchStrategy[bytes]:
+    texts, values, names = st.sampled_from(STATEMENTS), st.sampled_from(VALUES), st.sampled_from(NAMES)
+    describe = st.sampled_from([(), (DESCRIBE,)])
+    limits = st.sampled_from([0, 0, 1, 2, -1])
+    return st.one_of(
+        st.builds(simple, texts, values),
+        st.builds(
+            lambda text, name, value, describe, limit: bound(text, name, value, *describe, limit=limit),
+            texts,
+            st.sampled_from((b"", b"", *NAMES)),
+            values,
+            describe,
+            limits,
+        ),
+        st.builds(lambda name, text: turn(Parse(name, text), Sync()), names, texts),
+        st.builds(
+            lambda name, text: turn(Close(Target.STATEMENT, name), Parse(name, text), Sync()),
+            st.sampled_from((b"", *NAMES)),
+            texts,
+        ),
+        st.builds(lambda value: turn(Bind(b"", b"", (), (value,), ()), Execute(b""), Sync()), values),
+        st.builds(
+            lambda text, value: turn(Parse(b"", text), Bind(b"", b"", (), (value,), ()), Execute(b""), Flush()),
+            texts,
+            values,
+        ),
+        st.builds(
+            lambda text, name, formats, results: turn(
+                *(() if name else (Parse(b"", text, (25,)),)),
+                Bind(b"", name, formats, (b"7",), results),
+                DESCRIBE,
+                Execute(b""),
+                Sync(),
+            ),
+            texts,
+            st.sampled_from((b"", *NAMES)),
+            st.sampled_from([(), (0,), (1,)]),
+            st.sampled_from([(), (0,), (0, 0), (1,), (-1,)]),
+        ),
+        st.just(turn(Sync())),
+        st.just(simple(b"COMMIT")),
+    )
+
+
+def _evict(session: LoneSession) -> None:
+    session.database.l1.forget_replies()
+
+
+def _anew(session: LoneSession) -> None:
+    """The catalog was read again, and has changed."""
+    session.database.templates.use(CATALOG)
+    session.database.l1.forget_replies()
+    session.database.catalog_watch.completed += 1
+
+
+def _doubt(session: LoneSession) -> None:
+    session.database.catalog_watch._doubted_before = session.database.catalog_watch.completed + 1
+
+
+def _look(session: LoneSession) -> None:
+    session.database.catalog_watch.completed += 1
+
+
+EVENTS: dict[str, Callable[[LoneSession], object]] = {
+    "all writes are covered": lambda session: prove_fresh(session.database),
+    "no reply is ready": _evict,
+    "another catalog": _anew,
+    "the catalog is doubted": _doubt,
+    "the catalog is as it was": _look,
+    "nothing is fresh": lambda session: session.database.freshness.drop(),
+    "another epoch": lambda session: setattr(session.database.follower, "epoch", session.database.follower.epoch + "e"),
+    "the idle time-out looks": lambda session: session.session.rested(),
+}
+
+
+def what_holds(session: LoneSession) -> dict[str, object]:
+    """What a session and its cache know that a turn may have changed."""
+    conversation, database = session.session._conversation, session.database
+    statements, writes, counted = conversation.statements, conversation.writes, database.statistics
+    return {
+        "names": statements.names._by_name,
+        "doubted": statements._doubted._by_name,
+        "unnamed": (statements.unnamed, statements.unnamed is None and statements._unnamed_upstream),
+        "status": (conversation.status, conversation.shown_status, conversation.keeper.state),
+        "portals": conversation.portals._texts,
+        "writes": (writes.tokens is None, writes._outstanding is None, writes.definitions, writes.catalog_reading),
+        "covered": [writes.covered((relation,), database.freshness.covered) for relation in (20_001, 20_002, 20_006)],
+        "stage": (session.session._turns.stage, session.session._turns.inside_turn),
+        "counted": (counted.hits, counted.misses, counted.kept, counted.blocks_held, counted.blocks_sent),
+        "forwarded": +Counter(counted.forwarded),
+        "refused": +Counter(counted.refused),
+        "cached": {key: entry.answer for key, entry in database.l1._entries.items()},
+        "under way": set(database.flights._by_key),
+    }
+
+
+Played = tuple[bytes | str, Way, Way]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(_turns(), _turns(), _turns(), st.sampled_from(sorted(EVENTS))),
+            st.builds(Way, st.none(), st.one_of(st.none(), st.none(), st.integers(1, 200))),
+            st.builds(Way, st.integers(1, 100), st.one_of(st.none(), st.integers(1, 200))),
+        ),
+        max_size=14,
+    )
+)
+def test_a_turn_is_answered_alike_on_either_way(played: list[Played]) -> None:
+    async def play() -> None:
+        express, long = LoneSession(), LoneSession()
+        for what, one_way, other in played:
+            if isinstance(what, str):
+                for session in (express, long):
+                    EVENTS[what](session)
+                continue
+            assert other.turn_at is not None
+            at = other.turn_at % len(what)
+            came = express.exchange(what, split_at=one_way.answer_at)
+            chunks = (what,) if long.inside_turn else (what[:at], what[at:])
+            assert came == long.exchange(*chunks, split_at=other.answer_at)
+            assert what_holds(express) == what_holds(long)
+
+    asyncio.run(play())
