@@ -78,35 +78,40 @@ def turn(*messages: FrontendMessage) -> bytes:
 PARSE, BIND = Parse(b"", TEXTS[0]), Bind(b"", b"", (), (b"7",), ())
 DESCRIBE, EXECUTE, SYNC = Describe(Target.PORTAL, b""), Execute(b""), Sync()
 
-_PIECES: st.SearchStrategy[FrontendMessage] = st.one_of(
-    st.builds(Query, st.sampled_from(TEXTS)),
-    st.builds(Parse, st.sampled_from((b"", b"", b"s0")), st.sampled_from(TEXTS), st.sampled_from([(), (23,)])),
-    st.builds(
-        Bind,
-        st.sampled_from((b"", b"", b"", b"p")),
-        st.sampled_from((b"", b"s0", b"s3", b"s4", b"none")),
-        st.sampled_from([(), (0,), (1,), (0, 1)]),
-        st.lists(st.sampled_from((b"7", b"", b"now", None, b"\0\0\0\7")), max_size=3).map(tuple),
-        st.sampled_from([(), (0,), (0, 0), (1,), (-1, 2)]),
-    ),
-    st.builds(Describe, st.sampled_from(Target), st.sampled_from((b"", b"", b"p"))),
-    st.builds(Execute, st.sampled_from((b"", b"", b"p")), st.sampled_from((0, 0, 1, -1, 0x7FFFFFFF))),
-    st.just(Close(Target.STATEMENT, b"s0")),
-    st.just(Sync()),
-    st.just(Flush()),
+_QUERIES = st.builds(Query, st.sampled_from(TEXTS))
+_PARSES = st.builds(Parse, st.sampled_from((b"", b"", b"s0")), st.sampled_from(TEXTS), st.sampled_from([(), (23,)]))
+_BINDS = st.builds(
+    Bind,
+    st.sampled_from((b"", b"", b"", b"p")),
+    st.sampled_from((b"", b"s0", b"s3", b"s4", b"none")),
+    st.sampled_from([(), (0,), (1,), (0, 1)]),
+    st.lists(st.sampled_from((b"7", b"", b"now", None, b"\0\0\0\7")), max_size=3).map(tuple),
+    st.sampled_from([(), (0,), (0, 0), (1,), (-1, 2)]),
 )
-_BINDS = _PIECES.filter(lambda piece: isinstance(piece, Bind))
+_EXECUTES = st.builds(Execute, st.sampled_from((b"", b"", b"p")), st.sampled_from((0, 0, 1, -1, 0x7FFFFFFF)))
+_PIECES: st.SearchStrategy[FrontendMessage] = st.one_of(
+    _QUERIES,
+    _PARSES,
+    _BINDS,
+    _EXECUTES,
+    st.builds(Describe, st.sampled_from(Target), st.sampled_from((b"", b"", b"p"))),
+    st.sampled_from([Close(Target.STATEMENT, b"s0"), Sync(), Flush()]),
+)
 
 
 def _usual() -> st.SearchStrategy[list[FrontendMessage]]:
     """Turns that are of a usual form but for what is in their messages."""
-    parses = _PIECES.filter(lambda piece: isinstance(piece, Parse))
     describes = st.sampled_from([[], [DESCRIBE]])
-    executes = _PIECES.filter(lambda piece: isinstance(piece, Execute))
     return st.one_of(
-        st.builds(lambda b, d, e: [b, *d, e, SYNC], _BINDS, describes, executes),
-        st.builds(lambda p, b, d, e: [p, b, *d, e, SYNC], parses, _BINDS, describes, executes),
-        st.builds(lambda text: [Query(text)], st.sampled_from(TEXTS)),
+        st.builds(lambda bind, describe, execute: [bind, *describe, execute, SYNC], _BINDS, describes, _EXECUTES),
+        st.builds(
+            lambda parse, bind, describe, execute: [parse, bind, *describe, execute, SYNC],
+            _PARSES,
+            _BINDS,
+            describes,
+            _EXECUTES,
+        ),
+        st.builds(lambda query: [query], _QUERIES),
     )
 
 
