@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from services.proxy.replica.watch import ReplicaWatch
 
 _SWEEP_SECONDS = 5.0
+_SWEEP_PAUSE_SECONDS = 0.05  # between parts of a sweep that finds much to do, of some milliseconds each
 
 
 class CachedDatabase:
@@ -257,6 +258,7 @@ class CachedDatabase:
         at, tags, shapes = found.positions, stored.tags, stored.shapes
         entry = Entry(plan.key, answer, at, tags, stored.relations, shapes, expires_at)
         entry.sent_at = sent_at
+        entry.hits_seen = 1  # the read that it is taken over for counts as a hit, and is its first
         if plan.template is not None and plan.request is not None:
             entry.template = plan.template.lexed.template
             entry.tally = plan.template.economy.tally(read_number(plan.request.text, plan.request.values))
@@ -291,7 +293,8 @@ class CachedDatabase:
         for kept in self._unread.read_again():
             self._share(kept)
         for kept in self._unconfirmed.confirmed():
-            if not (kept.shared and kept.entry.live):
+            # One that had to make room is right all the same: Redis checks by itself whether it was evicted since.
+            if not (kept.shared and (kept.entry.live or kept.entry.displaced)):
                 continue
             if kept.entry.hits or kept.entry.tally.reused:
                 self._share(kept)
@@ -354,7 +357,8 @@ class CachedDatabase:
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            self.l1.sweep()
+            while self.l1.sweep():  # noqa: ASYNC110 - it waits for nothing, it lets others have their turn
+                await asyncio.sleep(_SWEEP_PAUSE_SECONDS)
             catalog = self.templates.catalog
             if catalog is not None:
                 await self._register(_shapes_of(catalog))

@@ -15,7 +15,12 @@ from services.shared.position import Position
 _LENGTHS = struct.Struct(">II")
 _SENT_AT = struct.Struct(">d")
 NO_TALLY = Tally()  # of what is nobody's
-_OVERHEAD_BYTES = 1_200  # measured: an Entry with its index cells, sets and key, beside its slices
+
+# Of memory, measured (tests/unit/proxy/test_entry_memory.py), rounded up:
+_ENTRY_BYTES = 620  # an Entry, its Answer, their slices' headers, its key and its cell in a queue
+_TAG_BYTES = 170  # a tag's text but for its letters, its cell in the index, and its share of a set
+_RELATION_BYTES = 60  # a cell in the set of a relation's entries
+_REPLY_BYTES = 260  # a Reply, its payload's and key's headers, and its cell in a session's table
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +78,21 @@ class Entry:
         at: Position, per partition, from which on the feed has to be heeded: evictions up to it are already in the
         answer.
         live: False once evicted; a reply that still points here must not be served.
-        hits: How often it was served; also what the second chance of L1's eviction looks at.
+        hits: How often it was served; counted by whoever serves it.
+        hits_seen: How many of those have counted when it was decided who has to go (`s3fifo`).
+        displaced: It had to make room in this worker, and nothing is wrong with it otherwise.
         sent_at: Boot-clock second before its query was sent, of one that ages; of others it is of no interest.
         expires_at: Boot-clock second from which on it is not served.
         template: Text of the template that it answers.
         tally: Where its hits and its eviction are counted, for its template.
-        replies: Ready-made wire replies built from this entry: (dictionary, key in it), removed when the entry dies.
+        replies: Ready-made wire replies built from this entry; they leave their tables when it dies.
+        size: What it takes with all that, in bytes, by estimate.
     """
 
     __slots__ = (
         "answer",
         "at",
+        "displaced",
         "expires_at",
         "hits",
         "hits_seen",
@@ -118,12 +127,21 @@ class Entry:
         self.expires_at = expires_at
         self.sent_at = 0.0
         self.live = True
+        self.displaced = False
         self.hits = 0
         self.hits_seen = 0
         self.template = ""
         self.tally = NO_TALLY
-        self.replies: list[tuple[dict[bytes, Reply], bytes]] = []
-        self.size = len(answer.description) + len(answer.rows) + len(answer.complete) + _OVERHEAD_BYTES
+        self.replies: list[Reply] = []
+        self.size = (
+            _ENTRY_BYTES
+            + len(answer.description)
+            + len(answer.rows)
+            + len(answer.complete)
+            + _TAG_BYTES * len(tags)
+            + sum(map(len, tags))
+            + _RELATION_BYTES * len(relations)
+        )
 
 
 ALWAYS_LIVE = Entry(b"", Answer(b"", b"", b""), (), (), (), (), inf)
@@ -140,9 +158,11 @@ class Reply:
         tally: Its entry's.
         expires_at: Boot-clock second from which on it is not served: where the answer ages, by what this turn asks.
         ages: Whether it does.
+        table: Where it is found; empty before it is kept.
+        turn: By what.
     """
 
-    __slots__ = ("ages", "entry", "expires_at", "follow_up", "payload", "reads", "tally")
+    __slots__ = ("ages", "entry", "expires_at", "follow_up", "payload", "reads", "table", "tally", "turn")
 
     def __init__(
         self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1, ttl: float = inf
@@ -154,3 +174,10 @@ class Reply:
         self.payload = payload
         self.follow_up = follow_up
         self.reads = reads
+        self.table: dict[bytes, Reply] = {}
+        self.turn = b""
+
+    @property
+    def size(self) -> int:
+        """What it takes, in bytes, by estimate."""
+        return _REPLY_BYTES + len(self.turn) + len(self.payload)

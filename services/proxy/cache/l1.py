@@ -1,29 +1,32 @@
 """L1: the answers in this worker's memory, by key and by what they depend on.
 
-Bounded in bytes. Eviction for space is first in, first out with a second chance for what was hit since it was last
-looked at, so that the hot path has nothing to do but count.
+Bounded in bytes: those of entries and ready-made replies with their cells in the indexes, and of the memory of what had
+to go, for which a part is set aside. Who has to go for lack of room is decided in `s3fifo`; here is what is valid.
+
+What dies in great numbers (a relation's entries, a template's, or all) is dead at once and served no more: to mark it
+costs some hundred nanoseconds for each. It is taken out of the indexes, and its memory given back, in parts, with the
+insertions and sweeps that follow; until then its bytes count.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 from services.proxy.cache.entry import Entry, Reply
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cache.recent import RecentEvictions
+from services.proxy.cache.reply_tables import ReplyTables
+from services.proxy.cache.s3fifo import S3Fifo
+from services.proxy.cache.tag_index import TagIndex
 from services.shared.position import Position
 
 _REPLIES_PER_ENTRY = 32  # clients that name statements at random would else fill the cache with one answer
-_REPLY_OVERHEAD_BYTES = 350  # a Reply with its dictionary cell and key
-
-_Cell = TypeVar("_Cell", str, int)
+_MOST_AT_ONCE = 2_000  # entries that one call takes out: some milliseconds
+_WITH_AN_INSERTION = 8  # what is dead is gone before an eighth as much is there again
 
 
 class L1:
     """Entries of one cache in one worker. Pure.
 
     Attributes:
-        bytes_used: What the entries and their ready-made replies take, by estimate.
         evicted: Entries removed because a change may have altered them.
         displaced: Entries removed for space or age.
     """
@@ -32,24 +35,34 @@ class L1:
         self, capacity_bytes: int, floor: tuple[Position, ...], clock: Callable[[], float] = boot_clock
     ) -> None:
         """Start empty, at a floor below which nothing may be inserted."""
-        self._capacity_bytes = capacity_bytes
+        self._largest_bytes = capacity_bytes // 4
         self._clock = clock
         self._recent = RecentEvictions(floor)
-        # Oldest first. Not a plain dict: taking its first item scans over all that were taken before.
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self._by_tag: dict[str, set[Entry]] = {}
-        self._by_relation: dict[int, set[Entry]] = {}
-        self.bytes_used = 0
+        self._entries: S3Fifo[Entry] = S3Fifo(capacity_bytes)
+        self._index = TagIndex()
+        self._tables = ReplyTables()
+        self._dead_keys: list[bytes] = []  # of entries that are still to be taken out; another may be there by now
+        self._dead_count = 0
+        self._forgotten_keys: list[
+            bytes
+        ] = []  # of entries of which replies that were forgotten are still to be taken out
         self.evicted = 0
         self.displaced = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) - self._dead_count
+
+    @property
+    def bytes_used(self) -> int:
+        """What the entries and all that goes with them take, by estimate; the dead included that are still here."""
+        return self._entries.bytes_used
 
     def get(self, key: bytes) -> Entry | None:
         """Return the live entry of a key."""
         entry = self._entries.get(key)
-        if entry is not None and entry.expires_at <= self._clock():
+        if entry is None or not entry.live:
+            return None
+        if entry.expires_at <= self._clock():
             self._remove(entry)
             self.displaced += 1
             return None
@@ -68,37 +81,39 @@ class L1:
         refusal = self._recent.refuses(entry.at, entry.tags, entry.relations)
         if refusal:
             return refusal
-        if entry.size > self._capacity_bytes // 4:
+        if entry.size > self._largest_bytes:
             return "too_large"
         previous = self._entries.get(entry.key)
         if previous is not None:
             self._remove(previous)
-        self._entries[entry.key] = entry
-        for tag in entry.tags:
-            self._by_tag.setdefault(tag, set()).add(entry)
-        for relation in entry.relations:
-            self._by_relation.setdefault(relation, set()).add(entry)
-        self.bytes_used += entry.size
-        self._make_room()
+        self._take_out_dead(_WITH_AN_INSERTION, entry.size)
+        self._index.add(entry)
+        self._displace(self._entries.add(entry))
         return ""
 
     def remember_reply(self, entry: Entry, context: dict[bytes, Reply], turn: bytes, reply: Reply) -> None:
         """Keep the ready-made reply to an exact turn, for as long as its entry lives."""
-        if not entry.live or turn in context:
+        if not entry.live:
             return
+        known = context.get(turn)
+        if known is not None:
+            if known.entry.live:
+                return
+            self._tables.take_out(known)
+        growth = 0
         if len(entry.replies) >= _REPLIES_PER_ENTRY:
-            oldest_context, oldest_turn = entry.replies.pop(0)
-            self._shrink(entry, oldest_turn, oldest_context.pop(oldest_turn, None))
-        context[turn] = reply
-        entry.replies.append((context, turn))
-        size = len(turn) + len(reply.payload) + _REPLY_OVERHEAD_BYTES
-        entry.size += size
-        self.bytes_used += size
-        self._make_room()
+            oldest = entry.replies.pop(0)
+            self._tables.take_out(oldest)
+            growth -= oldest.size
+        self._tables.put(reply, context, turn)
+        entry.replies.append(reply)
+        growth += reply.size
+        self._displace(self._entries.grow(entry, growth))
 
     def discard(self, entry: Entry) -> None:
         """Remove one entry, if it is still here."""
-        if self._entries.get(entry.key) is entry:
+        entry.displaced = False  # from now on something is wrong with it
+        if entry.live and self._entries.get(entry.key) is entry:
             self._remove(entry)
             self.displaced += 1
 
@@ -117,92 +132,122 @@ class L1:
         Returns:
             How many entries died.
         """
-        doomed: set[Entry] = set()
-        for tag in tags:
-            doomed.update(self._by_tag.get(tag, ()))
-        for relation in relations:
-            doomed.update(self._by_relation.get(relation, ()))
-        count = 0
+        found = self._index.find(tags, relations)
+        doomed = [entry for entry in found if entry.live and entry.at[partition] < position]
+        self._end(doomed)
         for entry in doomed:
-            if entry.at[partition] >= position:
-                continue
-            self._remove(entry)
             entry.tally.evicted += 1
-            count += 1
         self._recent.note(position, tags, relations, applied)
-        self.evicted += count
-        return count
+        self.evicted += len(doomed)
+        return len(doomed)
 
     def drop(self, floor: tuple[Position, ...]) -> None:
         """Forget every entry and every recent eviction; nothing from before the floor is taken any more."""
-        for entry in self._entries.values():
-            self._kill(entry)
-        self._entries.clear()
-        self._by_tag.clear()
-        self._by_relation.clear()
-        self.bytes_used = 0
+        self._tables.clear()
+        for entry in self._entries:
+            entry.live = False
+            entry.hits_seen = entry.hits  # it has earned nothing that a new one must make room for
+        self._dead_count = len(self._entries)
+        self._dead_keys = self._entries.keys()
+        self._forgotten_keys.clear()
+        self._take_out_dead(_MOST_AT_ONCE)
         self._recent.reset(floor)
 
     def forget_replies(self) -> None:
-        """Forget the ready-made replies; the entries stay, under keys that say what they rest on."""
-        for entry in self._entries.values():
-            self.forget_replies_of(entry)
+        """Forget the ready-made replies; the entries stay, under keys that say what they rest on.
+
+        None is found any more; what they took is given back in parts, as it is with what is dead.
+        """
+        self._tables.clear()
+        self._forgotten_keys = self._entries.keys()
+        self._take_out_forgotten(_MOST_AT_ONCE)
 
     def forget_replies_of(self, entry: Entry) -> None:
         """Forget the ready-made replies of one entry: the next read of it takes the slow path."""
-        for context, turn in entry.replies:
-            self._shrink(entry, turn, context.pop(turn, None))
-        entry.replies.clear()
+        for reply in entry.replies:
+            self._tables.take_out(reply)
+        self._clean(entry)
 
     def discard_template(self, template: str) -> None:
-        """Remove every answer to a template. Looks at all entries."""
-        for entry in [entry for entry in self._entries.values() if entry.template == template]:
-            self.discard(entry)
+        """Remove every answer to a template. Looks at all entries: some hundred nanoseconds for each."""
+        doomed = [entry for entry in self._entries if entry.template == template and entry.live]
+        self._end(doomed)
+        self.displaced += len(doomed)
 
-    def sweep(self) -> None:
-        """Remove what is older than the maximum age: a backstop, since nothing else depends on age."""
+    def sweep(self) -> bool:
+        """Take out some of what is older than the maximum age, and of what is dead: a bounded part of the work.
+
+        Age is a backstop, since nothing else depends on it. Of each queue the oldest are looked at, up to the first
+        that is young enough, so one that ages sooner than those in front of it goes with them.
+
+        Returns:
+            Whether there is more to do.
+        """
+        self._take_out_dead(_MOST_AT_ONCE)
+        self._take_out_forgotten(_MOST_AT_ONCE)
         now = self._clock()
-        for entry in [entry for entry in self._entries.values() if entry.expires_at <= now]:
-            self._remove(entry)
-            self.displaced += 1
+        for _ in range(_MOST_AT_ONCE):
+            aged = next((entry for entry in self._entries.oldest() if entry.expires_at <= now), None)
+            if aged is None:
+                return bool(self._dead_keys or self._forgotten_keys)
+            self.displaced += aged.live
+            self._remove(aged)
+        return True
 
-    def _shrink(self, entry: Entry, turn: bytes, reply: Reply | None) -> None:
-        if reply is not None:
-            size = len(turn) + len(reply.payload) + _REPLY_OVERHEAD_BYTES
-            entry.size -= size
-            self.bytes_used -= size
+    def _end(self, doomed: list[Entry]) -> None:
+        """Have entries served no more from now on; of many, most are taken out later."""
+        if len(doomed) <= _MOST_AT_ONCE:
+            for entry in doomed:
+                self._remove(entry)
+            return
+        for entry in doomed:
+            entry.live = False
+        self._dead_count += len(doomed)
+        self._dead_keys += [entry.key for entry in doomed]
+        self._take_out_dead(_MOST_AT_ONCE)
 
-    def _make_room(self) -> None:
-        while self.bytes_used > self._capacity_bytes and self._entries:
-            key, entry = next(iter(self._entries.items()))
-            if entry.hits > entry.hits_seen:
-                entry.hits_seen = entry.hits
-                self._entries.move_to_end(key)
-                continue
-            self._remove(entry)
-            self.displaced += 1
+    def _take_out_dead(self, most: int, wanted_bytes: int = 0) -> None:
+        """Give back the memory of some of what is dead, and of more while no room is left otherwise."""
+        keys = self._dead_keys
+        while keys and (most > 0 or self.bytes_used + wanted_bytes > self._entries.capacity_bytes):
+            most -= 1
+            entry = self._entries.get(keys.pop())
+            if entry is not None and not entry.live:
+                self._remove(entry)
+
+    def _take_out_forgotten(self, most: int) -> None:
+        keys = self._forgotten_keys
+        for _ in range(min(most, len(keys))):
+            entry = self._entries.get(keys.pop())
+            if entry is not None:
+                self._clean(entry)
+
+    def _clean(self, entry: Entry) -> None:
+        """Give back those of an entry's replies that are found no more."""
+        standing = [reply for reply in entry.replies if self._tables.stands(reply)]
+        if len(standing) < len(entry.replies):
+            self._entries.grow(entry, _bytes_of(standing) - _bytes_of(entry.replies))
+            entry.replies = standing
+
+    def _displace(self, entries: Iterable[Entry]) -> None:
+        """End entries that had to make room: they are in no queue any more."""
+        for entry in entries:
+            entry.displaced = entry.live
+            self.displaced += entry.live
+            self._kill(entry)
 
     def _remove(self, entry: Entry) -> None:
-        if self._entries.get(entry.key) is entry:
-            del self._entries[entry.key]
-        self.bytes_used -= entry.size
-        for tag in entry.tags:
-            _discard(self._by_tag, tag, entry)
-        for relation in entry.relations:
-            _discard(self._by_relation, relation, entry)
+        self._entries.remove(entry)
         self._kill(entry)
 
-    @staticmethod
-    def _kill(entry: Entry) -> None:
+    def _kill(self, entry: Entry) -> None:
+        self._index.discard(entry)
+        self._dead_count -= not entry.live
         entry.live = False
-        for context, turn in entry.replies:
-            context.pop(turn, None)
-        entry.replies.clear()
+        for reply in entry.replies:
+            self._tables.take_out(reply)
+        entry.replies = []
 
 
-def _discard(index: dict[_Cell, set[Entry]], cell: _Cell, entry: Entry) -> None:
-    members = index.get(cell)
-    if members is not None:
-        members.discard(entry)
-        if not members:
-            del index[cell]
+def _bytes_of(replies: Iterable[Reply]) -> int:
+    return sum(reply.size for reply in replies)

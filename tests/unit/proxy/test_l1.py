@@ -150,31 +150,110 @@ def test_age_ends_an_entry_when_it_is_asked_for_and_when_swept(l1: L1, clock: Ma
     assert l1.displaced == 2
 
 
-def test_the_oldest_goes_first_but_what_was_hit_gets_a_second_chance() -> None:
+def test_age_is_swept_in_parts(l1: L1, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.proxy.cache.l1._MOST_AT_ONCE", 10)
+    for number in range(25):
+        l1.insert(entry(b"%d" % number))
+    clock.advance(LIFETIME)
+    l1.insert(entry(b"younger", expires_at=clock.now + LIFETIME))
+    left = []
+    more = True
+    while more:
+        more = l1.sweep()
+        left.append(len(l1))
+    assert left == [16, 6, 1]
+    assert l1.get(b"younger") is not None
+
+
+@pytest.mark.parametrize("how", ["drop", "evict", "discard"])
+def test_many_are_dead_at_once_and_taken_out_in_parts(l1: L1, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.proxy.cache.l1._MOST_AT_ONCE", 10)
+    context: dict[bytes, Reply] = {}
+    dead = [entry(b"%02d" % number, tags=(f"{SHOPS}:{number:02}",)) for number in range(25)]
+    for one in dead:
+        l1.insert(one)
+        l1.remember_reply(one, context, one.key, reply_of(one))
+    taken = l1.bytes_used
+    match how:
+        case "drop":
+            l1.drop((at(5),))
+        case "evict":
+            assert l1.evict(0, at(6), (), (SHOPS,), (at(5),)) == 25
+        case "discard":
+            l1.discard_template("")
+    assert not any(one.live for one in dead)
+    assert not any(reply.entry.live for reply in context.values())
+    assert [l1.get(one.key) for one in dead] == [None] * 25
+    assert len(l1) == 0
+    assert l1.bytes_used == taken * 15 // 25  # the memory of the others is not given back yet, and counts
+    fresh = [entry(b"%02d" % number, position=(at(6),)) for number in range(5)]
+    for one in fresh:
+        assert l1.insert(one) == ""
+        l1.remember_reply(one, context, one.key, reply_of(one))
+    while l1.sweep():
+        pass
+    assert l1.bytes_used == sum(one.size for one in fresh)
+    assert all(context[one.key].entry is one for one in fresh)
+    assert [l1.get(one.key) for one in fresh] == fresh
+
+
+def test_who_needs_room_has_it_from_what_is_dead_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.proxy.cache.l1._MOST_AT_ONCE", 1)
+    monkeypatch.setattr("services.proxy.cache.l1._WITH_AN_INSERTION", 1)
+    rows = bytes(1_000)
+    l1 = L1(10 * entry(rows=rows).size, (START,), ManualClock())
+    for number in range(9):
+        popular = entry(b"%d" % number, rows=rows)
+        l1.insert(popular)
+        popular.hits += 100
+    l1.drop((at(5),))
+    fresh = [entry(b"new %d" % number, rows=rows) for number in range(9)]
+    for one in fresh:
+        l1.insert(one)
+    assert all(one.live for one in fresh)
+    assert l1.displaced == 0
+
+
+def test_replies_are_forgotten_at_once_and_their_memory_is_given_back_in_parts(
+    l1: L1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.proxy.cache.l1._MOST_AT_ONCE", 10)
+    context: dict[bytes, Reply] = {}
+    kept = [entry(b"%d" % number) for number in range(25)]
+    for one in kept:
+        l1.insert(one)
+    bare = l1.bytes_used
+    for one in kept:
+        l1.remember_reply(one, context, one.key, reply_of(one))
+    l1.forget_replies()
+    assert context == {}
+    again = reply_of(kept[0])
+    l1.remember_reply(kept[0], context, kept[0].key, again)  # before the one that was forgotten is taken apart
+    while l1.sweep():
+        pass
+    assert context == {kept[0].key: again}
+    assert all(one.live for one in kept)
+    assert l1.bytes_used == bare + again.size
+
+
+def test_what_has_to_make_room_is_no_more_than_that() -> None:
     rows = bytes(1_000)
     size = entry(rows=rows).size
-    l1 = L1(4 * size, (START,), ManualClock())
-    kept = [entry(bytes([number]), rows=rows) for number in range(4)]
+    l1 = L1(5 * size, (START,), ManualClock())
+    kept = [entry(bytes([number]), rows=rows) for number in range(5)]
     for one in kept:
         assert l1.insert(one) == ""
-    kept[0].hits += 1
-    assert l1.insert(entry(b"new", rows=rows)) == ""
-    assert [one.live for one in kept] == [True, False, True, True]
-    assert l1.get(b"new") is not None
-    assert l1.bytes_used == 4 * size
-    kept[0].hits += 1
-    for number in range(20, 24):
-        l1.insert(entry(bytes([number]), rows=rows))
-    assert kept[0].live
-    for number in range(10, 14):  # without another hit it goes like all the others
-        l1.insert(entry(bytes([number]), rows=rows))
-    assert not kept[0].live
+    assert [(one.live, one.displaced) for one in kept] == [(False, True)] + 4 * [(True, False)]
+    assert l1.displaced == 1
+    assert l1.get(b"\0") is None
+    l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),))
+    assert [(one.live, one.displaced) for one in kept] == [(False, True)] + 4 * [(False, False)]
 
 
 def test_room_is_made_even_where_everything_was_hit() -> None:
     rows = bytes(1_000)
     size = entry(rows=rows).size
-    l1 = L1(4 * size, (START,), ManualClock())
+    l1 = L1(5 * size, (START,), ManualClock())
     for number in range(50):
         one = entry(bytes([number]), rows=rows)
         one.hits = 1
@@ -228,9 +307,9 @@ def test_no_cell_of_an_index_outlives_its_entries(l1: L1) -> None:
     for number in range(10):
         l1.insert(entry(b"%d" % number, tags=(f"{SHOPS}:{number}",)))
     l1.evict(0, at(6), [f"{SHOPS}:{number}" for number in range(5)], (), (at(5),))
-    assert len(l1._by_tag) == 5
+    assert len(l1._index._by_tag) == 5
     l1.evict(0, at(7), (), (SHOPS,), (at(6),))
-    assert (len(l1._by_tag), len(l1._by_relation), l1.bytes_used) == (0, 0, 0)
+    assert (len(l1._index._by_tag), len(l1._index._by_relation), l1.bytes_used) == (0, 0, 0)
 
 
 def test_the_replies_of_one_entry_are_forgotten_and_no_other_s(l1: L1) -> None:
