@@ -14,6 +14,7 @@ python -m benchmarks idle --idle-clients 2000
 python -m benchmarks stream --rounds 3
 python -m benchmarks shop --seconds 60 --json shop.json
 python -m benchmarks precision --operations 20000
+python -m benchmarks replacement --operations 100000
 python -m benchmarks scale                      how cost grows, into docs/scale.md and benchmarks/scale.json
 python -m benchmarks scale --curves entries tags
 """

@@ -12,6 +12,7 @@ from benchmarks.evictions import measure_evictions
 from benchmarks.idle import measure_idle
 from benchmarks.precision import PrecisionRun, measure_precision
 from benchmarks.precision_tally import precision_json, precision_table
+from benchmarks.replacement.measure import replacement_table
 from benchmarks.shop.measure import ShopRun, measure_shop
 from benchmarks.shop.tables import shop_json, shop_tables
 from benchmarks.stream import SINGLE, Size, StreamResults, measure_stream
@@ -19,6 +20,7 @@ from benchmarks.stream_services import SERVICES
 
 _ROUND_SECONDS, _SHOP_SECONDS = 4, 20
 _AUDIT_CLIENTS = 8
+_REPLACEMENT_READS = 60_000  # at least: fewer do not fill a cache
 
 
 def _audit(clients: int, rounds: int, seconds: int) -> str:
@@ -163,4 +165,5 @@ SECTIONS: Mapping[str, Callable[[Namespace], str]] = {
     "stream": _stream_section,
     "shop": _shop_section,
     "precision": lambda arguments: _precision(PrecisionRun(arguments.operations), arguments.json),
+    "replacement": lambda arguments: replacement_table(max(arguments.operations, _REPLACEMENT_READS)),
 }

@@ -17,7 +17,7 @@ _SENT_AT = struct.Struct(">d")
 NO_TALLY = Tally()  # of what is nobody's
 
 # Of memory, measured (tests/unit/proxy/test_entry_memory.py), rounded up:
-_ENTRY_BYTES = 620  # an Entry, its Answer, their slices' headers, its key and its cell in a queue
+_ENTRY_BYTES = 570  # an Entry, its Answer, their slices' headers, its key and its cell in a queue
 _TAG_BYTES = 170  # a tag's text but for its letters, its cell in the index, and its share of a set
 _RELATION_BYTES = 60  # a cell in the set of a relation's entries
 _REPLY_BYTES = 260  # a Reply, its payload's and key's headers, and its cell in a session's table
@@ -132,7 +132,7 @@ class Entry:
         self.hits_seen = 0
         self.template = ""
         self.tally = NO_TALLY
-        self.replies: list[Reply] = []
+        self.replies: tuple[Reply, ...] = ()
         self.size = (
             _ENTRY_BYTES
             + len(answer.description)

@@ -12,6 +12,7 @@ from zlib import crc32
 _CELL_BYTES = 4
 _GENERATIONS = 2
 _CELLS_PER_KEY = 2  # in a full generation: of its keys one in five has lost its cell then
+_FEWEST_KEYS = 32
 
 
 class Ghosts:
@@ -21,9 +22,9 @@ class Ghosts:
         """Start empty.
 
         Args:
-            most_bytes: What both generations together may take. They take it from the first key on.
+            most_bytes: What both generations together may take.
         """
-        self._cell_count = most_bytes // (_GENERATIONS * _CELL_BYTES)
+        self._most_cells = most_bytes // (_GENERATIONS * _CELL_BYTES)
         self._newer = array("I")
         self._older = array("I")
         self._room = 0  # for so many keys in the newer one
@@ -33,23 +34,24 @@ class Ghosts:
 
         Args:
             key: What had to go.
-            entry_count: How many entries there are: a generation remembers as many.
+            entry_count: How many entries there are: a generation that begins now remembers as many.
         """
-        if not self._cell_count:
+        if not self._most_cells:
             return
         if self._room <= 0:
+            cell_count = min(max(entry_count, _FEWEST_KEYS) * _CELLS_PER_KEY, self._most_cells)
             self._older = self._newer
-            self._newer = array("I", bytes(self._cell_count * _CELL_BYTES))
-            self._room = max(1, min(entry_count, self._cell_count // _CELLS_PER_KEY))
+            self._newer = array("I", bytes(cell_count * _CELL_BYTES))
+            self._room = max(1, cell_count // _CELLS_PER_KEY)
         fingerprint = crc32(key) or 1
-        self._newer[fingerprint % self._cell_count] = fingerprint
+        self._newer[fingerprint % len(self._newer)] = fingerprint
         self._room -= 1
 
     def take(self, key: bytes) -> bool:
         """Tell whether a key is remembered, and forget it: it is back."""
         fingerprint = crc32(key) or 1
         for cells in (self._newer, self._older):
-            if cells and cells[fingerprint % self._cell_count] == fingerprint:
-                cells[fingerprint % self._cell_count] = 0
+            if cells and cells[fingerprint % len(cells)] == fingerprint:
+                cells[fingerprint % len(cells)] = 0
                 return True
         return False

@@ -102,12 +102,14 @@ class L1:
             self._tables.take_out(known)
         growth = 0
         if len(entry.replies) >= _REPLIES_PER_ENTRY:
-            oldest = entry.replies.pop(0)
+            oldest, *_ = entry.replies
+            entry.replies = entry.replies[1:]
             self._tables.take_out(oldest)
             growth -= oldest.size
         self._tables.put(reply, context, turn)
-        entry.replies.append(reply)
+        entry.replies = (*entry.replies, reply)
         growth += reply.size
+        self._take_out_dead(0, growth)
         self._displace(self._entries.grow(entry, growth))
 
     def discard(self, entry: Entry) -> None:
@@ -143,13 +145,10 @@ class L1:
 
     def drop(self, floor: tuple[Position, ...]) -> None:
         """Forget every entry and every recent eviction; nothing from before the floor is taken any more."""
-        self._tables.clear()
         for entry in self._entries:
             entry.live = False
-            entry.hits_seen = entry.hits  # it has earned nothing that a new one must make room for
         self._dead_count = len(self._entries)
         self._dead_keys = self._entries.keys()
-        self._forgotten_keys.clear()
         self._take_out_dead(_MOST_AT_ONCE)
         self._recent.reset(floor)
 
@@ -207,7 +206,7 @@ class L1:
         self._take_out_dead(_MOST_AT_ONCE)
 
     def _take_out_dead(self, most: int, wanted_bytes: int = 0) -> None:
-        """Give back the memory of some of what is dead, and of more while no room is left otherwise."""
+        """Give back the memory of some of what is dead, and of more while no live entry should have to make room."""
         keys = self._dead_keys
         while keys and (most > 0 or self.bytes_used + wanted_bytes > self._entries.capacity_bytes):
             most -= 1
@@ -224,7 +223,7 @@ class L1:
 
     def _clean(self, entry: Entry) -> None:
         """Give back those of an entry's replies that are found no more."""
-        standing = [reply for reply in entry.replies if self._tables.stands(reply)]
+        standing = tuple(reply for reply in entry.replies if self._tables.stands(reply))
         if len(standing) < len(entry.replies):
             self._entries.grow(entry, _bytes_of(standing) - _bytes_of(entry.replies))
             entry.replies = standing
@@ -246,7 +245,7 @@ class L1:
         entry.live = False
         for reply in entry.replies:
             self._tables.take_out(reply)
-        entry.replies = []
+        entry.replies = ()
 
 
 def _bytes_of(replies: Iterable[Reply]) -> int:

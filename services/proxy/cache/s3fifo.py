@@ -52,33 +52,12 @@ class Item(Protocol):
 _Kept = TypeVar("_Kept", bound=Item)
 
 
-class _Queue(Generic[_Kept]):
-    """First in, first out, with its bytes. Who is taken from the middle costs no more than who is taken first."""
-
-    __slots__ = ("bytes_used", "items")
-
-    def __init__(self) -> None:
-        # Not a plain dict: taking its first item scans over all that were taken before.
-        self.items: OrderedDict[bytes, _Kept] = OrderedDict()
-        self.bytes_used = 0
-
-    def add(self, item: _Kept) -> None:
-        self.items[item.key] = item
-        self.bytes_used += item.size
-
-    def remove(self, item: _Kept) -> None:
-        del self.items[item.key]
-        self.bytes_used -= item.size
-
-    def first(self) -> _Kept:
-        return next(iter(self.items.values()))
-
-
 class S3Fifo(Generic[_Kept]):
     """Items by key, within a number of bytes.
 
     Attributes:
         capacity_bytes: What the items may take.
+        bytes_used: What they take.
     """
 
     def __init__(self, capacity_bytes: int) -> None:
@@ -89,35 +68,34 @@ class S3Fifo(Generic[_Kept]):
         """
         ghost_bytes = capacity_bytes // _GHOST_SHARE
         self.capacity_bytes = capacity_bytes - ghost_bytes
-        self._trial_bytes = self.capacity_bytes // _TRIAL_SHARE
-        self._small: _Queue[_Kept] = _Queue()
-        self._main: _Queue[_Kept] = _Queue()
+        self.bytes_used = 0
         self._ghosts = Ghosts(ghost_bytes)
+        # Oldest first. Not plain dicts: taking the first item of one scans over all that were taken before.
+        self._small: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._main: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._small_bytes = 0
+        self._trial_bytes = self.capacity_bytes // _TRIAL_SHARE
 
     def __len__(self) -> int:
-        return len(self._small.items) + len(self._main.items)
+        return len(self._small) + len(self._main)
 
     def __iter__(self) -> Iterator[_Kept]:
-        return chain(self._small.items.values(), self._main.items.values())
+        """All, in no order: to iterate over an OrderedDict in its order is to look each key up."""
+        return chain(dict.values(self._small), dict.values(self._main))
 
     def keys(self) -> list[bytes]:
-        """Return the keys of all."""
-        return [*self._small.items, *self._main.items]
-
-    @property
-    def bytes_used(self) -> int:
-        """What the items take."""
-        return self._small.bytes_used + self._main.bytes_used
+        """Return the keys of all, in no order."""
+        return [*dict.keys(self._small), *dict.keys(self._main)]
 
     def get(self, key: bytes) -> _Kept | None:
         """Return the item of a key."""
-        return self._main.items.get(key) or self._small.items.get(key)
+        return self._main.get(key) or self._small.get(key)
 
     def oldest(self) -> Iterator[_Kept]:
         """Return who is first in each queue."""
         for queue in (self._small, self._main):
-            if queue.items:
-                yield queue.first()
+            if queue:
+                yield next(iter(queue.values()))
 
     def add(self, item: _Kept) -> list[_Kept]:
         """Take an item whose key is not here.
@@ -128,49 +106,43 @@ class S3Fifo(Generic[_Kept]):
         is_back = self._ghosts.take(item.key)
         if is_back:
             item.hits_seen -= 1  # that it was asked for again counts as a hit
-        elif self._is_large(item) and self.bytes_used + item.size > self.capacity_bytes:
+        elif self.bytes_used + item.size > self.capacity_bytes and self._is_large(item):
             self._ghosts.note(item.key, len(self))
             return [item]
-        self._small.add(item)
-        if is_back and self._has_earned(item):
+        self._small[item.key] = item
+        self._small_bytes += item.size
+        self.bytes_used += item.size
+        if is_back and self._worth(item, self._ordinary_size()) >= 1.0:
             self._promote(item)
         return self._make_room()
 
     def grow(self, item: _Kept, by: int) -> list[_Kept]:
         """Change the size of an item that is here, and return who had to go for that; it may be among them."""
-        queue = self._small if item.key in self._small.items else self._main
         item.size += by
-        queue.bytes_used += by
+        self.bytes_used += by
+        if item.key in self._small:
+            self._small_bytes += by
         return self._make_room()
 
     def remove(self, item: _Kept) -> None:
         """Take out an item that is here, for a reason that is not its own: what was popular will be."""
-        if item.key in self._main.items:
-            self._main.remove(item)
+        on_trial = item.key in self._small
+        popular = not on_trial or self._worth(item, self._ordinary_size()) >= 1.0
+        self._take_out(item, on_trial=on_trial)
+        if popular:
             self._ghosts.note(item.key, len(self))
-        else:
-            popular = self._has_earned(item)
-            self._small.remove(item)
-            if popular:
-                self._ghosts.note(item.key, len(self))
+
+    def _ordinary_size(self) -> float:
+        return _ORDINARY_SIZE * self.bytes_used / max(1, len(self))
 
     def _is_large(self, item: _Kept) -> bool:
-        return item.size * len(self) > self.bytes_used * _LARGE_SIZE
+        return item.size * len(self) > _LARGE_SIZE * self.bytes_used
 
-    def _worth(self, item: _Kept) -> float:
+    @staticmethod
+    def _worth(item: _Kept, ordinary_size: float) -> float:
         """Return its hits since they were last made use of, in proportion to its size: 1.0 is enough to stay."""
-        ordinary = _ORDINARY_SIZE * self.bytes_used  # of all together
-        size = item.size * len(self)
         hits = item.hits - item.hits_seen
-        return hits if size <= ordinary else hits * ordinary / size
-
-    def _has_earned(self, item: _Kept) -> bool:
-        return self._worth(item) >= 1.0
-
-    def _promote(self, item: _Kept) -> None:
-        self._small.remove(item)
-        item.hits_seen = item.hits
-        self._main.add(item)
+        return hits if item.size <= ordinary_size else hits * ordinary_size / item.size
 
     def _make_room(self) -> list[_Kept]:
         gone: list[_Kept] = []
@@ -180,36 +152,50 @@ class S3Fifo(Generic[_Kept]):
 
     def _displace(self) -> _Kept:
         """Take out the next who has not earned to stay. Where too many have, the newest goes, or else the worst."""
+        ordinary_size = self._ordinary_size()
         worst: _Kept | None = None
         worst_worth = 0.0
         for _ in range(_MOST_LOOKS):
-            on_trial = self._small.bytes_used > self._trial_bytes or not self._main.items
-            item = self._small.first() if on_trial else self._main.first()
-            worth = self._worth(item)
+            on_trial = self._small_bytes > self._trial_bytes or not self._main
+            item = next(iter(self._small.values() if on_trial else self._main.values()))
+            worth = self._worth(item, ordinary_size)
             if worth < 1.0:
-                return self._take_out(item, on_trial=on_trial)
+                self._take_out(item, on_trial=on_trial)
+                if on_trial:
+                    self._ghosts.note(item.key, len(self))
+                return item
             if worst is None or worth < worst_worth:
                 worst, worst_worth = item, worth
             if on_trial:
                 self._promote(item)
             else:
                 self._reinsert(item, worth)
-        newest = next(reversed(self._small.items.values()), None)
-        if newest is not None and not self._has_earned(newest):
-            return self._take_out(newest, on_trial=True)
+        newest = next(reversed(self._small.values()), None)
+        if newest is not None and self._worth(newest, ordinary_size) < 1.0:
+            self._take_out(newest, on_trial=True)
+            self._ghosts.note(newest.key, len(self))
+            return newest
         assert worst is not None
-        return self._take_out(worst, on_trial=False)
+        self._take_out(worst, on_trial=False)
+        return worst
 
-    def _take_out(self, item: _Kept, *, on_trial: bool) -> _Kept:
+    def _take_out(self, item: _Kept, *, on_trial: bool) -> None:
+        self.bytes_used -= item.size
         if on_trial:
-            self._small.remove(item)
-            self._ghosts.note(item.key, len(self))
+            del self._small[item.key]
+            self._small_bytes -= item.size
         else:
-            self._main.remove(item)
-        return item
+            del self._main[item.key]
+
+    def _promote(self, item: _Kept) -> None:
+        """Let an item on trial into the main queue; what it has earned is used up with that."""
+        del self._small[item.key]
+        self._small_bytes -= item.size
+        item.hits_seen = item.hits
+        self._main[item.key] = item
 
     def _reinsert(self, item: _Kept, worth: float) -> None:
         """Give an item of the main queue another round, for which it pays."""
         rounds_left = min(worth, _MOST_ROUNDS) - 1.0
         item.hits_seen = item.hits - int((item.hits - item.hits_seen) * rounds_left / worth)
-        self._main.items.move_to_end(item.key)
+        self._main.move_to_end(item.key)
