@@ -7,7 +7,7 @@ time that he was hit since, three at most. Of those who had to go, their keys' h
 that comes back is popular after all: he goes to the main queue at once. A hit does nothing but count, and whoever makes
 the hit needs not know of this module.
 
-What differs from the paper, each by measurement (ADR 17, `python -m benchmarks replacement`):
+What differs from the paper, each by measurement (ADR 18, `python -m benchmarks replacement`):
 
 - *Room is bytes.* An entry of n times twice the mean size has to be hit n times where another has to be hit once.
 - *A large entry is not even tried at first sight* when room would have to be made for it: it would take the room of
