@@ -59,6 +59,7 @@ class CatalogWatch:
         current: False also while it is known to have changed since the last reading, or that is too old; then nothing
             is served or kept.
         changed_by: An insert LSN behind the last change that was read: a standby has to be beyond it.
+        looked_at: Boot-clock second at which the reading that is in force began; it has seen what was done before.
     """
 
     def __init__(self, connect: ConnectControl, publication: str, interval: float, user: CatalogUser) -> None:
@@ -84,6 +85,7 @@ class CatalogWatch:
         self.completed = 0
         self.readable = False
         self.changed_by = NO_LSN
+        self.looked_at = 0.0
 
     @property
     def current(self) -> bool:
@@ -151,6 +153,7 @@ class CatalogWatch:
                 self._user.catalog_unchanged()
             self.completed = reading
             self.readable = True
+            self.looked_at = began_at
             self._expire_at(began_at + self._bound)
             self._first.set()
             backoff.reset()

@@ -104,6 +104,10 @@ def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:
             "Whether hits are served although nothing proves them fresh (serve_stale_for).",
             lambda: float(database.outage.serves),
         ),
+        "joined_waiting": (
+            "Reads that wait for another session's query.",
+            lambda: float(database.flights.waiting),
+        ),
         "sessions": ("Client sessions.", lambda: float(database.statistics.sessions)),
         "l1_bytes": ("Memory of L1, by estimate.", lambda: float(database.l1.bytes_used)),
         "l1_entries": ("Entries in L1.", lambda: float(len(database.l1))),

@@ -4,18 +4,17 @@ Consistency contract, section 9. Nothing here touches the wire; the session does
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from services.proxy.admission.economy import Tally, read_number
 from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import ALWAYS_LIVE, Answer, Entry, Reply
-from services.proxy.cache.flights import Flight
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
+from services.proxy.session.joining import Answered, Joining
 from services.proxy.session.miss import Miss
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
@@ -24,15 +23,13 @@ from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
 from services.proxy.session.write_scope import SharedWrites
 from services.proxy.session.write_token import parse_token
-from services.shared.position import earlier
+from services.shared.position import Position, earlier
 
 _MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
 _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
 
-# Reasons against a stored answer that do not speak against sharing a query under way: it runs behind own writes, now.
-_JOINABLE = ("", Reason.OWN_WRITE, Reason.NOT_FRESH)
-
-Answered = Callable[[Answer | None, str], None]
+# Why a read is to run by itself, though nothing speaks against sharing the query of another session.
+_BY_ITSELF = (Reason.AUDITED, Reason.POSTGRES_DOWN)
 
 _log = structlog.get_logger()
 
@@ -51,9 +48,9 @@ class Lookup:
         self._database = database
         self._writes = writes
         self._shared = shared
+        self._joining = Joining(database, writes, shared)
         self._task: asyncio.Task[None] | None = None
         self._shadow: Shadow | None = None  # of the read that is sent next
-        self._joined: tuple[Flight, Callable[[Answer | None], None]] | None = None
 
     def note_read(self) -> None:
         """A cacheable read came: the proxy's clock has to run."""
@@ -62,14 +59,11 @@ class Lookup:
     @property
     def behind_own_ddl(self) -> bool:
         """Whether the session may have changed the catalog since it was read."""
-        return self._writes.defining or self._database.catalog_watch.completed < self._writes.catalog_reading
+        return self._joining.behind_own_ddl
 
     def catalog_refusal(self) -> str:
         """Return why what the catalog says cannot be relied on; empty when it can."""
-        watch = self._database.catalog_watch
-        if not watch.current:
-            return Reason.CATALOG_CHANGED if watch.readable else Reason.CATALOG_UNKNOWN
-        return Reason.OWN_DDL if self.behind_own_ddl else ""
+        return self._joining.catalog_refusal()
 
     def keep_refusal(self, plan: Plan, state: SessionState | None) -> str:
         """Return why the answer to this read may not be kept; empty when it may, as far as can be told now."""
@@ -156,8 +150,8 @@ class Lookup:
             plan: The read.
             state: The session's state.
             answered: Called once, unless this returns False.
-            refusal: Why no stored answer may be served. A query that is under way may be joined all the same: it is
-            fresh. With POSTGRES_DOWN the stored answer may be served, and no query is waited for.
+            refusal: Why no stored answer may be served. A query that is under way may be joined all the same: see
+            `joining`. With POSTGRES_DOWN the stored answer may be served, and no query is waited for.
 
         Returns:
             False when neither is worth it; `answered` is then never called.
@@ -165,7 +159,7 @@ class Lookup:
         if plan.demand.strong:
             return self._begin_strong(plan, state, answered, refusal)
         stale = refusal == Reason.POSTGRES_DOWN
-        if refusal in _JOINABLE and self._join(plan, answered):
+        if refusal not in _BY_ITSELF and self._joining.join(plan, state, answered):
             return True
         if stale and not self._database.store.available:
             return False
@@ -191,27 +185,31 @@ class Lookup:
         else:
             self._database.l1.remember_reply(reply.entry, context, turn, reply)
 
+    def could_join(self, plan: Plan, state: SessionState | None) -> bool:
+        """Tell whether another session's query is under way that this read may join."""
+        return self._joining.could_join(plan, state)
+
     def begin_miss(self, plan: Plan, state: SessionState | None) -> Miss | None:
-        """Note where this worker stands before a read is sent; None when its answer cannot be kept."""
+        """Note where this worker stands before a read is sent; None when its answer can be neither kept nor shared."""
         database = self._database
         shadow, self._shadow = self._shadow, None
-        refusal = self.keep_refusal(plan, state)
         q0 = database.follower.fill_position()
-        if refusal or q0 is None:
-            database.statistics.refused[refusal or "before_first_watermark"] += 1
-            return None
         server = state.server if state is not None else None
-        if server is not None and plan.ages:
-            database.statistics.refused[Reason.REPLICA_AGES] += 1  # it is older than the time since it was asked for
+        refusal = self.keep_refusal(plan, state) or ("" if q0 is not None else "before_first_watermark")
+        if not refusal and server is not None and plan.ages:
+            refusal = Reason.REPLICA_AGES  # it is older than the time since it was asked for
+        if refusal:
+            database.statistics.refused[refusal] += 1
+            q0 = None
+        sent_at, flights = boot_clock(), database.flights
+        flight = self._joining.open(plan, state, sent_at)
+        if q0 is None and flight is None:
             return None
+        outgrown = None if flight is None else partial(flights.outgrown, flight)
+        recorder = Recorder(database.settings.capture_bytes, outgrown)
         tally = _tally(plan, audited=shadow is not None)
-        sent_at = boot_clock()
-        # Who joins a query takes its answer for current: that of a standby is, once it has been kept.
-        flight = database.flights.start(plan.key, sent_at) if server is None else None
-        recorder = Recorder(database.settings.capture_bytes)
-        end = database.flights.end
         return Miss(
-            plan, q0, database.follower.epoch, sent_at, recorder, flight, end, server, tally=tally, shadow=shadow
+            plan, q0, database.follower.epoch, sent_at, recorder, flight, flights, server, tally=tally, shadow=shadow
         )
 
     def end_miss(self, miss: Miss, *, failed: bool) -> None:
@@ -219,20 +217,23 @@ class Lookup:
         described = miss.plan.request is not None and miss.plan.request.described
         answer = None if failed else miss.recorder.answer(described=described)
         miss.share(answer)
+        if miss.q0 is None:
+            return
         if miss.shadow is not None and self._database.auditor.answered(miss.shadow, answer, miss.sent_at):
             return
         if answer is None:
             self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
         elif miss.server is None:
-            self._keep(miss, answer)
+            self._keep(miss, miss.q0, answer)
         else:
+            sent_at = miss.q0
             self._database.keep_from_standby(
-                miss.server, miss.standing, lambda q0: self._keep(replace(miss, q0=earlier(miss.q0, q0)), answer)
+                miss.server, miss.standing, lambda q0: self._keep(miss, earlier(sent_at, q0), answer)
             )
 
-    def _keep(self, miss: Miss, answer: Answer) -> None:
+    def _keep(self, miss: Miss, q0: tuple[Position, ...], answer: Answer) -> None:
         try:
-            self._database.keep(miss.plan, answer, miss.q0, miss.epoch, miss.sent_at, miss.tally)
+            self._database.keep(miss.plan, answer, q0, miss.epoch, miss.sent_at, miss.tally)
         except Exception as error:  # noqa: BLE001 - the client has its answer, and shall keep its connection
             _log.error("an answer could not be kept", error=repr(error))
             self._database.statistics.refused["keeping_failed"] += 1
@@ -276,43 +277,7 @@ class Lookup:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        if self._joined is not None:
-            flight, landed = self._joined
-            self._joined = None
-            flight.leave(landed)
-
-    def _join(self, plan: Plan, answered: Answered, arrived_at: float | None = None) -> bool:
-        """Join a query that is under way.
-
-        Args:
-            plan: The read.
-            answered: Called later, if this returns True.
-            arrived_at: Boot-clock second before which it must not have been sent; None: what the bound allows.
-        """
-        database = self._database
-        bound = boot_clock() - min(plan.demand.span, plan.ttl)
-        sent_after = bound if arrived_at is None else max(bound, arrived_at)
-        last_write = self._writes.last_acknowledged
-        if self._shared is not None:
-            self._shared.hear()
-            last_write = max(last_write, self._shared.last_acknowledged)
-        flight = database.flights.joinable(plan.key, last_write, sent_after)
-        if flight is None:
-            return False
-        loop = asyncio.get_running_loop()
-
-        def landed(answer: Answer | None) -> None:
-            self._joined = None
-            if answer is not None and not _suits(plan, answer):
-                answer = None
-            if answer is not None:
-                database.statistics.hits_joined += 1
-                self._note_ageing(plan)
-            loop.call_soon(answered, answer, Reason.FLIGHT_FAILED)
-
-        self._joined = (flight, landed)
-        flight.join(landed)
-        return True
+        self._joining.stop_waiting()
 
     def _store_pays(self, plan: Plan) -> bool:
         """Tell whether to ask Redis for this read."""
@@ -344,7 +309,7 @@ class Lookup:
         self._task = None
         if entry is not None:
             answered(entry.answer, "")
-        elif refusal or not self._join(plan, answered, arrived_at):
+        elif not self._joining.join(plan, state, answered, arrived_at):
             answered(None, refusal or Reason.NOT_CACHED)
 
     async def _strongly(self, plan: Plan, state: SessionState | None, number: int) -> tuple[Entry | None, str]:
@@ -372,7 +337,7 @@ class Lookup:
             answer, refusal = None, Reason.NOT_CACHED
         self._task = None
         # Somebody may have sent the same query while Redis was asked.
-        if answer is not None or refusal or self._database.outage.serves or not self._join(plan, answered):
+        if answer is not None or self._database.outage.serves or not self._joining.join(plan, state, answered):
             answered(answer, refusal or Reason.NOT_CACHED)
 
     async def _from_store(self, plan: Plan, state: SessionState | None) -> tuple[Answer | None, str]:

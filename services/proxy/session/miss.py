@@ -1,12 +1,11 @@
 """A cacheable read on its way to Postgres: where the worker stood when it was sent, and who waits for its answer."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.proxy.admission.economy import Tally
 from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import NO_TALLY, Answer
-from services.proxy.cache.flights import Flight
+from services.proxy.cache.flights import Flight, Flights
 from services.proxy.replica.replay import Server, Standing
 from services.proxy.session.planning import Plan
 from services.proxy.session.recorder import Recorder
@@ -15,13 +14,13 @@ from services.shared.position import Position
 
 @dataclass(slots=True)
 class Miss:
-    """A cacheable read on its way to Postgres, whose answer may be kept.
+    """A cacheable read on its way to Postgres, whose answer may be kept, or shared, or both.
 
     Attributes:
-        q0: Positions that this worker had applied before it was sent.
+        q0: Positions that this worker had applied before it was sent; None: the answer may not be kept.
         epoch: The bucket's epoch then.
         sent_at: Boot-clock second then.
-        flight: What others may join; None once it is not shared any more, and on a standby.
+        flight: What others may join; None once it is not shared any more, and where it never was.
         server: The standby that it is sent to; None on the primary.
         standing: What that standby said of itself in front of the read.
         tally: Where the read, and the hits of its answer, are counted.
@@ -29,12 +28,12 @@ class Miss:
     """
 
     plan: Plan
-    q0: tuple[Position, ...]
+    q0: tuple[Position, ...] | None
     epoch: str
     sent_at: float
     recorder: Recorder
     flight: Flight | None
-    end_flight: Callable[[Flight, Answer | None], None]
+    flights: Flights
     server: Server | None = None
     standing: Standing | None = None
     tally: Tally = NO_TALLY
@@ -48,4 +47,9 @@ class Miss:
         """Hand the answer to those who joined."""
         if self.flight is not None:
             flight, self.flight = self.flight, None
-            self.end_flight(flight, answer)
+            self.flights.end(flight, answer)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether others wait for the answer."""
+        return self.flight is not None and self.flight.waiting > 0

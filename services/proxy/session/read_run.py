@@ -329,8 +329,15 @@ class ReadRun:
         What the unnamed statement meant must then be known, since a Parse that should have been skipped replaced it.
         """
         conversation = self._conversation
+        lookup, state = conversation.lookup, conversation.keeper.state
         known = not step.request.parses or conversation.statements.knows_unnamed
-        return known and not conversation.lookup.would_hit(plan, conversation.keeper.state)
+        return (
+            known and not lookup.would_hit(plan, state) and not (lookup.could_join(plan, state) and self._is_new(plan))
+        )
+
+    def _is_new(self, plan: Plan) -> bool:
+        """Tell whether this very read is not on its way in the same run: what waits for another session waits alone."""
+        return all(miss is None or miss.plan.key != plan.key for _, miss in self._misses)
 
     def _next_messages(self, step: Step) -> tuple[Sequence[FrontendMessage], bytes]:
         """Return the messages of the next step, decoded and raw."""

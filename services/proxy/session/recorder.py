@@ -1,5 +1,7 @@
 """Captures the answer to a forwarded read, up to a cap, while it streams to the client. Pure."""
 
+from collections.abc import Callable
+
 from services.proxy.cache.entry import Answer
 from services.proxy.session.whole_answer import WholeAnswer
 from services.shared.pgwire.codes import BackendCode
@@ -26,11 +28,17 @@ class Recorder:
         spoiled: Why it will not be kept; empty while it may be.
     """
 
-    __slots__ = ("_complete", "_description", "_limit", "_rows", "_size", "spoiled")
+    __slots__ = ("_complete", "_description", "_limit", "_outgrown", "_rows", "_size", "spoiled")
 
-    def __init__(self, limit: int) -> None:
-        """Record up to `limit` bytes."""
+    def __init__(self, limit: int, outgrown: Callable[[], None] | None = None) -> None:
+        """Record.
+
+        Args:
+            limit: So many bytes.
+            outgrown: Called as soon as there are more.
+        """
         self._limit = limit
+        self._outgrown = outgrown
         self._size = 0
         self._description = b""
         self._rows: list[bytes] = []
@@ -88,6 +96,8 @@ class Recorder:
         self._size += size
         if self._size > self._limit:
             self._spoil("answer_too_large")
+            if self._outgrown is not None:
+                self._outgrown()
 
     def _spoil(self, reason: str) -> None:
         self.spoiled = reason

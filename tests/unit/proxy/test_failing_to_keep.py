@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from services.proxy.cache.entry import Answer
+from services.proxy.cache.flights import Flights
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.lookup import Lookup
 from services.proxy.session.miss import Miss
@@ -30,10 +31,12 @@ def test_a_failure_to_keep_an_answer_is_counted_and_goes_no_further() -> None:
     recorder.message(complete[0], complete, 0, len(complete))
     shared: list[Answer | None] = []
     plan: Any = SimpleNamespace(request=SimpleNamespace(described=False), lifetime=0.0)
-    flight: Any = object()
-    values = {"plan": plan, "recorder": recorder, "flight": flight}
+    flights = Flights()
+    flight = flights.start(b"key", 0.0)
+    assert flight is not None
+    flight.join(shared.append)
+    values = {"plan": plan, "q0": (), "recorder": recorder, "flight": flight, "flights": flights}
     fields: dict[str, Any] = {name: values.get(name) for name in Miss.__dataclass_fields__}
-    fields["end_flight"] = lambda _, answer: shared.append(answer)
     database = _KeepsNothing()
 
     Lookup(cast(CachedDatabase, database), OwnWrites(counted=False)).end_miss(Miss(**fields), failed=False)
