@@ -10,13 +10,13 @@ import pytest
 from redis import Redis
 
 from services.shared.keyspace.keys import Keys
-from services.shared.pgwire.frontend import Query
+from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from tests.integration.proxied_postgres import ProxiedPostgres, proxied_postgres
 from tests.integration.wire_client import Answer, WireClient, error, rows
 from tests.servers.processes import wait_until
 
 _CLIENTS = 200
-_CAPTURE_BYTES = 64 * 1024
+_CAPTURE_BYTES = 8 * 1024 * 1024
 _ENVIRON = {"TIDEGATE_CATALOG_POLL": "200ms", "TIDEGATE_CAPTURE_BYTES": f"{_CAPTURE_BYTES}"}
 _SQL = """
 CREATE TABLE things (id int PRIMARY KEY, name text);
@@ -24,6 +24,7 @@ INSERT INTO things SELECT i, 'thing ' || i FROM generate_series(1, 5000) i;
 CREATE TABLE late (id int PRIMARY KEY);
 """
 _READ = "SELECT name FROM things WHERE id = 1"
+_RUNNING = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'active'"
 _SECONDS = 15.0
 
 
@@ -67,8 +68,9 @@ def _values(answers: list[list[Answer]]) -> set[bytes | None]:
 
 
 def _runs(proxied: ProxiedPostgres, sql: str) -> int:
-    """Return how often Postgres was asked; comments make a statement one of a test's own, and no other to the cache."""
-    return proxied.server.log().count(f"statement: {sql}")
+    """Return how often Postgres was asked: by name of the column a statement is a test's own."""
+    log = proxied.server.log()
+    return log.count(f"statement: {sql}") + log.count(f"execute <unnamed>: {sql}")
 
 
 @contextmanager
@@ -135,14 +137,13 @@ def test_where_the_one_that_all_wait_for_fails_one_other_asks_again(
     proxied: ProxiedPostgres, crowd: _Crowd, way: str
 ) -> None:
     sql = f"SELECT count(*) AS leader_{way} FROM things"
-    running = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'active'"
     _wait_ready(proxied, crowd.clients[0])
     with proxied.wire() as leader:
         if way == "failed":
             leader.query("SET statement_timeout = '500ms'")
         with _locked(proxied):
             leader.send(Query(sql.encode()))
-            ((pid,),) = wait_until(lambda: proxied.server.execute(running, [sql]), "the query to run")
+            ((pid,),) = wait_until(lambda: proxied.server.execute(_RUNNING, [sql]), "the query to run")
             crowd.ask(sql)
             crowd.wait_joined(_CLIENTS if way != "failed" else _CLIENTS - 1)
             if way == "gone":
@@ -156,21 +157,55 @@ def test_where_the_one_that_all_wait_for_fails_one_other_asks_again(
     assert _runs(proxied, sql) == 2
 
 
-def test_nobody_waits_for_an_answer_that_is_too_large_to_share(proxied: ProxiedPostgres, crowd: _Crowd) -> None:
-    """Those who joined the first one are told as soon as it has outgrown what is shared; and then nobody joins."""
-    sql = "SELECT repeat('x', 2000) AS large FROM things WHERE id <= 50"
+def test_a_read_in_a_pipeline_joins_instead_of_going_along(proxied: ProxiedPostgres, crowd: _Crowd) -> None:
+    """Behind a read of one's own, which has to go to Postgres."""
+    common = "SELECT count(*) AS piped FROM things"
     _wait_ready(proxied, crowd.clients[0])
     with _locked(proxied):
-        crowd.ask(sql)
-        crowd.wait_joined(_CLIENTS - 1)
-    assert {len(rows(answer)) for answer in crowd.answers()} == {50}
-    assert _runs(proxied, sql) == _CLIENTS
-    joined = proxied.stack.counter("tidegate_proxy_hits_joined_total")
-    running = "SELECT count(*) FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+        for number, client in enumerate(crowd.clients[:20]):
+            client.send(*_read(f"SELECT name FROM things WHERE id = {1000 + number}"), *_read(common), Sync())
+            own = f"SELECT name FROM things WHERE id = {1000 + number}"
+            wait_until(lambda own=own: proxied.server.execute(_RUNNING, [own]), "its own to run", _SECONDS)  # type: ignore[misc]
+    for client in crowd.clients[:20]:
+        assert rows(client.read_until("Z"))[1] == [b"5000"]
+    assert _runs(proxied, common) == 1
+
+
+def _read(sql: str) -> list[FrontendMessage]:
+    return [Parse(b"", sql.encode()), Bind(b"", b"", (), (), ()), Execute(b"")]
+
+
+def test_nobody_waits_for_a_client_that_reads_slowly(proxied: ProxiedPostgres, crowd: _Crowd) -> None:
+    """The one that all wait for takes nothing of its answer, which is far more than the sockets between hold."""
+    sql = "SELECT repeat('y', 100000) AS slowly FROM things WHERE id <= 60"
+    few = _CLIENTS - 4
+    _wait_ready(proxied, crowd.clients[0])
+    with proxied.wire() as leader:
+        with _locked(proxied):
+            leader.send(Query(sql.encode()))
+            wait_until(lambda: proxied.server.execute(_RUNNING, [sql]), "the query to run")
+            crowd.ask(sql, but=few)
+            crowd.wait_joined(4)
+        assert {len(rows(answer)) for answer in crowd.answers(but=few)} == {60}
+        assert _runs(proxied, sql) == 1
+        assert len(rows(leader.read_until("Z"))) == 60
+
+
+def test_nobody_waits_for_an_answer_that_is_too_large_to_share(proxied: ProxiedPostgres, crowd: _Crowd) -> None:
+    """Those who joined the first one are told as soon as it has outgrown what is shared; and then nobody joins."""
+    sql = "SELECT repeat('x', 100000) AS large FROM things WHERE id <= 90"
+    few = _CLIENTS - 4
+    _wait_ready(proxied, crowd.clients[0])
     with _locked(proxied):
-        crowd.ask(sql, but=_CLIENTS - 20)
-        wait_until(lambda: proxied.server.execute(running, [sql]) == [(20,)], "all to ask for themselves", _SECONDS)
-    assert {len(rows(answer)) for answer in crowd.answers(but=_CLIENTS - 20)} == {50}
+        crowd.ask(sql, but=few)
+        crowd.wait_joined(3)
+    assert {len(rows(answer)) for answer in crowd.answers(but=few)} == {90}
+    assert _runs(proxied, sql) == 4
+    joined = proxied.stack.counter("tidegate_proxy_hits_joined_total")
+    with _locked(proxied):
+        crowd.ask(sql, but=few)
+        wait_until(lambda: len(proxied.server.execute(_RUNNING, [sql])) == 4, "all to ask for themselves", _SECONDS)
+    assert {len(rows(answer)) for answer in crowd.answers(but=few)} == {90}
     assert proxied.stack.counter("tidegate_proxy_hits_joined_total") == joined
 
 

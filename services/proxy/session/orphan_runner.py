@@ -83,8 +83,9 @@ class OrphanRunner:
             self.stage = Stage.IDLE
             self._run.go_on()
 
-    def stop_sharing(self) -> None:
+    def reads_on(self) -> bool:
         """Nothing of this session is shared."""
+        return False
 
     def close(self) -> None:
         """Nothing of this session goes on."""

@@ -165,9 +165,21 @@ class ReadRun:
         self._over = True
         self._stop_waiting()
         self._conversation.lookup.stop_waiting()
-        self.stop_sharing()
+        self._stop_sharing()
 
-    def stop_sharing(self) -> None:
+    def reads_on(self) -> bool:
+        """The client reads slowly: tell whether Postgres is read all the same, since others wait for this answer.
+
+        It has an end, or it is not shared any more: so much may wait here for the client. Where more than one answer is
+        on its way, those who joined one must not wait for this client: they run for themselves.
+        """
+        alone = self._misses[0][1] if len(self._misses) == 1 else None
+        if alone is not None and alone.awaited:
+            return True
+        self._stop_sharing()
+        return False
+
+    def _stop_sharing(self) -> None:
         """Let those who joined these reads run for themselves."""
         for _, miss in self._misses:
             if miss is not None:

@@ -32,7 +32,6 @@ from services.shared.pgwire.sqlstate import Sqlstate
 
 _MAX_BUFFERED_BYTES = 1024 * 1024  # of turns that a client sent ahead; beyond it the client is not read
 _MAX_COLLECTED_BYTES = 64 * 1024  # of what one event has for the client; beyond it it is written at once
-
 _QUIET_SECONDS = 0.01  # after which the rest of a turn is not awaited
 _BACK = "terminating connection because Postgres was down: it is back, and the session is gone there"
 _OVER = "tidegate: the connection to Postgres was lost, and serve_stale_for has passed"
@@ -158,10 +157,10 @@ class Session(asyncio.Protocol):
         self._statistics.sessions -= 1
 
     def pause_writing(self) -> None:
-        """The client reads slower than we write: stop reading both sides. Called by the loop."""
+        """The client reads slower than we write: stop reading both sides, if we may. Called by the loop."""
         self.client_full = True
-        self._upstream.pause_reading()
-        self._turns.stop_sharing()
+        if not self._turns.reads_on():
+            self._upstream.pause_reading()
         self._regulate()
 
     def resume_writing(self) -> None:
@@ -221,6 +220,8 @@ class Session(asyncio.Protocol):
             self.forget_state()
         self._turns.answered()
         self._write_collected()
+        if self.client_full and not self._turns.reads_on():
+            self._upstream.pause_reading()
 
     def _take_whole(self, data: bytes) -> bool:
         """Take what came first for a turn that went the express way, if it is its whole answer."""

@@ -162,10 +162,9 @@ class TurnRunner:
             self.stage = Stage.IDLE
             self._run.go_on()
 
-    def stop_sharing(self) -> None:
-        """The client reads slowly: those who joined its queries must not wait for it."""
-        if self._run is not None:
-            self._run.stop_sharing()
+    def reads_on(self) -> bool:
+        """The client reads slowly: tell whether Postgres is read all the same; see `ReadRun.reads_on`."""
+        return self._run is not None and self._run.reads_on()
 
     def close(self) -> None:
         """Nothing of this session goes on."""
