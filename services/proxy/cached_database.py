@@ -282,6 +282,7 @@ class CachedDatabase:
             return "aged"
         if not self.follower.epoch or self.follower.epoch != epoch:
             return "other_epoch"
+        entry.next_probe = self.freshness.next_number
         return self.follower.refusal_of_shapes(entry.shapes, entry.at) or self.l1.insert(entry)
 
     def catalog_reading_begins(self) -> None:

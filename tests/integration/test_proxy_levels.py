@@ -2,20 +2,28 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain, count
 
 import psycopg
 import pytest
 
 from services.proxy.cache.freshness import boot_clock
+from services.shared.pgwire.frontend import Bind, Execute, FrontendMessage, Parse, Query, Sync
 from tests.integration.proxied_postgres import Connection, ProxiedPostgres, proxied_postgres
+from tests.integration.wire_client import rows
 from tests.servers.processes import wait_until
 
 _SQL = """
 CREATE TABLE counters (id int PRIMARY KEY, v int);
 INSERT INTO counters SELECT i, 0 FROM generate_series(1, 10) i;
+CREATE TABLE others AS TABLE counters;
+ALTER TABLE others ADD PRIMARY KEY (id);
+CREATE EXTENSION pg_stat_statements;
 """
 _READ = "SELECT v FROM counters WHERE id = 1"
 _SET = "UPDATE counters SET v = {} WHERE id = 1"
@@ -26,7 +34,7 @@ _ROUNDS = 60
 @pytest.fixture(scope="module")
 def levels() -> Iterator[ProxiedPostgres]:
     """Two workers: what one session learns of another goes through none of them."""
-    with proxied_postgres(sql=_SQL, workers=2) as started:
+    with proxied_postgres(sql=_SQL, workers=2, shared_preload_libraries="pg_stat_statements") as started:
         yield started
 
 
@@ -58,6 +66,87 @@ def test_a_strong_read_sees_what_anybody_had_acknowledged_before_it_began(
 
 def test_a_strong_read_is_a_hit_where_nothing_is_written(levels: ProxiedPostgres, strong: Connection) -> None:
     levels.wait_all_cached(lambda: _value(strong), 20)
+
+
+@pytest.mark.parametrize("behind", [[], [Sync()]], ids=["one turn", "turns"])
+def test_a_pipeline_of_strong_hits_waits_once(levels: ProxiedPostgres, behind: list[FrontendMessage]) -> None:
+    """One by one it would take as many questions to the primary as there are reads."""
+    reads = [f"SELECT v FROM counters WHERE id = {1 + number % 10}" for number in range(300)]
+    probes = "SELECT sum(calls) FROM pg_stat_statements WHERE query LIKE '%tidegate.canary%pg_walfile_name%'"
+
+    def asked() -> int:
+        return int(levels.server.execute(probes)[0][0])
+
+    with levels.wire() as client:
+        client.query("SET tidegate.consistency = 'strong'")
+        turn = [*chain.from_iterable([*_extended(read), *behind] for read in reads), Sync()]
+
+        def is_all_hits() -> bool:
+            hits = levels.hits()
+            client.turns(*turn)
+            return levels.hits() - hits == len(reads)
+
+        wait_until(is_all_hits, "all to be hits")
+        before = asked()
+        assert is_all_hits()
+        assert asked() - before < 30
+
+
+def _extended(sql: str) -> list[FrontendMessage]:
+    return [Parse(b"", sql.encode()), Bind(b"", b"", (), (), ()), Execute(b"")]
+
+
+def test_behind_what_postgres_answers_in_a_pipeline_a_strong_read_is_not_older(levels: ProxiedPostgres) -> None:
+    """Both have arrived before the write; but the one in front shows it, while its eviction is still to come."""
+    shown = Query(b"SELECT v + 0 * pg_backend_pid() FROM counters WHERE id = 7")  # is never cached
+    read = Query(b"SELECT v FROM counters WHERE id = 7")
+    with levels.wire() as client:
+        client.query("SET tidegate.consistency = 'strong'")
+        levels.wait_all_cached(lambda: client.turns(read), 3)
+        with _frozen_cdc(levels):
+            hits = levels.hits()
+            client.send(read, Query(b"SELECT pg_sleep(0.5)"), shown, read)
+            assert rows(client.read_until("Z")) == [[b"0"]]
+            levels.server.execute("UPDATE counters SET v = 1 WHERE id = 7")
+            assert rows(client.read_until("Z", 3))[1:] == [[b"1"], [b"1"]]
+    assert levels.hits() - hits == 1
+
+
+def test_a_pipeline_of_strong_reads_does_not_go_back_in_time(levels: ProxiedPostgres) -> None:
+    """Two tables are written together, evicted one after the other, and kept anew by whoever reads them."""
+    reads = [f"SELECT v FROM {table} WHERE id = 3" for table in ("counters", "others") * 6]
+    strong = [*chain.from_iterable(_extended(read) for read in reads), Sync()]
+    bounded = [Query(read.encode()) for read in reads[:2]]
+    over = threading.Event()
+
+    def write() -> int:
+        with psycopg.connect(levels.direct_url, autocommit=True) as writer:
+            for round_number in count(1):
+                change = f"SET v = {round_number} WHERE id = 3"
+                writer.execute(f"UPDATE counters {change}; UPDATE others {change}")
+                if over.wait(0.02):
+                    return round_number
+        return 0
+
+    def refill() -> None:
+        with levels.wire() as client:
+            while not over.is_set():
+                client.turns(*bounded)
+
+    hits = levels.hits()
+    seen: list[int] = []
+    with levels.wire() as client, ThreadPoolExecutor(2) as pool:
+        client.query("SET tidegate.consistency = 'strong'")
+        written, _ = pool.submit(write), pool.submit(refill)
+        try:
+            while len(seen) < 300 * len(reads):
+                seen += [int(row[0] or b"") for row in rows(client.turns(*strong))]
+        finally:
+            over.set()
+        last = written.result(20)
+    assert seen == sorted(seen)
+    assert 0 < seen[-1] <= last
+    assert levels.hits() - hits > len(seen) / 10
 
 
 @pytest.mark.parametrize(

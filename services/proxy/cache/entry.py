@@ -83,6 +83,7 @@ class Entry:
         displaced: It had to make room in this worker, and nothing is wrong with it otherwise.
         sent_at: Boot-clock second before its query was sent, of one that ages; of others it is of no interest.
         expires_at: Boot-clock second from which on it is not served.
+        next_probe: Number of the probe that was to be sent next when it was taken: later ones were sent after that.
         template: Text of the template that it answers.
         tally: Where its hits and its eviction are counted, for its template.
         replies: Ready-made wire replies built from this entry; they leave their tables when it dies.
@@ -98,6 +99,7 @@ class Entry:
         "hits_seen",
         "key",
         "live",
+        "next_probe",
         "relations",
         "replies",
         "sent_at",
@@ -126,6 +128,7 @@ class Entry:
         self.shapes = shapes
         self.expires_at = expires_at
         self.sent_at = 0.0
+        self.next_probe = 0
         self.live = True
         self.displaced = False
         self.hits = 0

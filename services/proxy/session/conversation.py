@@ -122,6 +122,7 @@ class Conversation:
             effect: What the statements may have done.
             all_read: Whether all that was forwarded could be read.
         """
+        self.lookup.answered_upstream()
         self.statements.settle_segments(exchange.segments)
         if not all_read:
             self.statements.forget()

@@ -21,6 +21,7 @@ from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
 from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
+from services.proxy.session.strong_proof import StrongProof
 from services.proxy.session.write_scope import SharedWrites
 from services.proxy.session.write_token import parse_token
 from services.shared.position import Position, earlier
@@ -49,8 +50,17 @@ class Lookup:
         self._writes = writes
         self._shared = shared
         self._joining = Joining(database, writes, shared)
+        self._proof = StrongProof(database.freshness)
         self._task: asyncio.Task[None] | None = None
         self._shadow: Shadow | None = None  # of the read that is sent next
+
+    def arrived(self) -> None:
+        """The client has sent something."""
+        self._proof.arrived()
+
+    def answered_upstream(self) -> None:
+        """Postgres has answered: nothing that was proven before is as new as that."""
+        self._proof.spend()
 
     def note_read(self) -> None:
         """A cacheable read came: the proxy's clock has to run."""
@@ -99,7 +109,12 @@ class Lookup:
 
     def from_l1(self, plan: Plan) -> Entry | None:
         """Return the entry that this worker holds, if it may be served without a wait, and count the hit."""
-        return None if plan.demand.strong else self._found(plan)
+        return None if plan.demand.strong and not self._is_proven(plan) else self._found(plan)
+
+    def _is_proven(self, plan: Plan) -> bool:
+        """Tell whether a strong read that nothing speaks against is proven current by what was waited for before."""
+        same_catalog = plan.catalog == self._database.templates.number  # else names may mean something else by now
+        return self._proof.holds() and same_catalog and not self._database.auditor.suspects(plan.key)
 
     def _found(self, plan: Plan) -> Entry | None:
         entry = self._database.l1.get(plan.key)
@@ -109,6 +124,7 @@ class Lookup:
         entry.tally.hits += 1
         self._database.statistics.hits += 1
         self._note_ageing(plan)
+        self._proof.shown(entry)
         return entry
 
     def serves_stale(self, plan: Plan, state: SessionState | None) -> bool:
@@ -158,6 +174,7 @@ class Lookup:
         """
         if plan.demand.strong:
             return self._begin_strong(plan, state, answered, refusal)
+        self._proof.spend()
         stale = refusal == Reason.POSTGRES_DOWN
         if refusal not in _BY_ITSELF and self._joining.join(plan, state, answered):
             return True
@@ -294,7 +311,9 @@ class Lookup:
             return False
         if database.l1.get(plan.key) is None and not self._store_pays(plan):
             return False
-        arrived_at, number = boot_clock(), database.coverage.ask()
+        if refusal or not self._proof.holds():
+            self._proof.number = database.coverage.ask()
+        arrived_at, number = boot_clock(), self._proof.number
         self._task = asyncio.get_running_loop().create_task(self._ask_strong(plan, state, answered, arrived_at, number))
         return True
 
@@ -309,7 +328,9 @@ class Lookup:
         self._task = None
         if entry is not None:
             answered(entry.answer, "")
-        elif not self._joining.join(plan, state, answered, arrived_at):
+            return
+        self._proof.spend()
+        if not self._joining.join(plan, state, answered, arrived_at):
             answered(None, refusal or Reason.NOT_CACHED)
 
     async def _strongly(self, plan: Plan, state: SessionState | None, number: int) -> tuple[Entry | None, str]:

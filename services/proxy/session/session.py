@@ -147,6 +147,7 @@ class Session(asyncio.Protocol):
 
     def take(self, data: bytes) -> None:
         """Take bytes from the client that no ready-made reply answers."""
+        self._conversation.lookup.arrived()
         self._assembler.feed(data)
         self.go_on()
 
@@ -348,8 +349,7 @@ class Session(asyncio.Protocol):
 
     def _can_be_orphaned(self) -> bool:
         """Whether the session may go on without its connection: between turns, with all that a hit rests on known."""
-        turns = self._turns
-        idle = turns.stage is Stage.IDLE and not turns.inside_turn and not self._relay.inside_message
+        idle = self._turns.stage is Stage.IDLE and not (self._turns.inside_turn or self._relay.inside_message)
         may = self._cached and self._database.outage.may_serve and not (self._told_why or self._draining)
         return idle and may and self._conversation.can_be_orphaned
 

@@ -19,6 +19,7 @@ class _KeepsNothing:
 
     def __init__(self) -> None:
         self.statistics = SimpleNamespace(refused=Counter[str]())
+        self.freshness = SimpleNamespace()
 
     def keep(self, *_: object) -> None:
         raise ValueError("an entry with too much of everything")
