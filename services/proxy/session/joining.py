@@ -122,6 +122,10 @@ class Joining:
         self._board(waiting, flight)
         return True
 
+    def is_under_way(self, plan: Plan) -> bool:
+        """Tell whether the same read is under way at all, for whoever it is."""
+        return self._database.flights.under_way(_flight_key(plan))
+
     def could_join(self, plan: Plan, state: SessionState | None) -> bool:
         """Tell whether a query is under way that this read may join."""
         return not plan.demand.strong and self._joinable(plan, state, None) is not None

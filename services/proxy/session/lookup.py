@@ -187,7 +187,7 @@ class Lookup:
 
     def finds_elsewhere(self, plan: Plan, refusal: str) -> bool:
         """Tell whether `ask` may find an answer that is not in this worker's memory."""
-        if refusal in _JOINABLE and self._database.flights.under_way(plan.key):
+        if self._joining.is_under_way(plan):
             return True
         if refusal or plan.template is None or not self._database.store.available:
             return False

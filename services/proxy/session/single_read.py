@@ -41,11 +41,14 @@ class SingleRead:
             self._lookup.end_miss(self._miss, failed=exchange.failed)
         self._turn.finish(whole=True, failed=exchange.failed, portal=None)
 
-    def stop_sharing(self) -> None:
-        """Let those who joined run for themselves."""
-        if self._miss is not None:
-            self._miss.stop_sharing()
+    def reads_on(self) -> bool:
+        """The client reads slowly: tell whether Postgres is read all the same; see `ReadRun.reads_on`."""
+        if self._miss is not None and self._miss.awaited:
+            return True
+        self.abandon()
+        return False
 
     def abandon(self) -> None:
-        """The session is over."""
-        self.stop_sharing()
+        """The session is over, or holds its answer up: let those who joined run for themselves."""
+        if self._miss is not None:
+            self._miss.stop_sharing()
