@@ -3,6 +3,7 @@
 Each entry is the answer to a read by primary key: one tag of its own, and the relation.
 """
 
+import gc
 import os
 import random
 from collections.abc import Sequence
@@ -76,6 +77,7 @@ def _measure_l1(size: int) -> dict[str, float]:
         filling = seconds_of(lambda: [l1.insert(_entry(number)) for number in range(size)])
     grown = resident_bytes(os.getpid()) - before
     estimate = l1.bytes_used
+    gc.disable()  # its pauses are told of above, and would fall on whatever comes next
     chosen = random.Random(1).sample(range(size), min(size, _TRIES))
     keys = [b"key %d" % number for number in chosen]
     found = seconds_of(lambda: [l1.get(key) for key in keys]) / len(keys)
