@@ -48,7 +48,12 @@ def measure_entry_memory(run: Run) -> Iterator[Case]:
 
 
 def _measure(direct_url: str, protocol: str, count: int) -> Case:
-    environ = {"TIDEGATE_TLS": "off", "TIDEGATE_L1_BYTES": "1GiB", "TIDEGATE_AUDIT_RATE": "0"}
+    environ = {
+        "TIDEGATE_TLS": "off",
+        "TIDEGATE_L1_BYTES": "1GiB",
+        "TIDEGATE_AUDIT_RATE": "0",
+        "TIDEGATE_ADMISSION": "always",  # each key is read twice: that would not pay
+    }
     with running_stack(direct_url, "--workers", "1", environ=environ) as stack, ExitStack() as opened:
         wait_until_cached(stack, "SELECT balance FROM account WHERE id = 1")
         clients = [opened.enter_context(WireClient(stack.database_url).start()) for _ in range(_CLIENTS)]

@@ -126,6 +126,7 @@ def _without_writes(
         right = _rows_of(scene.direct_url, sql)
         wrong += sum(answer != right for answer in found.answers)
     if directly:
+        _executions(scene.direct_url)
         with _herd(scene.direct_url) as herd:
             seconds[DIRECT] = [_ask(herd, statement(0)).seconds]
         remarks = {"executions without a cache": str(_executions(scene.direct_url))}
