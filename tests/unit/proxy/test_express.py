@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.proxy.admission.economy import Economy
 from services.proxy.sql.verdict import NameSpace
+from services.shared.pgwire.backend import NoticeResponse
 from services.shared.pgwire.frontend import (
     Bind,
     Close,
@@ -138,6 +139,51 @@ def test_what_is_not_usual_goes_the_long_way(bytes_: bytes) -> None:
         session = learnt(LoneSession())
         session.exchange(simple(READ))
         assert session.expressly(bytes_) is None
+
+    asyncio.run(play())
+
+
+def test_in_a_block_and_behind_another_epoch_the_long_way_is_gone() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        for prepare in (lambda: session.exchange(simple(b"BEGIN")), lambda: EVENTS["another epoch"](session)):
+            session.exchange(simple(b"ROLLBACK"))
+            session.exchange(bound(FORWARDED, b"b"))
+            assert session.expressly(bound(FORWARDED, b"b", b"8")) is not None
+            prepare()
+            assert session.expressly(bound(FORWARDED, b"b", b"9")) is None
+
+    asyncio.run(play())
+
+
+def test_an_answer_behind_the_rest_of_a_message_is_not_taken_in_one_look() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(bound(READ, b"a", b"1"))
+        notice = NoticeResponse((("S", "NOTICE"), ("V", "NOTICE"), ("C", "00000"), ("M", "m"))).encode()
+        rest = notice[10:]
+        session.session.upstream_received(notice[:10])
+        session.session.data_received(bound(READ, b"a", b"2"))
+        answer = session.postgres.answer(session.upstream.take())
+        session.session.upstream_received(rest + answer)
+        assert session.client.take() == notice + answer
+
+    asyncio.run(play())
+
+
+def test_what_a_turn_leaves_behind_of_the_unnamed_statement() -> None:
+    async def play() -> None:
+        again = turn(Bind(b"", b"", (), (b"3",), ()), Execute(b""), Sync())
+        for forgets in (simple(READ), simple(FORWARDED), bound(FORWARDED, b"", b"1"), simple(READ)):
+            express, long = learnt(LoneSession()), learnt(LoneSession())
+            for session in (express, long):
+                for read in (simple(READ), simple(FORWARDED), bound(READ, b"", b"1"), bound(READ, b"", b"1")):
+                    session.exchange(read)
+                session.database.l1.forget_replies()
+            assert express.expressly(forgets) is not None
+            long.exchange(forgets[:3], forgets[3:])
+            assert what_holds(express)["unnamed"] == what_holds(long)["unnamed"]
+            assert express.exchange(again)[1] == long.exchange(again)[1]
 
     asyncio.run(play())
 
