@@ -10,7 +10,7 @@ import structlog
 
 from services.proxy.admission.economy import Tally, read_number
 from services.proxy.audit.auditor import Shadow
-from services.proxy.cache.entry import ALWAYS_LIVE, Answer, Entry, Reply
+from services.proxy.cache.entry import ALWAYS_LIVE, NO_TALLY, Answer, Entry, Reply
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
@@ -224,7 +224,7 @@ class Lookup:
             return None
         outgrown = None if flight is None else partial(flights.outgrown, flight)
         recorder = Recorder(database.settings.capture_bytes, outgrown)
-        tally = _tally(plan, audited=shadow is not None)
+        tally = NO_TALLY if q0 is None else _tally(plan, audited=shadow is not None)
         return Miss(
             plan, q0, database.follower.epoch, sent_at, recorder, flight, flights, server, tally=tally, shadow=shadow
         )
