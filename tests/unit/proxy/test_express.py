@@ -146,7 +146,11 @@ def test_what_is_not_usual_goes_the_long_way(bytes_: bytes) -> None:
 def test_in_a_block_and_behind_another_epoch_the_long_way_is_gone() -> None:
     async def play() -> None:
         session = learnt(LoneSession())
-        for prepare in (lambda: session.exchange(simple(b"BEGIN")), lambda: EVENTS["another epoch"](session)):
+        changes: tuple[Callable[[], object], ...] = (
+            lambda: session.exchange(simple(b"BEGIN")),
+            lambda: EVENTS["another epoch"](session),
+        )
+        for prepare in changes:
             session.exchange(simple(b"ROLLBACK"))
             session.exchange(bound(FORWARDED, b"b"))
             assert session.expressly(bound(FORWARDED, b"b", b"8")) is not None
