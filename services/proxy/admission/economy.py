@@ -19,6 +19,7 @@ _TURNED_AWAY = 512  # as well
 _RETRY_AFTER = 16  # judgments without any read of the sample: it may hold no key, so all are let in once more
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
 
+_LITTLE = 0.05  # of what Postgres takes: for so little, misses are let in, since equal ones share one query
 _REUSED = 0.5  # ratio from which on what was kept is likely to be read again, by other workers too
 
 # Until they are measured, and on the safe side: nothing is turned away by a guess.
@@ -143,5 +144,7 @@ class Economy:
         sample.reused = rest.reused = ratio is None or ratio >= _REUSED
         if not self.admitted and self._blind >= _RETRY_AFTER:
             self.admitted, self._hits, self._misses, self._blind = True, 0.0, 0.0, 0
+        elif self.overhead <= _LITTLE * self.origin.seconds:
+            self.admitted = True
         elif ratio is not None:
             self.admitted = ratio * _SLACK >= needed if self.admitted else ratio >= min(needed, 0.95)

@@ -68,6 +68,15 @@ def test_how_often_it_has_to_be_read_again_depends_on_what_postgres_takes(origin
     assert keys.subject.admitted is admitted
 
 
+def test_what_takes_postgres_long_is_let_in_though_nobody_reads_it_again() -> None:
+    """Equal reads that come at once share one query, which those that are turned away do not."""
+    keys = Keys(economy(AGGREGATE))
+    for key in range(5_000):
+        keys.read(key)
+    assert keys.subject.ratio == 0.0
+    assert keys.forwarded == 0
+
+
 def test_a_template_is_let_in_again_when_its_keys_are_read_again() -> None:
     keys, chooser = Keys(economy(POINT_READ)), random.Random(1)
     for key in range(20_000):

@@ -310,7 +310,7 @@ def what_holds(session: LoneSession) -> dict[str, object]:
         "counted": (counted.hits, counted.misses, counted.kept, counted.blocks_held, counted.blocks_sent),
         "forwarded": +Counter(counted.forwarded),
         "refused": +Counter(counted.refused),
-        "cached": {key: entry.answer for key, entry in database.l1._entries.items()},
+        "cached": {entry.key: entry.answer for entry in database.l1._entries},
         "under way": set(database.flights._by_key),
     }
 
