@@ -70,6 +70,7 @@ def proxy() -> None:
     async def start(settings: Settings, telemetry: Telemetry) -> None:
         from services.proxy.service import run_proxy
 
+        collect_seldom()
         await run_proxy(settings, settings.process.worker_index, telemetry)
 
     _serve("proxy", start, numbered=True)

@@ -14,6 +14,7 @@ from services.proxy.reasons import Reason
 from services.proxy.session.demand import demand
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
+from services.proxy.session.lookup import MAX_REPLY_BYTES
 from services.proxy.session.planning import Plan, Step
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_turn, read_requests
@@ -119,9 +120,8 @@ class Express:
             return False
         economy, began = template.economy, perf_counter()
         number = read_number(form.head if route.prepared is None else route.prepared.text, bound.values)
-        if not database.outage.serves and economy.turns_away(
-            number
-        ):  # while it does, what is there may be all there is
+        # While Postgres is down, what is there is all there is.
+        if not database.outage.serves and economy.turns_away(number):
             return self._turn_away(data, form, route)
         lookup = conversation.lookup
         demanded = demand(database.templates.promise, state)
@@ -160,7 +160,12 @@ class Express:
         assert request is not None
         if request.sets_unnamed:
             conversation.statements.answered_here(request.unnamed)
-        payload = request.reply(entry.answer) + _READY
+        pieces = (*request.pieces(entry.answer), _READY)
+        if len(entry.answer.rows) > MAX_REPLY_BYTES:
+            for piece in pieces:
+                self._turns.to_client(piece)
+            return
+        payload = b"".join(pieces)
         self._turns.to_client(payload)
         step = Step(request, message_count=0, plan=plan)
         conversation.remember(data, (step,), payload, [entry], conversation.situation)

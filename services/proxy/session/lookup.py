@@ -8,14 +8,13 @@ from functools import partial
 
 import structlog
 
-from services.proxy.admission.economy import Tally, read_number
 from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import ALWAYS_LIVE, NO_TALLY, Answer, Entry, Reply
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
 from services.proxy.session.joining import Answered, Joining
-from services.proxy.session.miss import Miss
+from services.proxy.session.miss import Miss, count_miss
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
@@ -26,7 +25,9 @@ from services.proxy.session.write_scope import SharedWrites
 from services.proxy.session.write_token import parse_token
 from services.shared.position import Position, earlier
 
-_MAX_REPLY_BYTES = 32 * 1024  # a longer reply is put together anew each time: it would be kept twice
+MAX_REPLY_BYTES = 32 * 1024
+"""A longer reply is put together anew each time: it would be kept twice."""
+
 _MAX_TURN_BYTES = 4 * 1024  # longer client bytes are not worth keeping as a dictionary's key
 
 # Why a read is to run by itself, though nothing speaks against sharing the query of another session.
@@ -195,7 +196,7 @@ class Lookup:
 
     def remember(self, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
         """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
-        if len(reply.payload) > _MAX_REPLY_BYTES or len(turn) > _MAX_TURN_BYTES:
+        if len(reply.payload) > MAX_REPLY_BYTES or len(turn) > _MAX_TURN_BYTES:
             return
         if reply.entry is ALWAYS_LIVE:
             self._database.block_replies.remember(context, turn, reply)
@@ -224,7 +225,7 @@ class Lookup:
             return None
         outgrown = None if flight is None else partial(flights.outgrown, flight)
         recorder = Recorder(database.settings.capture_bytes, outgrown)
-        tally = NO_TALLY if q0 is None else _tally(plan, audited=shadow is not None)
+        tally = NO_TALLY if q0 is None else count_miss(plan, audited=shadow is not None)
         return Miss(
             plan, q0, database.follower.epoch, sent_at, recorder, flight, flights, server, tally=tally, shadow=shadow
         )
@@ -384,24 +385,6 @@ class Lookup:
         database.statistics.hits_l2 += 1
         self._note_ageing(plan)
         return entry.answer, refusal
-
-
-def turns_away(plan: Plan) -> bool:
-    """Tell, and count it, whether it does not pay to keep the answer to a read."""
-    assert plan.template is not None
-    assert plan.request is not None
-    return plan.template.economy.turns_away(read_number(plan.request.text, plan.request.values))
-
-
-def _tally(plan: Plan, *, audited: bool) -> Tally:
-    """Count a miss, but for one that could have been a hit; return where."""
-    assert plan.template is not None
-    assert plan.request is not None
-    economy = plan.template.economy
-    tally = economy.tally(read_number(plan.request.text, plan.request.values))
-    if not audited:
-        economy.missed(tally)
-    return tally
 
 
 def _suits(plan: Plan, answer: Answer) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.proxy.admission.economy import Tally
+from services.proxy.admission.economy import Tally, read_number
 from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import NO_TALLY, Answer
 from services.proxy.cache.flights import Flight, Flights
@@ -53,3 +53,21 @@ class Miss:
     def awaited(self) -> bool:
         """Whether others wait for the answer."""
         return self.flight is not None and self.flight.waiting > 0
+
+
+def turns_away(plan: Plan) -> bool:
+    """Tell, and count it, whether it does not pay to keep the answer to a read."""
+    assert plan.template is not None
+    assert plan.request is not None
+    return plan.template.economy.turns_away(read_number(plan.request.text, plan.request.values))
+
+
+def count_miss(plan: Plan, *, audited: bool) -> Tally:
+    """Count a miss, but for one that could have been a hit; return where."""
+    assert plan.template is not None
+    assert plan.request is not None
+    economy = plan.template.economy
+    tally = economy.tally(read_number(plan.request.text, plan.request.values))
+    if not audited:
+        economy.missed(tally)
+    return tally

@@ -17,8 +17,7 @@ from services.proxy.session.conversation import Conversation
 from services.proxy.session.exchange import Exchange, Question, Segment
 from services.proxy.session.follow_up import Portal
 from services.proxy.session.held_setting import HeldSetting, setting_reply
-from services.proxy.session.lookup import turns_away
-from services.proxy.session.miss import Miss
+from services.proxy.session.miss import Miss, turns_away
 from services.proxy.session.planning import Plan, Step
 from services.proxy.session.stale_hits import UNANSWERABLE
 from services.proxy.session.turns import Part

@@ -79,14 +79,16 @@ class Request:
 
     def reply(self, answer: Answer) -> bytes:
         """Return the wire reply to this request from an answer, without the ReadyForQuery that ends a turn."""
-        return b"".join(
-            (
-                _PARSE_COMPLETE if self.parses else b"",
-                b"" if self.simple else _BIND_COMPLETE,
-                answer.description if self.described else b"",
-                answer.rows,
-                answer.complete,
-            )
+        return b"".join(self.pieces(answer))
+
+    def pieces(self, answer: Answer) -> tuple[bytes, ...]:
+        """Return the reply in pieces, of which those of the answer are its own: nothing is copied."""
+        return (
+            _PARSE_COMPLETE if self.parses else b"",
+            b"" if self.simple else _BIND_COMPLETE,
+            answer.description if self.described else b"",
+            answer.rows,
+            answer.complete,
         )
 
     def command_reply(self, tag: str) -> bytes:

@@ -9,13 +9,14 @@ import asyncio
 from time import CLOCK_BOOTTIME, clock_gettime
 
 from services.proxy.cache.freshness import Freshness
-from services.proxy.cache.outage import Phase
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.client_output import ClientOutput
 from services.proxy.session.conversation import OUTSIDE_BLOCK
 from services.proxy.session.demand import BoundedClock
 from services.proxy.session.exchange import Unasked
 from services.proxy.session.express import Express
 from services.proxy.session.orphan_runner import OrphanRunner
+from services.proxy.session.outliving import Fate, Outliving
 from services.proxy.session.relay import BackendRelay
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
@@ -31,7 +32,6 @@ from services.shared.pgwire.notice import error_response
 from services.shared.pgwire.sqlstate import Sqlstate
 
 _MAX_BUFFERED_BYTES = 1024 * 1024  # of turns that a client sent ahead; beyond it the client is not read
-_MAX_COLLECTED_BYTES = 64 * 1024  # of what one event has for the client; beyond it it is written at once
 _QUIET_SECONDS = 0.01  # after which the rest of a turn is not awaited
 _BACK = "terminating connection because Postgres was down: it is back, and the session is gone there"
 _OVER = "tidegate: the connection to Postgres was lost, and serve_stale_for has passed"
@@ -49,10 +49,9 @@ class Session(asyncio.Protocol):
 
     # fmt: off
     __slots__ = (
-        "_assembler", "_cached", "_client", "_collected", "_collected_bytes", "_conversation",
-        "_database", "_draining", "_express", "_freshness", "_outlived", "_reading", "_relay", "_replies", "_rested",
-        "_statistics", "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes",
-        "client_full",
+        "_assembler", "_cached", "_client", "_conversation", "_database", "_draining", "_express", "_freshness",
+        "_outliving", "_output", "_reading", "_relay", "_replies", "_rested", "_statistics", "_told_why", "_turns",
+        "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes", "client_full",
     )
     # fmt: on
 
@@ -89,10 +88,9 @@ class Session(asyncio.Protocol):
         self._conversation = self._turns.conversation
         self._writes = self._conversation.writes
         self._unasked = Unasked(holds_farewell=self._cached and database.outage.keeps_sessions)
-        self._outlived = False  # Postgres has been down since this session lost its connection
+        self._outliving = Outliving(database.outage)
         self._replies: ReplyTable = _NO_REPLIES
-        self._collected: list[bytes] = []  # for the client, of the event that is being handled
-        self._collected_bytes = 0
+        self._output = ClientOutput(client)
         self._told_why = False  # Postgres said why it ends the connection
         self.client_full = False
         self._upstream_full = False
@@ -141,7 +139,7 @@ class Session(asyncio.Protocol):
             self._rested = False
             if self._turns.stage is not Stage.IDLE:
                 self._replies = _NO_REPLIES
-            self._write_collected()
+            self._output.flush()
             return
         self.take(data)
 
@@ -213,23 +211,22 @@ class Session(asyncio.Protocol):
             return
         if passed:
             # Not written before it has been learnt from: what others read has to follow an acknowledgement.
-            self._collected.append(passed)
-            self._collected_bytes += len(passed)
+            self._output.hold(passed)
         self._told_why |= sink.fatal
         if self._unasked.setting_changed:
             self._unasked.setting_changed = False
             self.forget_state()
         self._turns.answered()
-        self._write_collected()
+        self._output.flush()
         if self.client_full and not self._turns.reads_on():
             self._upstream.pause_reading()
 
     def _take_whole(self, data: bytes) -> bool:
         """Take what came first for a turn that went the express way, if it is its whole answer."""
-        self._collected.append(data)  # written once it has been learnt from
+        self._output.hold(data)  # written once it has been learnt from
         if self._express.answered(data, in_step=self._relay.between_messages):
             return True
-        self._collected.pop()
+        self._output.take_back()
         return False
 
     def upstream_lost(self, error: Exception | None) -> None:
@@ -261,10 +258,7 @@ class Session(asyncio.Protocol):
 
     def to_client(self, data: bytes) -> None:
         """Send to the client, at the latest when the event that is handled now is over."""
-        self._collected.append(data)
-        self._collected_bytes += len(data)
-        if self._collected_bytes > _MAX_COLLECTED_BYTES:
-            self._write_collected()
+        self._output.put(data)
 
     def to_postgres(self, data: bytes) -> None:
         """Send to Postgres."""
@@ -277,7 +271,7 @@ class Session(asyncio.Protocol):
         """
         self._rested = False
         if self._is_caught_up:
-            self._write_collected()
+            self._output.flush()
             self._arm()
             return
         turns = self._turns
@@ -294,7 +288,7 @@ class Session(asyncio.Protocol):
                 self._handle(part)
         except ProtocolViolation as violation:
             self.end(violation.sqlstate, violation.message)
-        self._write_collected()
+        self._output.flush()
         self._arm()
         self._regulate()
         if not waits:
@@ -355,20 +349,14 @@ class Session(asyncio.Protocol):
 
     def _goes_on_orphaned(self) -> bool:
         """Tell whether the session goes on; end it when Postgres is back, or there is nothing to be served any more."""
-        outage = self._database.outage
-        idle = self._turns.stage is Stage.IDLE
-        if outage.phase is Phase.SUSPECTED:
-            return self._draining
-        if outage.phase is Phase.DOWN:
-            self._outlived = True
-            if outage.may_serve or not idle:
-                return True
+        fate = self._outliving.fate(idle=self._turns.stage is Stage.IDLE, draining=self._draining)
+        if fate is Fate.OVER:
             self.end(Sqlstate.CONNECTION_FAILURE, _OVER)
-        elif idle and self._outlived:
+        elif fate is Fate.BACK:
             self.end(Sqlstate.ADMIN_SHUTDOWN, _BACK)
-        elif idle:
-            self._say_goodbye()  # Postgres meant this session
-        return not idle
+        elif fate is Fate.MEANT:
+            self._say_goodbye()
+        return fate is Fate.GOES_ON
 
     def _say_goodbye(self) -> None:
         """End the session with Postgres's own words, or, when it did not say why, with ours."""
@@ -386,14 +374,6 @@ class Session(asyncio.Protocol):
         turns = self._turns
         idle = turns.stage is Stage.IDLE and not turns.inside_turn
         return idle and self._conversation.shown_status is TransactionStatus.IDLE
-
-    def _write_collected(self) -> None:
-        """Write what has come together for the client."""
-        if self._collected:
-            data = self._collected[0] if len(self._collected) == 1 else b"".join(self._collected)
-            self._collected.clear()
-            self._collected_bytes = 0
-            self._client.write(data)
 
     def _arm(self) -> None:
         """Let the hot path answer, while nothing is under way and everything that a reply rests on is known."""
@@ -425,7 +405,7 @@ class Session(asyncio.Protocol):
         self._turns.close()
         self._forget_unfinished()
         self._replies = _NO_REPLIES
-        self._write_collected()
+        self._output.flush()
         if idle:
             self._upstream.write(TERMINATE)
         self._upstream.close()
