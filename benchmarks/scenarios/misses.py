@@ -26,7 +26,7 @@ _FORWARD_BOUNDS: Mapping[int, float] = {1: 1.15, 8: 1.5}
 _SIDES = (DIRECT, PGBOUNCER, TIDEGATE)
 _REDIS, _ALLOWED = "a Redis GET", "forwarded + a Redis GET"
 _LOOKED_UP, _READS = "Redis scripts run", "reads"
-_MOST_LOOK_UPS = 0.05  # of the reads: a template is tried again now and then
+_MOST_LOOK_UPS = 0.1  # of the reads: a template is tried now and then (one in 16), and watermarks are scripts as well
 
 
 class _Keys:

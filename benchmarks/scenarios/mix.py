@@ -30,7 +30,8 @@ _PROTOCOL = "prepared"
 _SHARES = (0, 1, 5, 10, 50)  # percent of writes
 _BOUNDED = f"{TIDEGATE}, bounded"
 _LEAD_IN_SECONDS = 1
-_WARM_SECONDS = 4
+_WARM_SECONDS = 3
+_COLD_OPERATIONS = 8_000  # of each client
 _MAX_STALENESS_SECONDS = 1.0
 _CHECKED_READS = 500
 _OWN_ROW, _OTHERS_ROW = _SIZE.products + 1, _SIZE.products + 2  # that the load never draws
@@ -60,7 +61,7 @@ def _make_shop(url: str) -> None:
 
 
 def _measure(peers: Peers, run: Run, load: Load, name: str, percent: int) -> Case:
-    wrong = _checked_warming(peers, load, 1 if run.quick else _WARM_SECONDS)
+    wrong = _checked_warming(peers, _warming(load, percent, quick=run.quick))
     hit_ratios: dict[str, list[float]] = {_BOUNDED: [], TIDEGATE: []}
     with peers.sides(_PROTOCOL, _CLIENTS) as urls:
         urls |= {_BOUNDED: at_level(peers.url(TIDEGATE), "bounded")}
@@ -75,12 +76,19 @@ def _measure(peers: Peers, run: Run, load: Load, name: str, percent: int) -> Cas
     return Case("mix", f"{name}, {percent} % writes", "1/s", samples, targets, wrong, remarks, facets)
 
 
-def _checked_warming(peers: Peers, load: Load, seconds: int) -> int:
+def _warming(load: Load, percent: int, *, quick: bool) -> Load:
+    """Return the load that warms a cache up: by number where it begins cold, as what is rare takes long to come by."""
+    if quick:
+        return replace(load, seconds=1)
+    return replace(load, seconds=_WARM_SECONDS) if percent else replace(load, transactions=_COLD_OPERATIONS)
+
+
+def _checked_warming(peers: Peers, load: Load) -> int:
     """Run the load through Tidegate while others check it, and return how many answers were wrong."""
     url = peers.url(TIDEGATE)
     read, write = "SELECT stock FROM product WHERE id = %s", "UPDATE product SET stock = %s WHERE id = %s"
     with ThreadPoolExecutor() as others:
-        warming = others.submit(peers.rate, url, replace(load, seconds=seconds))
+        warming = others.submit(peers.rate, url, load)
         own = others.submit(own_writes_missed, at_level(url, "session"), write, read, _OWN_ROW, warming.done)
         bounded = at_level(url, "bounded")
         old = others.submit(
