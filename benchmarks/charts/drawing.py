@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.case_tables import figure
 from benchmarks.charts.figures import Figures, cases_of, facets_of, points, sides_of
@@ -134,6 +135,8 @@ def _bars(axes: Axes, groups: Sequence[str], bars: dict[str, list[float]], shade
 
 
 def _plain_numbers(axes: Axes, unit: str) -> None:
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}{unit}")
 
 
