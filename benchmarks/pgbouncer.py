@@ -46,6 +46,11 @@ class PgBouncer:
         self._process = ManagedProcess("pgbouncer", [_program(), configuration], folder / "output.log", account=account)
         self.url = Upstream("127.0.0.1", self.port, upstream.user, upstream.database, upstream.password).url
 
+    @property
+    def process_id(self) -> int:
+        """Whose processor time is its."""
+        return self._process.pid
+
     def stop(self) -> None:
         """End it and remove its files."""
         self._process.stop()

@@ -12,6 +12,7 @@ from benchmarks.evictions import measure_evictions
 from benchmarks.idle import measure_idle
 from benchmarks.precision import PrecisionRun, measure_precision
 from benchmarks.precision_tally import precision_json, precision_table
+from benchmarks.profiles import measure_profiles
 from benchmarks.replacement.measure import replacement_table
 from benchmarks.shop.measure import ShopRun, measure_shop
 from benchmarks.shop.tables import shop_json, shop_tables
@@ -158,6 +159,18 @@ def _shop_section(arguments: Namespace) -> str:
     return _shop(ShopRun(shares, arguments.seconds or _SHOP_SECONDS), arguments.json)
 
 
+def _profiles(seconds: int) -> str:
+    lines = [
+        f"`python -m benchmarks profiles --seconds {seconds}` ({dt.datetime.now(dt.UTC):%Y-%m-%d}): processor time of "
+        "a statement, prepared, 8 clients; the pictures are in `docs/profiles/`.",
+        "",
+        "| load | the worker, µs | PgBouncer, forwarding the same, µs |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {spent.load} | {spent.worker:.1f} | {spent.bouncer:.1f} |" for spent in measure_profiles(seconds)]
+    return "\n".join(lines)
+
+
 SECTIONS: Mapping[str, Callable[[Namespace], str]] = {
     "evictions": lambda arguments: _evictions(arguments.writes),
     "idle": lambda arguments: _idle(arguments.idle_clients),
@@ -165,5 +178,6 @@ SECTIONS: Mapping[str, Callable[[Namespace], str]] = {
     "stream": _stream_section,
     "shop": _shop_section,
     "precision": lambda arguments: _precision(PrecisionRun(arguments.operations), arguments.json),
+    "profiles": lambda arguments: _profiles(arguments.seconds or _ROUND_SECONDS),
     "replacement": lambda arguments: replacement_table(max(arguments.operations, _REPLACEMENT_READS)),
 }
