@@ -193,7 +193,7 @@ class Relay:
                 held.xid = snapshot.widen(held.transaction.xid)
             if snapshot.shows(held.xid):
                 self._publisher.publish(held.transaction, held.xid)
-                self._schedule.published(held.transaction.end_lsn)
+                self._schedule.published()
                 if held.transaction.catalog_changed:
                     self.catalog_changed.set()
             else:
@@ -207,12 +207,16 @@ class Relay:
 
     async def _look(self) -> None:
         """Look at Postgres, publish what the snapshot shows, and begin a round if it is worth its while."""
+        began, delivered, before = time.monotonic(), self._delivered, self._schedule.round
         look = await self._gate.look()
+        now = time.monotonic()
+        self._schedule.pace.note(now - began)
         self._publish(look.snapshot)
         self._statistics.lag_bytes = max(look.insert_lsn - self._covered, 0)
-        if self._schedule.looked(time.monotonic(), look):
+        self._schedule.looked(now, look, delivered)
+        if before is None:
             self._heartbeat_sent = False
-        await self._nudge(time.monotonic(), look.insert_lsn)
+        await self._nudge(now, look.insert_lsn)
 
     async def _nudge(self, now: float, insert_lsn: Lsn) -> None:
         """Move the WAL's end while a commit waits and nothing else moves it.
@@ -264,7 +268,8 @@ class Relay:
         return self._status_at + (STATUS_SECONDS if news else STATUS_AT_LEAST_SECONDS)
 
     def _look_due(self) -> float:
-        return min(self._schedule.look_at, self._gate_at) if self._held else self._schedule.look_at
+        schedule = self._schedule
+        return min(schedule.look_at, max(self._gate_at, schedule.paced_at)) if self._held else schedule.look_at
 
     def _next_due(self) -> float:
         """Return when there is something to do without being woken."""

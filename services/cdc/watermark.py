@@ -1,8 +1,14 @@
 """Watermarks: what may be said of the change stream, and when to say it. Consistency contract, section 4.5 and 4.6.
 
 A *look* at Postgres gives a snapshot and, read after it, an insert LSN: one statement, so that nothing waits for two. A
-*round* takes the insert LSN `a` of one look and the snapshot of a later one; it waits until the stream has delivered
-everything up to `a`, publishes what that snapshot shows, and says (w, c):
+*round* takes an LSN `a` that the WAL had reached before its snapshot was taken; it waits until the stream has delivered
+everything up to `a`, publishes what that snapshot shows, and says (w, c). There are two such LSNs:
+
+* where the stream stood before the look, if the look's snapshot has published something: nothing is waited for then,
+  and the changes and the watermark that covers them go into the log together;
+* else the insert LSN of the look before, which covers what is no commit of a followed table.
+
+What is said:
 
 * w: everything visible below it is ahead of this watermark. `a + 1` if nothing is held back at `a`, else `a`. (LSNs are
   multiples of 8, so `a + 1` is no real position.)
@@ -19,9 +25,15 @@ from typing import NamedTuple
 from services.cdc.gate import Look, Snapshot
 from services.cdc.transactions import Transaction
 from services.shared.lsn import NO_LSN, Lsn
+from services.shared.runtime.pace import Pace
 
-SPACING_SECONDS = 0.004
-"""At most one watermark in this time, however much is published."""
+LEAST_SPACING_SECONDS = 0.004
+MOST_SPACING_SECONDS = 0.020
+WAITED_SHARE = 1 / 32
+"""How far apart looks are that have something to say: between these, and such that at most this share of the time is
+waited for their answers, beyond what these take at best. Each look wakes Postgres, the log, the invalidator, Redis and
+every worker. Where processors have time to spare commits are told of within milliseconds; where all these wait for
+one, more commits share what a look costs."""
 
 PERIOD_SECONDS = 0.020
 """How often to look while nothing is published."""
@@ -49,7 +61,7 @@ class Round:
 
     Attributes:
         insert_lsn: `a`.
-        snapshot: Taken after it.
+        snapshot: Taken after the WAL had reached it.
         started_at: When, by the clock of the loop, in seconds.
         urgent: Whether a transaction may have ended since the last watermark.
     """
@@ -81,52 +93,61 @@ def watermark_at(insert_lsn: Lsn, held: Iterable[Transaction]) -> WatermarkValue
 class WatermarkSchedule:
     """Decides when to look, and when a round is worth its while. Pure: every time is given.
 
-    After something was published: at once, but at most one watermark in `SPACING_SECONDS`. Otherwise the insert LSN is
-    looked at every `PERIOD_SECONDS`, and a round is made if it has moved. On an idle database it does not move; a
-    heartbeat moves it once, and its own message delivers the new one, so that it needs no second heartbeat.
+    A commit is looked at when it comes, but looks keep their distance (`Pace`). Without one the insert LSN is looked at
+    every `PERIOD_SECONDS`, and a round is made if it has moved. On an idle database it does not move; a heartbeat moves
+    it once, and its own message delivers the new one, so that it needs no second heartbeat.
 
     Attributes:
         round: The watermark in the making, if there is one.
+        pace: How far apart looks are that have something to say.
     """
 
     def __init__(self) -> None:
         self.round: Round | None = None
+        self.pace = Pace(LEAST_SPACING_SECONDS, MOST_SPACING_SECONDS, WAITED_SHARE)
         self._looked_at = float("-inf")
         self._looked_lsn = NO_LSN  # of the last look: the next one's snapshot comes after it
-        self._published_to: Lsn | None = None  # since the last watermark
+        self._published = False  # something, since the last watermark
         self._sent_at = float("-inf")
         self._sent_lsn = NO_LSN
         self._sent_snapshot: Snapshot | None = None
 
-    def published(self, end_lsn: Lsn) -> None:
+    def published(self) -> None:
         """Note that a transaction was published."""
-        self._published_to = max(self._published_to or NO_LSN, end_lsn)
+        self._published = True
+
+    @property
+    def paced_at(self) -> float:
+        """When the next look is due at the earliest, if there is something to say."""
+        return self._sent_at + self.pace.spacing
 
     @property
     def look_at(self) -> float:
-        """When to look next."""
-        news = self._published_to is not None or self._looked_lsn > self._sent_lsn
-        return self._sent_at + SPACING_SECONDS if news and self.round is None else self._looked_at + PERIOD_SECONDS
+        """When to look next, if no commit comes."""
+        news = self._published or self._looked_lsn > self._sent_lsn
+        return self.paced_at if news and self.round is None else self._looked_at + PERIOD_SECONDS
 
-    def looked(self, now: float, look: Look) -> bool:
-        """Note a look; what its snapshot shows must have been noted as published.
+    def looked(self, now: float, look: Look, delivered: Lsn) -> None:
+        """Note a look, and begin a round if there is something to say.
 
-        Returns:
-            Whether a round has begun.
+        Args:
+            now: When the look was over, by the clock of the loop, in seconds.
+            look: What it showed; what its snapshot shows must have been noted as published.
+            delivered: Up to where the stream had been read before the look began.
         """
         before, self._looked_lsn, self._looked_at = self._looked_lsn, look.insert_lsn, now
-        urgent = self._published_to is not None or look.snapshot != self._sent_snapshot
-        if self.round is not None:  # what has become visible meanwhile is told as well
+        urgent = self._published or look.snapshot != self._sent_snapshot
+        if self._published:  # a round that waits would promise more, but keep this waiting
+            self.round = Round(delivered, look.snapshot, now, urgent)
+        elif self.round is not None:  # what has become visible meanwhile is told as well
             self.round = replace(self.round, snapshot=look.snapshot, urgent=urgent)
-            return False
-        if before > self._sent_lsn or (self._published_to is not None and before >= self._published_to):
+        elif before > self._sent_lsn:
             self.round = Round(before, look.snapshot, now, urgent)
-        return self.round is not None
 
     def sent(self, now: float) -> None:
         """Note that the watermark of the round was sent."""
         if self.round is not None:
             self._sent_lsn, self._sent_snapshot = self.round.insert_lsn, self.round.snapshot
         self._sent_at = now
-        self._published_to = None
+        self._published = False
         self.round = None

@@ -1,7 +1,8 @@
 """The CDC service: decode, look, publish, watermark, confirm, crash and begin again. Contract, section 4.
 
-As in `services/cdc/relay.py`: a *look* takes a snapshot and then reads an insert LSN; a *round* uses the insert LSN of
-one look and the snapshot of a later one, and ends, with its watermark, once the stream has delivered that LSN.
+As in `services/cdc/relay.py`: a *look* takes a snapshot and then reads an insert LSN. A *round* uses the snapshot of a
+look, and where the stream stood before it, if the look published something; else the insert LSN of the look before. It
+ends, with its watermark, once the stream has delivered that LSN.
 """
 
 from collections.abc import Iterator
@@ -178,10 +179,12 @@ def _look(world: World, state: State) -> Iterator[Step]:
     if cdc.waits:
         if cdc.barrier & ~postgres.visible == 0:
             cdc = cdc._replace(waits=0, barrier=0)
+    elif cdc.published and state.budget.rounds and world.fault != "snapshot before insert LSN":
+        cdc = cdc._replace(round_lsn=cdc.read, round_snapshot=postgres.visible)
     elif cdc.round_lsn:
         if world.fault != "snapshot before insert LSN":
             cdc = cdc._replace(round_snapshot=postgres.visible)
-    elif before and state.budget.rounds and (before > cdc.sent or (cdc.published and before >= cdc.published)):
+    elif before and state.budget.rounds and before > cdc.sent:
         if world.fault == "snapshot before insert LSN":
             cdc = cdc._replace(round_lsn=looked, round_snapshot=earlier)
         else:

@@ -20,12 +20,17 @@ from services.proxy.cache.outage import Outage, Phase
 from services.proxy.control import CONTROL_ERRORS, ConnectControl, shows_outage
 from services.shared.lsn import Lsn, parse_lsn
 from services.shared.runtime.backoff import Backoff
+from services.shared.runtime.pace import Pace
 from services.shared.runtime.waiting import wait_at_most
 
 _QUIET_SECONDS = 5.0  # without a read for so long, probing stops: an idle cache costs the primary nothing
 _LONGEST_WAIT_SECONDS = 10.0  # for an answer: sessions may have a bound far below the cache's
 _FASTEST_SECONDS = 0.005  # between probes of a bound tighter than the cache's
-_SPACING_SECONDS = 0.002  # probes asked for by writes are coalesced to one in this time
+_LEAST_SPACING_SECONDS = 0.002
+_MOST_SPACING_SECONDS = 0.020
+_WAITED_SHARE = 1 / 32
+"""Probes asked for by writes are coalesced to one in a time between these; see `Pace`."""
+
 _CLOSE_SECONDS = 1.0
 _STATEMENT = """
 SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
@@ -79,6 +84,7 @@ class Prober:
         self._urgent = asyncio.Event()
         self._sleeps = False  # until it is asked, however long that takes
         self._last_read = boot_clock()
+        self._pace = Pace(_LEAST_SPACING_SECONDS, _MOST_SPACING_SECONDS, _WAITED_SHARE)
         self._reads = timing.reads
         self._reads_seen = 0
         self._tight, self._tight_at = self._interval, 0.0  # where somebody has asked for a tighter bound, and when
@@ -142,6 +148,7 @@ class Prober:
                 self._cache, timeout=min(max(1.0, 10 * self._interval), _LONGEST_WAIT_SECONDS)
             )
             assert row is not None
+            self._pace.note(boot_clock() - probe.sent_at)
             lsn, canary, timeline = parse_lsn(row[0]), row[1] or "", row[2]
             self._take(probe, lsn, identity, timeline, canary, heard_of)
             self._outage.probe_answered(probe.sent_at)
@@ -186,7 +193,8 @@ class Prober:
         self._freshness.answer(probe, lsn)
 
     async def _wait_for_next(self) -> None:
-        await wait_at_most(self._urgent, _SPACING_SECONDS)
+        distance = min(self._pace.spacing, self._current_interval())
+        await wait_at_most(self._urgent, distance)
         self._urgent.clear()
         reads = self._reads()
         if reads != self._reads_seen:
@@ -195,7 +203,7 @@ class Prober:
         if self._outage.phase is Phase.SUSPECTED:
             return
         self._sleeps = boot_clock() - self._last_read > _QUIET_SECONDS
-        spacing = self._outage.proof_spacing if self._sleeps else self._current_interval() - _SPACING_SECONDS
+        spacing = self._outage.proof_spacing if self._sleeps else self._current_interval() - distance
         await wait_at_most(self._asked, spacing)
         self._sleeps = False
         self._asked.clear()

@@ -26,7 +26,7 @@ from services.shared.keyspace.state import (
     parse_registry,
     parse_state,
 )
-from services.shared.keyspace.steps import Step
+from services.shared.keyspace.steps import Step, script_calls
 from services.shared.lsn import sortable
 from services.shared.position import Position
 from services.shared.relation import Shape
@@ -47,10 +47,7 @@ __all__ = [
     "Sweep",
 ]
 
-_SCRIPTS = (
-    *("read", "fill", "register", "registry"),
-    *("evict", "watermark", "advance", "follow", "new_epoch", "rotate", "sweep"),
-)
+_SCRIPTS = ("read", "fill", "register", "registry", "apply", "new_epoch", "rotate", "sweep")
 _NONCE_BYTES = 12
 
 MOST_EVICTED_TAGS = 1_000_000
@@ -187,10 +184,9 @@ class Bucket:
         Returns:
             Their outcomes. When one is refused, those that build on it are refused as well.
         """
-        replies = await self._runner.run_all(
-            [(step.script, (epoch, *step.at.arguments, *step.arguments)) for step in steps]
-        )
-        return _parsed(lambda: [Outcome(reply.decode()) for reply in replies])
+        calls = [("apply", (epoch, *arguments)) for arguments in script_calls(steps)]
+        replies = await self._runner.run_all(calls)
+        return _parsed(lambda: [Outcome(outcome.decode()) for outcomes in replies for outcome in outcomes])
 
     async def new_epoch(self, expected: BucketState, begin: EpochBegin) -> Outcome:
         """Start a bucket epoch, if the bucket is still in the expected epoch and at the expected positions.

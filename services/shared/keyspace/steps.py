@@ -4,6 +4,7 @@ Each names its predecessor's position. So a bucket that has gone back in time re
 for the outcome of the one before, and a step that is sent twice has no effect.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.shared.keyspace.entry import join_names
@@ -30,7 +31,7 @@ class Milestone:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What every script wants to know of the record."""
+        """What the script wants to know of every record."""
         return (
             str(self.partition),
             str(self.previous),
@@ -50,11 +51,11 @@ class Evict:
     relations: tuple[int, ...]
     end_lsn: Lsn
 
-    script = "evict"
+    what = "evict"
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Arguments of the script after those of the milestone."""
+        """What the script wants to know besides."""
         return (
             self.registry_version,
             sortable(self.end_lsn),
@@ -71,11 +72,11 @@ class MoveWatermark:
     watermark: Lsn
     settled: Lsn
 
-    script = "watermark"
+    what = "watermark"
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Arguments of the script after those of the milestone."""
+        """What the script wants to know besides."""
         return sortable(self.watermark), sortable(self.settled)
 
 
@@ -86,11 +87,11 @@ class Advance:
     at: Milestone
     resume_from: Lsn | None = None
 
-    script = "advance"
+    what = "advance"
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Arguments of the script after those of the milestone."""
+        """What the script wants to know besides."""
         return ("" if self.resume_from is None else sortable(self.resume_from),)
 
 
@@ -102,14 +103,35 @@ class Follow:
     relation: int
     followed: Followed | None
 
-    script = "follow"
+    what = "follow"
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Arguments of the script after those of the milestone."""
+        """What the script wants to know besides."""
         if self.followed is None:
             return str(self.relation), "", ""
         return str(self.relation), str(self.followed.publication_entry), self.followed.digest
 
 
 Step = Evict | MoveWatermark | Advance | Follow
+
+STEPS_AT_ONCE = 64
+"""In one script: the cost of a call is shared, and Redis serves nobody else for about a millisecond."""
+
+_ARGUMENT_CHARACTERS = 64 * 1024  # in one script, unless one step alone has more: several hundred tags
+
+
+def script_calls(steps: Sequence[Step]) -> Iterator[list[str]]:
+    """Yield the arguments of the scripts that take these steps in order; each call takes some of them."""
+    arguments: list[str] = []
+    count = size = 0
+    for step in steps:
+        more = [step.what, *step.at.arguments, *step.arguments]
+        characters = sum(map(len, more))
+        if count and (count == STEPS_AT_ONCE or size + characters > _ARGUMENT_CHARACTERS):
+            yield arguments
+            arguments, count, size = [], 0, 0
+        arguments += more
+        count, size = count + 1, size + characters
+    if arguments:
+        yield arguments

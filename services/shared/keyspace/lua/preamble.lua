@@ -42,12 +42,13 @@ end
 
 -- The bucket, or nil when there is none.
 local function load_bucket()
-  local found = redis.call('HMGET', META, 'epoch', 'format', 'positions', 'floors', 'registry', 'watermark', 'generation')
+  local found = redis.call('HMGET', META,
+    'epoch', 'format', 'positions', 'floors', 'registry', 'watermark', 'generation', 'highest')
   if not found[1] then
     return nil
   end
   return {
     epoch = found[1], format = found[2], positions = found[3], floors = found[4], registry = found[5],
-    watermark = found[6], generation = found[7], count = cell_count(found[3], POSITION_WIDTH),
+    watermark = found[6], generation = found[7], highest = found[8], count = cell_count(found[3], POSITION_WIDTH),
   }
 end
