@@ -242,8 +242,8 @@ class CachedDatabase:
             self.statistics.refused[refusal] += 1
             return
         self.statistics.kept += 1
-        self._unconfirmed.add(Kept(entry, epoch, plan.ages))
         economy = plan.template.economy
+        self._unconfirmed.add(Kept(entry, epoch, plan.ages, l2=economy.l2))
         economy.origin.note(answered - sent_at)
         economy.keeping.note(perf_counter() - began)
 
@@ -297,7 +297,7 @@ class CachedDatabase:
             # One that had to make room is right all the same: Redis checks by itself whether it was evicted since.
             if not (kept.shared and (kept.entry.live or kept.entry.displaced)):
                 continue
-            if kept.entry.hits or kept.entry.tally.reused:
+            if kept.is_wanted:
                 self._share(kept)
             else:
                 self._unread.add(kept)

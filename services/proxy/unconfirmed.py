@@ -6,12 +6,13 @@ This worker may serve it for the moment (that is the schema bound), but it is sh
 catalog that began after it was kept has found nothing changed; when something has changed, it is discarded.
 
 To share an answer takes Redis and two processes as long as a dozen hits. Where most answers of a template are not read
-again, each of them waits for a second reader first. Pure.
+again, or nobody else was found to ask for them, each of them waits for a second reader first. Pure.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.proxy.admission.l2_yield import L2Yield
 from services.proxy.cache.entry import Entry
 
 _WAITING_BYTES = 16 * 1024 * 1024  # of answers that wait to be shared; what comes on top stays in this worker
@@ -27,12 +28,19 @@ class Kept:
         epoch: The bucket's epoch when its query was sent.
         ages: It ages, from `entry.sent_at` on.
         shared: Others shall get it.
+        l2: What its template has got from the others.
     """
 
     entry: Entry
     epoch: str
     ages: bool = False
     shared: bool = True
+    l2: L2Yield = field(default_factory=L2Yield)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody is likely to ask for it: it was read again, or others are there and most like it are."""
+        return self.entry.hits > 0 or (self.entry.tally.reused and self.l2.yields)
 
 
 class Unconfirmed:

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.integration.wire_client import WireClient
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.postgres_programs import NEWEST
-from tests.servers.processes import wait_until
+from tests.servers.processes import ServerError, wait_until
 from tests.servers.stack import RunningStack, running_stack
 
 DURABLE = {"max_slot_wal_keep_size": "1GB"}
@@ -93,11 +93,21 @@ class ProxiedPostgres:
                 run()
             return self.hits() - before == count
 
-        wait_until(all_hits, f"{count} hits in a row", _CACHING_SECONDS)
+        self._wait_for_hits(all_hits, f"{count} hits in a row")
 
     def wait_cached(self, run: Callable[[], object], what: str = "a hit") -> None:
         """Repeat a read until it is answered from the cache."""
-        wait_until(lambda: self.is_hit(run), what, _CACHING_SECONDS)
+        self._wait_for_hits(lambda: self.is_hit(run), what)
+
+    def _wait_for_hits(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait, and tell why reads were forwarded instead if it is in vain."""
+        before = self.stack.counters("tidegate_proxy_forwarded_total", "reason")
+        try:
+            wait_until(condition, what, _CACHING_SECONDS)
+        except ServerError as error:
+            now = self.stack.counters("tidegate_proxy_forwarded_total", "reason")
+            reasons = {reason: value - before.get(reason, 0) for reason, value in now.items()}
+            raise ServerError(f"{error}; forwarded: { {reason: n for reason, n in reasons.items() if n} }") from error
 
 
 @contextmanager

@@ -20,6 +20,11 @@ class L2Yield:
         self.lookups = 0
         self.hits = 0
 
+    @property
+    def yields(self) -> bool:
+        """Whether look-ups hit often enough, as far as is known."""
+        return self.lookups < _TRIAL_LOOKUPS or self.hits * _ONE_IN >= self.lookups
+
     def pays(self) -> bool:
         """Tell whether to ask now: at first always, then while it hits often enough, and else now and then."""
         pays = not self._goes_by()
@@ -34,5 +39,4 @@ class L2Yield:
         return skips
 
     def _goes_by(self) -> bool:
-        often = self.lookups < _TRIAL_LOOKUPS or self.hits * _ONE_IN >= self.lookups
-        return not often and self._reads % _STILL_EVERY != 0
+        return not self.yields and self._reads % _STILL_EVERY != 0

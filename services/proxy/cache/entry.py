@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 
 from services.proxy.admission.economy import Tally
+from services.proxy.cache.named_rows import NamedRows
 from services.proxy.session.follow_up import FollowUp
 from services.shared.position import Position
 
@@ -20,6 +21,7 @@ NO_TALLY = Tally()  # of what is nobody's
 _ENTRY_BYTES = 570  # an Entry, its Answer, their slices' headers, its key and its cell in a queue
 _TAG_BYTES = 170  # a tag's text but for its letters, its cell in the index, and its share of a set
 _RELATION_BYTES = 60  # a cell in the set of a relation's entries
+_NAMED_BYTES = 450  # NamedRows of one column and one value
 _REPLY_BYTES = 260  # a Reply, its payload's and key's headers, and its cell in a session's table
 
 
@@ -161,11 +163,12 @@ class Reply:
         tally: Its entry's.
         expires_at: Boot-clock second from which on it is not served: where the answer ages, by what this turn asks.
         ages: Whether it does.
+        looked_at: The rows that it rests on; None where they may be any, or nobody needed to know.
         table: Where it is found; empty before it is kept.
         turn: By what.
     """
 
-    __slots__ = ("ages", "entry", "expires_at", "follow_up", "payload", "reads", "table", "tally", "turn")
+    __slots__ = ("ages", "entry", "expires_at", "follow_up", "looked_at", "payload", "reads", "table", "tally", "turn")
 
     def __init__(
         self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1, ttl: float = inf
@@ -177,10 +180,11 @@ class Reply:
         self.payload = payload
         self.follow_up = follow_up
         self.reads = reads
+        self.looked_at: tuple[NamedRows, ...] | None = None
         self.table: dict[bytes, Reply] = {}
         self.turn = b""
 
     @property
     def size(self) -> int:
         """What it takes, in bytes, by estimate."""
-        return _REPLY_BYTES + len(self.turn) + len(self.payload)
+        return _REPLY_BYTES + len(self.turn) + len(self.payload) + _NAMED_BYTES * len(self.looked_at or ())

@@ -98,6 +98,10 @@ class L1:
         known = context.get(turn)
         if known is not None:
             if known.entry.live:
+                if known.looked_at is None and known.entry is entry and reply.looked_at is not None:
+                    growth = -known.size
+                    known.looked_at = reply.looked_at
+                    self._displace(self._entries.grow(entry, growth + known.size))
                 return
             self._tables.take_out(known)
         growth = 0

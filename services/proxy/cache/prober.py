@@ -28,7 +28,7 @@ _LONGEST_WAIT_SECONDS = 10.0  # for an answer: sessions may have a bound far bel
 _FASTEST_SECONDS = 0.005  # between probes of a bound tighter than the cache's
 _LEAST_SPACING_SECONDS = 0.002
 _MOST_SPACING_SECONDS = 0.020
-_WAITED_SHARE = 1 / 32
+_WAITED_SHARE = 1 / 64
 """Probes asked for by writes are coalesced to one in a time between these; see `Pace`."""
 
 _CLOSE_SECONDS = 1.0

@@ -123,6 +123,15 @@ def _candidates(rule: TagRule, lexed: Lexed, request: Request, rows: bytes) -> l
 
 def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
     """Return for each column of a shape the values that it may have, or blocks of them; None if one cannot be told."""
+    columns = held_values(rule, lexed, request)
+    if columns is None or rule.shape.ranged is None:
+        return columns
+    blocks = _range(rule.shape.ranged, rule.bounds, lexed, request)
+    return None if blocks is None else [*columns, blocks]
+
+
+def held_values(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
+    """Return the values that a statement holds the columns of a rule's shape equal to; None if one cannot be told."""
     columns: list[list[bytes]] = []
     for alternatives in rule.sources:
         values: list[bytes] = []
@@ -134,10 +143,7 @@ def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]]
                 return None
             values += found
         columns.append(list(dict.fromkeys(values)))
-    if rule.shape.ranged is None:
-        return columns
-    blocks = _range(rule.shape.ranged, rule.bounds, lexed, request)
-    return None if blocks is None else [*columns, blocks]
+    return columns
 
 
 def _are_of_known_types(alternatives: tuple[ValueSource, ...], request: Request) -> bool:

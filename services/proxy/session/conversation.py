@@ -20,6 +20,7 @@ from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_part, read_requests
+from services.proxy.session.row_names import looked_at
 from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
 from services.proxy.session.statements import SessionStatements
@@ -35,7 +36,7 @@ OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
 
 _IN_BLOCK, _FAILED = int(TransactionStatus.IN_BLOCK), int(TransactionStatus.FAILED)
 _READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
-_HELD, _LISTENS, _DEBUGS = b"T", b"L", b"D"  # tell the tables of ready-made replies apart
+_HELD, _LISTENS, _DEBUGS, _REFUSED = b"T", b"L", b"D", b"R"  # tell the tables of ready-made replies apart
 
 
 class Conversation:
@@ -169,7 +170,7 @@ class Conversation:
             self.statements.look_up(self._looked_up)
         setting = self._setting(whole=part.first and part.last)
         requests: list[tuple[Request, int]] | None = None
-        if messages is not None and (part.first or inside_turn) and setting.phase is not Phase.UPSTREAM:
+        if messages is not None and (part.first or inside_turn):
             requests = read_requests(messages, setting.names, setting.unnamed, self.meaning)
         plan = plan_turn(messages, requests, setting)
         in_block = self.block is not None or any(step.block is not None for step in plan.steps)
@@ -221,13 +222,16 @@ class Conversation:
         return meaning_of(template, state.reading) if template is not None else None
 
     def ready_made(self) -> ReplyTable | None:
-        """Return the table of ready-made replies that holds now; None when each turn has to be looked at."""
+        """Return the table of ready-made replies that holds now; None when each turn has to be looked at.
+
+        Where nothing of the session is cached there is never a reply in it, but statements are known by it.
+        """
         state, block = self.keeper.state, self.block
-        if self.status != OUTSIDE_BLOCK or state is None or state.refusal or self.lookup.catalog_refusal():
+        if self.status != OUTSIDE_BLOCK or state is None or self._strong or self.lookup.catalog_refusal():
             return None
-        if self._strong:
+        if block is not None and (block.failed or state.refusal):
             return None
-        return None if block is not None and block.failed else self._replies(state, self.situation)
+        return self._replies(state, _REFUSED if state.refusal else self.situation)
 
     @property
     def situation(self) -> bytes:
@@ -257,6 +261,9 @@ class Conversation:
         entry = entries[0] if entries else ALWAYS_LIVE
         ttl = min((step.plan.ttl for step in steps if step.plan is not None), default=NEVER)
         reply = Reply(entry, payload, follow_up, len(entries), ttl)
+        plans = [step.plan for step in steps if step.plan is not None]
+        if self.writes.tokens is not None and len(plans) == 1:
+            reply.looked_at = looked_at(plans[0])
         self.lookup.remember(turn, reply, self._replies(state, situation))
 
     def follow(self, follow_up: FollowUp) -> None:

@@ -15,7 +15,7 @@ from services.proxy.session.demand import demand
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
 from services.proxy.session.lookup import MAX_REPLY_BYTES
-from services.proxy.session.planning import Plan, Step
+from services.proxy.session.planning import NO_EFFECT, Effect, Plan, Step, with_rows
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_turn, read_requests
 from services.proxy.session.single_read import SingleRead
@@ -63,10 +63,11 @@ class Express:
         if found is None:
             return False
         route, template = found
-        if not route.refusal:
+        refusal = route.refusal or state.refusal
+        if not refusal:
             return self._take_read(data, form, route, template)
-        conversation.database.statistics.forwarded[route.refusal] += 1
-        self._send(data, form, route)
+        conversation.database.statistics.forwarded[refusal] += 1
+        self._send(data, form, route, effect=_effect(data, form, route, template))
         return True
 
     @property
@@ -99,7 +100,9 @@ class Express:
         requests = read_requests(messages, statements.names, statements.unnamed, conversation.meaning)
         return requests[0][0] if requests is not None and len(requests) == 1 else None
 
-    def _send(self, data: bytes, form: TurnForm, route: Route, read: SingleRead | None = None) -> None:
+    def _send(
+        self, data: bytes, form: TurnForm, route: Route, read: SingleRead | None = None, effect: Effect = NO_EFFECT
+    ) -> None:
         statements = self._turns.conversation.statements
         acks: list[Ack] = []
         self._parses = form.parses
@@ -108,7 +111,7 @@ class Express:
         elif self._parses and route.prepared is not None:
             acks = [statements.expect_parse(route.prepared)]
         self._exchange = Exchange([Segment(acks, None if read is None else read.recorder)])
-        self._turns.carry(data, self._exchange, route.effect, read)
+        self._turns.carry(data, self._exchange, effect, read)
 
     # -- reads
 
@@ -141,7 +144,7 @@ class Express:
         else:
             database.statistics.misses += 1
             database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
-            read = SingleRead(self._turns, lookup, lookup.begin_miss(plan, state))
+            read = SingleRead(self._turns, lookup, lookup.begin_miss(plan, state, refusal))
             economy.lookup.note(perf_counter() - began)
             self._send(data, form, route, read)
         return True
@@ -169,3 +172,13 @@ class Express:
         self._turns.to_client(payload)
         step = Step(request, message_count=0, plan=plan)
         conversation.remember(data, (step,), payload, [entry], conversation.situation)
+
+
+def _effect(data: bytes, form: TurnForm, route: Route, template: Template) -> Effect:
+    """Return what a turn that is forwarded may change, with the rows that its values name."""
+    if template.analysis.effect.rows is None:
+        return route.effect
+    bound = NO_VALUES if form.simple else read_bound(data, form)
+    if bound is None:
+        return route.effect
+    return with_rows(route.effect, template, route.catalog, route.request(form, bound))

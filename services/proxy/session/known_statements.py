@@ -59,14 +59,15 @@ class Route(NamedTuple):
             state: The session's state.
             demanded: How fresh an answer has to be, which these sessions do not have in common.
         """
-        request = self._request(form, bound)
+        request = self.request(form, bound)
         begun = self.digest
         if begun is None:
             begun = begin_key(template.lexed, template.analysis.fingerprint, state.key)
         key = end_key(begun.copy(), request, settings=self.settings)
         return Plan("", self.effect, request, template, key, catalog=self.catalog, demand=demanded)
 
-    def _request(self, form: TurnForm, bound: Bound) -> Request:
+    def request(self, form: TurnForm, bound: Bound) -> Request:
+        """Return what a turn of this route asks."""
         prepared, parses, simple = self.prepared, form.parses, form.simple
         return Request(
             text=form.head if prepared is None else prepared.text,

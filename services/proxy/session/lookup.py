@@ -18,6 +18,7 @@ from services.proxy.session.miss import Miss, count_miss
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
 from services.proxy.session.recorder import Recorder
+from services.proxy.session.row_names import rows_read
 from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
 from services.proxy.session.strong_proof import StrongProof
@@ -96,17 +97,18 @@ class Lookup:
             return refusal
         database, demand = self._database, plan.demand
         freshness = database.freshness
-        relations = plan.template.analysis.relations if plan.template is not None else ()
         # Asked at every level: what is covered is forgotten by it, and a group without writes has its hot path again.
-        if not self._writes_covered(relations, freshness.covered) and demand.own_writes:
+        if not self._writes_covered(plan) and demand.own_writes:
             return Reason.OWN_WRITE
         if demand.span < freshness.span:
             database.prober.note_bound(demand.max_staleness)
         return "" if freshness.is_fresh(demand.span) else Reason.NOT_FRESH
 
-    def _writes_covered(self, relations: tuple[int, ...], newest_covered: int) -> bool:
-        own = self._writes.covered(relations, newest_covered)
-        return own and (self._shared is None or self._shared.covered(relations, newest_covered))
+    def _writes_covered(self, plan: Plan) -> bool:
+        """Tell whether what the session wrote, or a session that it shares writes with, is nothing to this read."""
+        relations, covered = plan.relations, self._database.freshness.covered
+        own = self._writes.covered(relations, covered, partial(rows_read, plan))
+        return own and (self._shared is None or self._shared.covered(relations, covered))
 
     def from_l1(self, plan: Plan) -> Entry | None:
         """Return the entry that this worker holds, if it may be served without a wait, and count the hit."""
@@ -132,8 +134,7 @@ class Lookup:
         """Tell whether Postgres is down, and this read may be served although nothing proves its answer fresh."""
         if self.behind_own_ddl or not serves_stale(self._database, plan, state):
             return False
-        relations = plan.template.analysis.relations if plan.template is not None else ()
-        return not plan.demand.own_writes or self._writes_covered(relations, self._database.freshness.covered)
+        return not plan.demand.own_writes or self._writes_covered(plan)
 
     def stale_warning(self) -> bytes:
         """Count an answer that is served so, and return what is said in front of it."""
@@ -207,10 +208,21 @@ class Lookup:
         """Tell whether another session's query is under way that this read may join."""
         return self._joining.could_join(plan, state)
 
-    def begin_miss(self, plan: Plan, state: SessionState | None) -> Miss | None:
-        """Note where this worker stands before a read is sent; None when its answer can be neither kept nor shared."""
+    def begin_miss(self, plan: Plan, state: SessionState | None, why: str) -> Miss | None:
+        """Note where this worker stands before a read is sent.
+
+        Args:
+            plan: The read.
+            state: The session's state.
+            why: Why no stored answer was given.
+
+        Returns:
+            None when the answer can be neither kept nor shared, or is bound to be evicted.
+        """
         database = self._database
         shadow, self._shadow = self._shadow, None
+        if why == Reason.OWN_WRITE and self._writes.touch_rows(plan.relations, database.freshness.covered):
+            return None
         q0 = database.follower.fill_position()
         server = state.server if state is not None else None
         refusal = self.keep_refusal(plan, state) or ("" if q0 is not None else "before_first_watermark")

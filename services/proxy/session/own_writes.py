@@ -4,7 +4,7 @@ Inside a transaction block writes pile up unseen; at its end they all become vis
 Writes are noted at every level: a session, or a statement of it, may ask for another one later.
 """
 
-from services.proxy.cache.tokens import Tokens
+from services.proxy.cache.tokens import RowsRead, Tokens, any_row
 from services.proxy.session.planning import NO_EFFECT, Effect
 
 
@@ -44,7 +44,7 @@ class OwnWrites:
         """A turn with this effect is about to be forwarded."""
         self._block = self._block.union(effect)
         if effect.writes is None or effect.writes:
-            self._tokens().begin(effect.writes)
+            self._tokens().begin(effect.writes, effect.rows)
 
     def require(self, next_probe: int) -> None:
         """Somebody else's write has to be seen as well, whatever it touched: a token was handed to this session.
@@ -79,15 +79,19 @@ class OwnWrites:
             self._tokens().acknowledge(done.writes, next_probe)
         return done
 
-    def covered(self, relations: tuple[int, ...], newest_covered: int) -> bool:
-        """Tell whether all that was written to these relations has been evicted."""
+    def covered(self, relations: tuple[int, ...], newest_covered: int, rows_read: RowsRead = any_row) -> bool:
+        """Tell whether all that was written of what a read looks at has been evicted; see `Tokens.covers`."""
         if self._outstanding is None:
             return True
         if self._outstanding.settled(newest_covered):
             self._outstanding = None
             self._note()
             return True
-        return self._outstanding.covers(relations, newest_covered)
+        return self._outstanding.covers(relations, newest_covered, rows_read)
+
+    def touch_rows(self, relations: tuple[int, ...], newest_covered: int) -> bool:
+        """Tell of a read that is not covered whether that is for rows that are named: its answer will be evicted."""
+        return self._outstanding is not None and self._outstanding.names_rows(relations, newest_covered)
 
     def _tokens(self) -> Tokens:
         """Return the tokens, to add to them."""

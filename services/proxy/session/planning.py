@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from services.proxy.cache.named_rows import NamedRows
 from services.proxy.reasons import Reason
 from services.proxy.session.ageing import NEVER, lifetime
 from services.proxy.session.demand import NOTHING_SERVES, Demand, demand
@@ -16,6 +17,7 @@ from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import Prepared, means_otherwise, was_read_otherwise
 from services.proxy.session.requests import Request, bound_before, executed_texts
+from services.proxy.session.row_names import rows_written
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Template, Templates
 from services.proxy.session.write_token import reads_token
@@ -43,6 +45,7 @@ class Effect:
         schema: It may change the catalog.
         names: It may give statement names other meanings.
         token: It may show the session's token.
+        rows: Of the relations that these are of it writes no other rows. Of one turn; they are not added up.
     """
 
     writes: frozenset[int] | None
@@ -50,6 +53,7 @@ class Effect:
     schema: bool = False
     names: bool = False
     token: bool = False
+    rows: tuple[NamedRows, ...] = ()
 
     def union(self, other: "Effect") -> "Effect":
         """Return what both together may change."""
@@ -91,6 +95,11 @@ class Plan:
     ttl: float = NEVER
     catalog: int = 0
     demand: Demand = NOTHING_SERVES
+
+    @property
+    def relations(self) -> tuple[int, ...]:
+        """What it reads, as far as that is known."""
+        return self.template.analysis.relations if self.template is not None else ()
 
     @property
     def demand_is_its_own(self) -> bool:
@@ -206,7 +215,13 @@ def plan_turn(
         return TurnPlan(refusal=Reason.UNREADABLE, effect=ANY_EFFECT)
     if requests is None or setting.phase is Phase.UPSTREAM:
         plan = _plan_whole(messages, setting)
-        return replace(plan, refusal=Reason.IN_TRANSACTION) if setting.phase is Phase.UPSTREAM else plan
+        if setting.phase is not Phase.UPSTREAM:
+            return plan
+        if requests is not None and len(requests) == 1:
+            request = requests[0][0]
+            template = setting.templates.find(request.text, setting.likely_name_space)
+            plan = replace(plan, effect=with_rows(plan.effect, template, setting.templates.number, request))
+        return replace(plan, refusal=Reason.IN_TRANSACTION)
     steps: list[Step] = []
     alone = setting.whole and len(requests) == 1 and setting.phase is Phase.OUTSIDE
     for request, message_count in requests:
@@ -247,7 +262,8 @@ def _plan_step(
     held = _set_step(template, request, setting)
     if held is not None:
         return Step(request, message_count, setting=held), "", NO_EFFECT
-    plan = _plan_read(request, template, _effect(template, request.text), setting, alone=alone)
+    effect = with_rows(_effect(template, request.text), template, setting.templates.number, request)
+    plan = _plan_read(request, template, effect, setting, alone=alone)
     if not plan.refusal and setting.phase is Phase.FAILED:
         return None, Reason.IN_TRANSACTION, plan.effect
     return (None if plan.refusal else Step(request, message_count, plan)), plan.refusal, plan.effect
@@ -287,6 +303,21 @@ def _set_step(template: Template | None, request: Request, setting: Setting) -> 
 def _means_another(name_space: NameSpace, catalog: Catalog) -> bool:
     """Tell whether set_config may be another function here than Postgres's own."""
     return name_space.schemas[:1] != (CATALOG_SCHEMA,) or SET_CONFIG in catalog.functions.user
+
+
+def with_rows(effect: Effect, template: Template | None, catalog: int, request: Request) -> Effect:
+    """Return the effect of a turn with the rows that its one statement names, if it names some.
+
+    Args:
+        effect: What the statement may change.
+        template: Its analysis.
+        catalog: Number of the reading of the catalog that this rests on.
+        request: Its values.
+    """
+    if not effect.writes or template is None or template.analysis.effect.rows is None:
+        return effect
+    named = rows_written(template, catalog, request)
+    return effect if named is None else replace(effect, rows=(named,))
 
 
 def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:

@@ -301,7 +301,7 @@ class ReadRun:
                 pieces.append(before.raw)
                 closes = before.closes
             away = refusal != Reason.AUDITED and turns_away(plan)
-            miss = None if away else conversation.lookup.begin_miss(plan, conversation.keeper.state)
+            miss = None if away else conversation.lookup.begin_miss(plan, conversation.keeper.state, refusal)
             statistics.misses += 1
             statistics.forwarded[Reason.DOES_NOT_PAY if away else refusal] += 1
             messages, raw = self._next_messages(step)

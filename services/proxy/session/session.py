@@ -8,7 +8,9 @@ out one after the other.
 import asyncio
 from time import CLOCK_BOOTTIME, clock_gettime
 
+from services.proxy.cache.entry import Reply
 from services.proxy.cache.freshness import Freshness
+from services.proxy.cache.tokens import Tokens
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.client_output import ClientOutput
 from services.proxy.session.conversation import OUTSIDE_BLOCK
@@ -122,7 +124,7 @@ class Session(asyncio.Protocol):
             and reply.entry.live
             and (now := clock_gettime(CLOCK_BOOTTIME)) < self._freshness.deadline
             and now < reply.expires_at
-            and self._writes.tokens is None
+            and ((tokens := self._writes.tokens) is None or self._spares(tokens, reply))
         ):
             self._client.write(reply.payload)
             reply.entry.hits += 1
@@ -142,6 +144,10 @@ class Session(asyncio.Protocol):
             self._output.flush()
             return
         self.take(data)
+
+    def _spares(self, tokens: Tokens, reply: Reply) -> bool:
+        """Tell whether a reply may be given although the session has written lately: it rests on other rows."""
+        return reply.looked_at is not None and tokens.spare(reply.looked_at, self._database.freshness.covered)
 
     def take(self, data: bytes) -> None:
         """Take bytes from the client that no ready-made reply answers."""

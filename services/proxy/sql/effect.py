@@ -5,7 +5,7 @@ contract, section 9.6).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqlglot import exp
@@ -28,6 +28,7 @@ from services.proxy.sql.rules import refusal_but_for_policies
 from services.proxy.sql.snapshot import CATALOG_SCHEMA, FIRST_USER_OID, Functions, Relation
 from services.proxy.sql.statement import Statement, read_statement
 from services.proxy.sql.tokens import Token, TokenKind, at
+from services.proxy.sql.written_rows import WrittenRows, written_rows
 
 TransactionStep = Literal["begin", "commit", "rollback", "savepoint"]
 
@@ -42,12 +43,14 @@ class StatementEffect:
         changes_session: It may change a setting, a prepared statement, a temporary table or a lock of the session.
         changes_schema: It may change what a name means or who may use it.
         transaction: The step that it takes in a transaction block, if that is all it does.
+        rows: Which rows of the one relation in `writes` it writes, where its text names them; None: any.
     """
 
     writes: frozenset[int] | None
     changes_session: bool
     changes_schema: bool
     transaction: TransactionStep | None = None
+    rows: WrittenRows | None = field(default=None, compare=False)
 
 
 WIDEST = StatementEffect(None, changes_session=True, changes_schema=True)
@@ -122,7 +125,7 @@ def _carried(statement: Statement) -> StatementEffect:
     if inner is not None:
         if inner.keyword not in (*_READING_KEYWORDS, *_WRITING_KEYWORDS):
             return WIDEST
-        return statement_effect(read_statement(inner, statement.catalog, statement.name_space))
+        return replace(statement_effect(read_statement(inner, statement.catalog, statement.name_space)), rows=None)
     table = copied_table(statement.lexed)
     if table is None:
         return WIDEST
@@ -185,7 +188,10 @@ def _plain_write(statement: Statement) -> StatementEffect:
     target = _target(statement)
     if target is None or not _harmless(statement, SEQUENCE_FUNCTIONS):
         return WIDEST
-    return _write_to(statement, target, statement.lexed.keyword)
+    effect = _write_to(statement, target, statement.lexed.keyword)
+    if effect.writes is None or statement.lexed.keyword == "INSERT":
+        return effect
+    return replace(effect, rows=written_rows(statement, target))
 
 
 def _write_to(statement: Statement, target: Relation, keyword: str) -> StatementEffect:

@@ -101,6 +101,19 @@ def closing(tokens: Sequence[Token], opening: int) -> int:
     return len(tokens)
 
 
+def depths(tokens: Sequence[Token]) -> list[int]:
+    """Return for each token in how many parentheses and brackets it stands; these stand where they open."""
+    found: list[int] = []
+    depth = 0
+    for token in tokens:
+        if token.is_mark(")") or token.is_mark("]"):
+            depth -= 1
+        found.append(depth)
+        if token.is_mark("(") or token.is_mark("["):
+            depth += 1
+    return found
+
+
 def _token(group: str, text: str) -> Token:
     match group:
         case "parameter":

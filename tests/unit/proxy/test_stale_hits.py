@@ -53,7 +53,7 @@ class _Case:
         )
         analysis = SimpleNamespace(relations=(_RELATION,))
         template = SimpleNamespace(analysis=analysis, lexed=SimpleNamespace(template=_TEMPLATE))
-        plan: Any = SimpleNamespace(template=template, demand=self.demand)
+        plan: Any = SimpleNamespace(template=template, demand=self.demand, relations=(_RELATION,))
         return Lookup(database, self.writes).serves_stale(plan, self.state)
 
     def write(self, relation: int, *, number: int | None) -> None:
