@@ -101,8 +101,8 @@ ADVICE: dict[Reason, str] = {
     Reason.OTHER_HISTORY: "The session's server is not the one whose changes are followed: another timeline or canary.",
     Reason.NOT_FOLLOWED: "The table's changes are not followed (yet); a new table joins within seconds.",
     Reason.OWN_WRITE: (
-        "The session wrote to the table, and its write is not evicted everywhere yet: milliseconds. An UPDATE or DELETE "
-        "with `column = value` in its WHERE counts only for reads that may rest on the same rows."
+        "The session wrote to the table, and its write is not evicted everywhere yet: milliseconds. An UPDATE or "
+        "DELETE with `column = value` in its WHERE counts only for reads that may rest on the same rows."
     ),
     Reason.NOT_FRESH: "Nothing proves the cache fresh enough: the first read after a pause, or a part is down.",
     Reason.POSTGRES_DOWN: "Postgres is down, and the answer was not in the cache (`serve_stale_for`).",
