@@ -281,6 +281,7 @@ class Relay:
         """Wait until a time, for bytes, or for an acknowledgement that somebody waits for."""
         if self._more_to_read:
             until = 0.0
-        if self._appender.unacknowledged_bytes <= UNACKNOWLEDGED_BYTES:
+        # While a commit waits for its look, what comes behind it can wait with it.
+        if not self._held and self._appender.unacknowledged_bytes <= UNACKNOWLEDGED_BYTES:
             self._stream.watch(self._wakeup.wake)
         await self._wakeup.wait(until - time.monotonic())

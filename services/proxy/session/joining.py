@@ -101,10 +101,15 @@ class Joining:
         """
         if not self._is_common(plan, state) or (state is not None and state.server is not None):
             return None
-        flights, key = self._database.flights, _flight_key(plan)
-        if flights.is_too_large(key, sent_at):
+        if self.is_too_large(plan, sent_at):
             return None
-        return flights.start(key, sent_at, described=plan.request is not None and plan.request.described)
+        return self._database.flights.start(
+            _flight_key(plan), sent_at, described=plan.request is not None and plan.request.described
+        )
+
+    def is_too_large(self, plan: Plan, now: float) -> bool:
+        """Tell whether the answer to a read was too large lately; see `Flights.is_too_large`."""
+        return self._database.flights.is_too_large(_flight_key(plan), now)
 
     def join(self, plan: Plan, state: SessionState | None, answered: Answered, arrived_at: float | None = None) -> bool:
         """Join a query that is under way.

@@ -17,7 +17,7 @@ from services.proxy.session.joining import Answered, Joining
 from services.proxy.session.miss import Miss, count_miss
 from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Plan
-from services.proxy.session.recorder import Recorder
+from services.proxy.session.recorder import ANSWER_TOO_LARGE, Recorder
 from services.proxy.session.row_names import rows_read
 from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
@@ -228,10 +228,12 @@ class Lookup:
         refusal = self.keep_refusal(plan, state) or ("" if q0 is not None else "before_first_watermark")
         if not refusal and server is not None and plan.ages:
             refusal = Reason.REPLICA_AGES  # it is older than the time since it was asked for
+        sent_at, flights = boot_clock(), database.flights
+        if not refusal and self._joining.is_too_large(plan, sent_at):
+            refusal = ANSWER_TOO_LARGE  # as it was lately: to find that out again would take a copy of the beginning
         if refusal:
             database.statistics.refused[refusal] += 1
             q0 = None
-        sent_at, flights = boot_clock(), database.flights
         flight = self._joining.open(plan, state, sent_at)
         if q0 is None and flight is None:
             return None

@@ -4,6 +4,7 @@ Inside a transaction block writes pile up unseen; at its end they all become vis
 Writes are noted at every level: a session, or a statement of it, may ask for another one later.
 """
 
+from services.proxy.cache.named_rows import NamedRows
 from services.proxy.cache.tokens import RowsRead, Tokens, any_row
 from services.proxy.session.planning import NO_EFFECT, Effect
 
@@ -88,6 +89,11 @@ class OwnWrites:
             self._note()
             return True
         return self._outstanding.covers(relations, newest_covered, rows_read)
+
+    def spare(self, looked_at: tuple[NamedRows, ...] | None, newest_covered: int) -> bool:
+        """Tell whether all that was written of these rows has been evicted; None: any may be looked at."""
+        outstanding = self._outstanding
+        return looked_at is not None and (outstanding is None or outstanding.spare(looked_at, newest_covered))
 
     def touch_rows(self, relations: tuple[int, ...], newest_covered: int) -> bool:
         """Tell of a read that is not covered whether that is for rows that are named: its answer will be evicted."""

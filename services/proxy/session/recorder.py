@@ -20,6 +20,8 @@ _AROUND = frozenset(
     )
 )
 
+ANSWER_TOO_LARGE = "answer_too_large"
+
 
 class Recorder:
     """The answer as far as it has come.
@@ -95,7 +97,7 @@ class Recorder:
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > self._limit:
-            self._spoil("answer_too_large")
+            self._spoil(ANSWER_TOO_LARGE)
             if self._outgrown is not None:
                 self._outgrown()
 

@@ -8,9 +8,7 @@ out one after the other.
 import asyncio
 from time import CLOCK_BOOTTIME, clock_gettime
 
-from services.proxy.cache.entry import Reply
 from services.proxy.cache.freshness import Freshness
-from services.proxy.cache.tokens import Tokens
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.session.client_output import ClientOutput
 from services.proxy.session.conversation import OUTSIDE_BLOCK
@@ -24,6 +22,7 @@ from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.turns import Part, PartKind, TurnAssembler
+from services.proxy.session.unfinished import Unfinished
 from services.proxy.session.write_scope import SharedWrites
 from services.proxy.upstream.connection import UpstreamConnection
 from services.proxy.worker.draining import SHUTDOWN_MESSAGE
@@ -34,7 +33,6 @@ from services.shared.pgwire.notice import error_response
 from services.shared.pgwire.sqlstate import Sqlstate
 
 _MAX_BUFFERED_BYTES = 1024 * 1024  # of turns that a client sent ahead; beyond it the client is not read
-_QUIET_SECONDS = 0.01  # after which the rest of a turn is not awaited
 _BACK = "terminating connection because Postgres was down: it is back, and the session is gone there"
 _OVER = "tidegate: the connection to Postgres was lost, and serve_stale_for has passed"
 _NO_REPLIES = ReplyTable()
@@ -97,7 +95,7 @@ class Session(asyncio.Protocol):
         self.client_full = False
         self._upstream_full = False
         self._reading = True
-        self._unfinished: asyncio.TimerHandle | None = None
+        self._unfinished = Unfinished(self._hurry)
         self._draining = False
         self._rested = False  # nothing was under way since the idle time-out looked last
 
@@ -124,7 +122,7 @@ class Session(asyncio.Protocol):
             and reply.entry.live
             and (now := clock_gettime(CLOCK_BOOTTIME)) < self._freshness.deadline
             and now < reply.expires_at
-            and ((tokens := self._writes.tokens) is None or self._spares(tokens, reply))
+            and (self._writes.tokens is None or self._writes.spare(reply.looked_at, self._database.freshness.covered))
         ):
             self._client.write(reply.payload)
             reply.entry.hits += 1
@@ -144,10 +142,6 @@ class Session(asyncio.Protocol):
             self._output.flush()
             return
         self.take(data)
-
-    def _spares(self, tokens: Tokens, reply: Reply) -> bool:
-        """Tell whether a reply may be given although the session has written lately: it rests on other rows."""
-        return reply.looked_at is not None and tokens.spare(reply.looked_at, self._database.freshness.covered)
 
     def take(self, data: bytes) -> None:
         """Take bytes from the client that no ready-made reply answers."""
@@ -298,33 +292,19 @@ class Session(asyncio.Protocol):
         self._arm()
         self._regulate()
         if not waits:
-            self._watch_unfinished()
+            self._unfinished.watch(begun=self._turns.stage is Stage.IDLE and self._assembler.buffered > 0)
         self._ask_ahead()
 
     @property
     def _is_caught_up(self) -> bool:
         """Whether nothing is left to do but to write: the common case when a turn has been answered."""
-        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns and self._unfinished is None
+        idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns and not self._unfinished.awaited
         return idle and self._reading and not (self._draining or self._database.outage.keeps_sessions)
-
-    def _watch_unfinished(self) -> None:
-        """See to it that a turn whose end does not come is carried out as far as it goes: Postgres does not wait.
-
-        What is sent together comes together, but for a moment, and only a whole turn can be answered from the cache.
-        """
-        self._forget_unfinished()
-        if self._turns.stage is Stage.IDLE and self._assembler.buffered:
-            self._unfinished = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._hurry)
 
     def _hurry(self) -> None:
         self._assembler.hurry()
         self.go_on()
-        self._forget_unfinished()  # what is left is a part of a message, which only the client can go on with
-
-    def _forget_unfinished(self) -> None:
-        if self._unfinished is not None:
-            self._unfinished.cancel()
-            self._unfinished = None
+        self._unfinished.forget()  # what is left is a part of a message, which only the client can go on with
 
     def _handle(self, part: Part) -> None:
         if part.kind is PartKind.TERMINATE:
@@ -409,7 +389,7 @@ class Session(asyncio.Protocol):
             return
         idle = self._turns.stage is Stage.IDLE
         self._turns.close()
-        self._forget_unfinished()
+        self._unfinished.forget()
         self._replies = _NO_REPLIES
         self._output.flush()
         if idle:

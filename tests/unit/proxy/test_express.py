@@ -3,13 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.proxy.admission.economy import Economy
+from services.proxy.session import lookup
+from services.proxy.session.recorder import Recorder
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.backend import NoticeResponse
 from services.shared.pgwire.frontend import (
@@ -343,5 +345,28 @@ def test_a_turn_is_answered_alike_on_either_way(played: list[Played]) -> None:
             chunks = (what,) if long.inside_turn else (what[:at], what[at:])
             assert came == long.exchange(*chunks, split_at=other.answer_at)
             assert what_holds(express) == what_holds(long)
+
+    asyncio.run(play())
+
+
+def test_what_was_too_large_lately_is_not_copied_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[Recorder] = []
+
+    def recorder(*arguments: Any) -> Recorder:
+        copied.append(Recorder(*arguments))
+        return copied[-1]
+
+    monkeypatch.setattr(lookup, "Recorder", recorder)
+
+    async def play() -> None:
+        session = learnt(LoneSession())
+        database = session.database
+        database.settings = database.settings.model_copy(update={"capture_bytes": 4})
+        for _ in range(3):
+            session.exchange(bound(READ, b"a", b"1"))
+        session.exchange(bound(READ, b"a", b"2"))
+        assert database.statistics.refused["answer_too_large"] == 4
+        assert len(copied) == 2
+        assert database.statistics.misses == 4
 
     asyncio.run(play())
