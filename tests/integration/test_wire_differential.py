@@ -13,7 +13,7 @@ from tests.wire.notation import read_stream
 from tests.wire.running import CORPUS, Tally, judge, judge_made
 from tests.wire.world import World, two_databases
 
-_SEED, _STREAMS = "tidegate", 50  # twenty seconds
+_SEED, _STREAMS = "tidegate", 30  # a dozen seconds
 _SHRINK_SECONDS = 60.0
 _LEAST_HIT_SHARE = 0.2  # of the reads that could have been hits when the cache was warm; it is about a third
 

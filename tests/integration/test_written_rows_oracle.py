@@ -20,8 +20,8 @@ from services.proxy.sql.verdict import NameSpace
 from tests.integration.sql_database import PUBLICATION, read_catalog
 from tests.servers.postgres import PostgresServer
 
-_PAIRS = 2_500
-_LEAST_APART = 150  # of them, or the generator has gone blind
+_PAIRS = 1_200
+_LEAST_APART = 80  # of them, or the generator has gone blind
 _SCHEMA = f"""
 CREATE TABLE thing (
     id int PRIMARY KEY, grp bigint, name text, fixed char(4), price numeric(6, 2), seen date, flag bool, note text,

@@ -15,7 +15,7 @@ from tests.precision.stage import Stage, open_stage
 from tests.precision.tally import Tally
 from tests.servers.postgres import PostgresServer
 
-_SEED, _PAIRS = "tidegate", 10_000  # on each of two servers: a quarter of a minute
+_SEED, _PAIRS = "tidegate", 6_000  # on each of two servers: ten seconds
 _SHRINK_SECONDS = 60.0
 _LEAST_CACHED, _LEAST_CHANGED = 0.9, 0.1
 
