@@ -34,13 +34,12 @@ _READY = READY_FOR_QUERY[TransactionStatus.IDLE]
 class Express:
     """The express way of one session."""
 
-    __slots__ = ("_exchange", "_parses", "_turns")
+    __slots__ = ("_exchange", "_turns")
 
     def __init__(self, turns: TurnRunner) -> None:
         """Stand beside the runner of the session's turns."""
         self._turns = turns
         self._exchange: Exchange | None = None  # that was sent here, and of whose answer nothing has come
-        self._parses = False
 
     def take(self, data: bytes, table: ReplyTable) -> bool:
         """Carry out a turn, or begin to; False: it is not taken, and nothing has happened.
@@ -84,7 +83,7 @@ class Express:
         """
         exchange, self._exchange = self._exchange, None
         answer = whole_answer(data) if in_step else None
-        if exchange is None or answer is None or answer.parsed is not self._parses:
+        if exchange is None or answer is None:
             return False
         exchange.take_whole(answer, TransactionStatus.IDLE)
         self._turns.answered()
@@ -105,10 +104,9 @@ class Express:
     ) -> None:
         statements = self._turns.conversation.statements
         acks: list[Ack] = []
-        self._parses = form.parses
         if form.simple:
             statements.expect_query()
-        elif self._parses and route.prepared is not None:
+        elif form.parses and route.prepared is not None:
             acks = [statements.expect_parse(route.prepared)]
         self._exchange = Exchange([Segment(acks, None if read is None else read.recorder)])
         self._turns.carry(data, self._exchange, effect, read)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from services.proxy.admission.economy import Economy
 from services.proxy.session import lookup
 from services.proxy.session.recorder import Recorder
+from services.proxy.session.whole_answer import whole_answer
 from services.proxy.sql.verdict import NameSpace
-from services.shared.pgwire.backend import NoticeResponse
+from services.shared.pgwire.backend import NotificationResponse
 from services.shared.pgwire.frontend import (
     Bind,
     Close,
@@ -163,16 +164,21 @@ def test_in_a_block_and_behind_another_epoch_the_long_way_is_gone() -> None:
 
 
 def test_an_answer_behind_the_rest_of_a_message_is_not_taken_in_one_look() -> None:
+    """The rest of what is cut here reads like a BindComplete, with the number of the backend for its length."""
+
     async def play() -> None:
         session = learnt(LoneSession())
-        session.exchange(bound(READ, b"a", b"1"))
-        notice = NoticeResponse((("S", "NOTICE"), ("V", "NOTICE"), ("C", "00000"), ("M", "m"))).encode()
-        rest = notice[10:]
-        session.session.upstream_received(notice[:10])
-        session.session.data_received(bound(READ, b"a", b"2"))
+        session.exchange(simple(READ, b"1"))
+        notification = NotificationResponse(46, "n" * 20, "x" * 20).encode()
+        begun, rest = notification[:4], notification[4:]
+        session.session.upstream_received(begun)
+        cut = session.cut
+        session.session.data_received(simple(READ, b"2"))
+        assert session.cut == cut
         answer = session.postgres.answer(session.upstream.take())
+        assert whole_answer(rest + answer) is not None
         session.session.upstream_received(rest + answer)
-        assert session.client.take() == notice + answer
+        assert session.client.take() == notification + answer
 
     asyncio.run(play())
 
