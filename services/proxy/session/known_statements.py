@@ -14,7 +14,7 @@ from services.proxy.admission.economy import Economy
 from services.proxy.session.demand import Demand
 from services.proxy.session.entry_key import begin_key, end_key
 from services.proxy.session.planning import Effect, Plan
-from services.proxy.session.prepared import Prepared, means_otherwise, was_read_otherwise
+from services.proxy.session.prepared import Prepared, meaning_of
 from services.proxy.session.requests import Request
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
@@ -136,12 +136,10 @@ class KnownStatements:
         template, before = templates.find(request.text, self._name_space), request.prepared_before
         if template is None or not _is_plain(template, templates.promise):
             return None
-        if before is not None and (
-            means_otherwise(before, templates, self._name_space) or was_read_otherwise(before, template, state)
-        ):
-            return None
+        if before is not None and before.meaning != meaning_of(template, state.reading):
+            return None  # its names or its literals mean something else now, or it is not known
         analysis, does = template.analysis, template.analysis.effect
-        if does.changes_session or does.changes_schema:
+        if does.changes_session:  # as whatever may change the catalog does, and several statements at once
             return None
         settings = state.digests(analysis.settings)
         if settings is None:
@@ -171,7 +169,6 @@ def _is_plain(template: Template, promise: Promise) -> bool:
         template.directives is not NO_DIRECTIVES
         or template.reads_token
         or (template.analysis.ageing and promise.ageing_ttl)
-        or template.lexed.statement_count != 1
         or template.lexed.keyword not in _PLAIN_KEYWORDS
         or (template.analysis.cacheable and relative_time_literal(template.lexed))
     )

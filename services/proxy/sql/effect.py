@@ -41,7 +41,7 @@ class StatementEffect:
         writes: OIDs of the relations that it may write; None: any; empty: proven to write none by itself. (A COMMIT
             makes visible what its transaction's statements wrote: that is theirs, and the caller's to add up.)
         changes_session: It may change a setting, a prepared statement, a temporary table or a lock of the session.
-        changes_schema: It may change what a name means or who may use it.
+        changes_schema: It may change what a name means or who may use it; then it may change the session, too.
         transaction: The step that it takes in a transaction block, if that is all it does.
         rows: Which rows of the one relation in `writes` it writes, where its text names them; None: any.
     """
