@@ -142,10 +142,15 @@ def test_one_that_was_not_popular_is_not_remembered_for_having_been_changed(read
     assert reader.has(changed) == 0
 
 
-def test_who_was_popular_long_ago_goes_in_the_end(reader: Reader) -> None:
+@pytest.mark.parametrize("on_trial", [True, False])
+def test_who_was_popular_long_ago_goes_in_the_end(reader: Reader, *, on_trial: bool) -> None:
     """However often it was hit: a hit of yesterday is not worth more than three rounds."""
     yesterday, today = named("yesterday", 800), named("today", 900)
     reader.read(yesterday)
+    if not on_trial:
+        reader.read(yesterday)
+        reader.read(named("passing by", 1_100))
+        assert len(reader.cache._main) == 800
     for item in reader.cache:
         item.hits += 1_000_000
     for _ in range(12):
