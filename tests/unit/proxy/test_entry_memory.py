@@ -8,14 +8,19 @@ import pytest
 
 from services.proxy.cache.entry import Answer, Entry, Reply
 from services.proxy.cache.l1 import L1
+from services.proxy.cache.named_rows import NamedRows
 from services.shared.position import START
+from services.shared.relation import ShapeColumn
 
 ENTRIES = 1_500
 RELATIONS = (16_384, 16_391, 16_402)
+COLUMNS = (ShapeColumn("id", 23),)
 LITTLE, MUCH = 0.6, 1.15  # tracemalloc sees neither rounding nor gaps: resident memory is a tenth more
 
 
-def fill(l1: L1, tag_count: int, sharing: int, reply_count: int, row_bytes: int) -> dict[bytes, Reply]:
+def fill(
+    l1: L1, tag_count: int, sharing: int, reply_count: int, row_bytes: int, named_count: int
+) -> dict[bytes, Reply]:
     """Insert entries of one shape; of each tag there are as many as share it."""
     context: dict[bytes, Reply] = {}
     for number in range(ENTRIES):
@@ -26,20 +31,36 @@ def fill(l1: L1, tag_count: int, sharing: int, reply_count: int, row_bytes: int)
         assert l1.insert(entry) == ""
         for which in range(reply_count):
             turn = b"turn %d %d" % (number, which) + bytes(40)
-            l1.remember_reply(entry, context, turn, Reply(entry, bytes(row_bytes + number % 10), None))
+            reply = Reply(entry, bytes(row_bytes + number % 10), None)
+            if named_count:
+                reply.looked_at = tuple(
+                    NamedRows(relation, 300, COLUMNS, frozenset(((b"%d of %d" % (number, relation),),)))
+                    for relation in RELATIONS[:named_count]
+                )
+            l1.remember_reply(entry, context, turn, reply)
     return context
 
 
 @pytest.mark.parametrize(
-    ("tag_count", "sharing", "reply_count", "row_bytes"),
-    [(0, 1, 0, 100), (1, 1, 1, 100), (2, 2, 0, 300), (10, 1, 0, 100), (10, 20, 2, 1_000)],
+    ("tag_count", "sharing", "reply_count", "row_bytes", "named_count"),
+    [
+        (0, 1, 0, 100, 0),
+        (1, 1, 1, 100, 0),
+        (2, 2, 0, 300, 0),
+        (10, 1, 0, 100, 0),
+        (10, 20, 2, 1_000, 0),
+        (1, 1, 1, 100, 1),
+        (2, 1, 4, 100, 3),
+    ],
 )
-def test_the_estimate_is_near_the_truth(tag_count: int, sharing: int, reply_count: int, row_bytes: int) -> None:
+def test_the_estimate_is_near_the_truth(
+    tag_count: int, sharing: int, reply_count: int, row_bytes: int, named_count: int
+) -> None:
     l1 = L1(1 << 30, (START,))
     gc.collect()
     tracemalloc.start()
     try:
-        context = fill(l1, tag_count, sharing, reply_count, row_bytes)
+        context = fill(l1, tag_count, sharing, reply_count, row_bytes, named_count)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -4,13 +4,16 @@ import pytest
 
 from services.proxy.cache.entry import Answer, Entry, Reply
 from services.proxy.cache.l1 import L1
+from services.proxy.cache.named_rows import NamedRows
 from services.shared.lsn import Lsn
 from services.shared.position import START, Position
+from services.shared.relation import ShapeColumn
 from tests.unit.proxy.manual_clock import ManualClock
 
 SHOPS, ORDERS = 16_384, 16_391  # of partitions 0 and 1, when there are two
 SHOP_TAG, ORDER_TAG = f"{SHOPS}:aa", f"{ORDERS}:bb"
 LIFETIME = 600.0
+ROWS = (NamedRows(SHOPS, 1, (ShapeColumn("id", 23),), frozenset(((b"7",),))),)
 ROOM = 1 << 20
 
 
@@ -278,6 +281,43 @@ def test_replies_count_and_go_with_their_room(l1: L1) -> None:
     assert l1.get(b"k") is kept
     l1.remember_reply(kept, context, b"turn", reply_of(kept))
     assert l1.bytes_used == with_reply
+
+
+def test_a_reply_that_learns_its_rows_counts_them_and_goes_with_them(l1: L1) -> None:
+    kept, context = entry(), dict[bytes, Reply]()
+    l1.insert(kept)
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    before = l1.bytes_used
+    for rows in (ROWS, (*ROWS, *ROWS), None):  # the first that knows them is believed
+        knowing = reply_of(kept)
+        knowing.looked_at = rows
+        l1.remember_reply(kept, context, b"turn", knowing)
+        assert context[b"turn"].looked_at == ROWS
+    assert l1.bytes_used == entry().size + context[b"turn"].size > before
+    l1.forget_replies_of(kept)
+    assert l1.bytes_used == entry().size
+
+
+def test_a_reply_does_not_learn_its_rows_from_one_that_rests_on_another_entry(l1: L1) -> None:
+    kept, other, context = entry(b"one"), entry(b"other"), dict[bytes, Reply]()
+    l1.insert(kept)
+    l1.insert(other)
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    knowing = reply_of(other)
+    knowing.looked_at = ROWS
+    l1.remember_reply(other, context, b"turn", knowing)
+    assert context[b"turn"].looked_at is None
+    assert other.size == entry(b"other").size
+
+
+def test_what_the_rows_of_a_reply_take_may_push_out_its_own_entry() -> None:
+    l1, kept, context = L1(8_000, (START,), ManualClock()), entry(), dict[bytes, Reply]()
+    l1.insert(kept)
+    l1.remember_reply(kept, context, b"turn", reply_of(kept))
+    knowing = reply_of(kept)
+    knowing.looked_at = ROWS * 20
+    l1.remember_reply(kept, context, b"turn", knowing)
+    assert (len(l1), l1.bytes_used, context) == (0, 0, {})
 
 
 def test_an_entry_keeps_a_bounded_number_of_replies(l1: L1) -> None:

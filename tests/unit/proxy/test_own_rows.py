@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from services.proxy.session.express import Express
+from services.proxy.session.reply_table import ReplyTable
 from services.shared.pgwire.frontend import Parse, Sync
 from tests.unit.proxy.lone_session import LoneSession, prove_fresh
 from tests.unit.proxy.test_express import bound, simple, turn
@@ -40,6 +42,40 @@ def test_another_row_is_served_and_the_written_one_is_not_until_it_is_covered(fo
         assert session.database.statistics.forwarded["own_write"] == 3
         prove_fresh(session.database)
         assert _is_hit(session, ask(READ, b"1"))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("form", FORMS[:2])
+def test_a_ready_made_reply_of_a_session_that_had_written_nothing_learns_its_rows(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has written another row finds it on the hot path from his second read on, and is still kept from his."""
+    looks: list[bytes] = []
+    take = Express.take
+
+    def looked(express: Express, data: bytes, table: ReplyTable) -> bool:
+        looks.append(data)
+        return take(express, data, table)
+
+    monkeypatch.setattr(Express, "take", looked)
+
+    async def run() -> None:
+        reader, ask = _prepared(form)
+        writer = LoneSession(reader.database)
+        asked = ask(READ, b"7")
+        reader.exchange(asked)
+        assert _is_hit(reader, asked)
+        writer.exchange(ask(WRITE, b"1"))
+        for looks_expected in (1, 0, 0):
+            looks.clear()
+            assert _is_hit(writer, asked)
+            assert len(looks) == looks_expected
+        writer.exchange(ask(WRITE, b"7"))
+        assert not _is_hit(writer, asked)
+        looks.clear()
+        assert _is_hit(reader, asked)
+        assert looks == []
 
     asyncio.run(run())
 
