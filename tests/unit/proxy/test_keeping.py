@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.proxy.admission.economy import Tally
 from services.proxy.cache.entry import Answer, Entry
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
@@ -70,3 +71,38 @@ def test_one_that_a_change_has_evicted_meanwhile_is_not(monkeypatch: pytest.Monk
     assert not entry.live
     database.catalog_unchanged()
     assert shared == []
+
+
+@pytest.mark.parametrize(
+    ("lookups", "hits", "reused", "at_once"),
+    [(49, 0, True, True), (50, 0, True, False), (400, 20, True, True), (400, 19, True, False), (0, 0, False, False)],
+)
+def test_it_waits_for_a_second_reader_where_nobody_else_is_likely_to_ask_for_it(
+    monkeypatch: pytest.MonkeyPatch, lookups: int, hits: int, *, reused: bool, at_once: bool
+) -> None:
+    shared: list[Fill] = []
+    database, entry = kept_and_waiting(shared, monkeypatch)
+    template = planned(database.templates, Query(READ)).template
+    assert template is not None
+    template.economy.l2.lookups, template.economy.l2.hits = lookups, hits
+    entry.tally = Tally()
+    entry.tally.reused = reused
+    database.catalog_unchanged()
+    assert len(shared) == at_once
+    database.catalog_unchanged()
+    assert len(shared) == at_once
+    entry.hits += 1
+    for _ in range(2):
+        database.catalog_unchanged()
+        assert [fill.key for fill in shared] == [entry.key]
+
+
+def test_one_that_was_read_again_meanwhile_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared: list[Fill] = []
+    database, entry = kept_and_waiting(shared, monkeypatch)
+    template = planned(database.templates, Query(READ)).template
+    assert template is not None
+    template.economy.l2.lookups = 1_000
+    entry.hits += 1
+    database.catalog_unchanged()
+    assert [fill.key for fill in shared] == [entry.key]
