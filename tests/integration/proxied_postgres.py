@@ -18,7 +18,7 @@ from tests.servers.stack import RunningStack, running_stack
 DURABLE = {"max_slot_wal_keep_size": "1GB"}
 """With a limit on what slots keep, ours outlives its connection."""
 
-UNAUDITED = {"TIDEGATE_AUDIT_RATE": "0"}
+COUNTABLE = {"TIDEGATE_AUDIT_RATE": "0", "TIDEGATE_ADMISSION": "always"}
 
 _HITS = ("tidegate_proxy_hits_total", "tidegate_proxy_hits_l2_total", "tidegate_proxy_hits_joined_total")
 _CACHING_SECONDS = 15.0
@@ -93,13 +93,13 @@ class ProxiedPostgres:
                 run()
             return self.hits() - before == count
 
-        self._wait_for_hits(all_hits, f"{count} hits in a row")
+        self.wait_for_hits(all_hits, f"{count} hits in a row")
 
     def wait_cached(self, run: Callable[[], object], what: str = "a hit") -> None:
         """Repeat a read until it is answered from the cache."""
-        self._wait_for_hits(lambda: self.is_hit(run), what)
+        self.wait_for_hits(lambda: self.is_hit(run), what)
 
-    def _wait_for_hits(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_for_hits(self, condition: Callable[[], bool], what: str) -> None:
         """Wait, and tell why reads were forwarded instead if it is in vain."""
         before = self.stack.counters("tidegate_proxy_forwarded_total", "reason")
         try:
@@ -129,8 +129,8 @@ def proxied_postgres(
         options: Of `tidegate up`.
         version: Postgres's major version.
         sql: Run before the stack starts.
-        environ: Environment variables for `tidegate up`. Unless they say otherwise nothing is audited: tests count
-            hits, and an audited one is none.
+        environ: Environment variables for `tidegate up`. Unless they say otherwise nothing is audited, and everything
+            is cached, whether it pays or not: tests count hits, and what pays on a busy machine is another matter.
         hba: Lines of `pg_hba.conf`, from before the stack starts; none: everybody on the loopback is trusted.
         upstream_user: The role of the stack's own connections.
         upstream_query: What the URL of the database says behind a `?`.
@@ -142,5 +142,5 @@ def proxied_postgres(
         if hba:
             server.allow(*hba)
         url = server.url(user=upstream_user) + (f"?{upstream_query}" if upstream_query else "")
-        with running_stack(url, "--workers", str(workers), *options, environ=UNAUDITED | (environ or {})) as stack:
+        with running_stack(url, "--workers", str(workers), *options, environ=COUNTABLE | (environ or {})) as stack:
             yield ProxiedPostgres(server, stack)

@@ -259,6 +259,7 @@ def test_who_is_handed_a_token_joins_no_query_from_before_its_write(cached: Prox
         assert cached.server.execute(running, [sql]), "the query has ended too early for this test to say anything"
         ((_, greatest),) = reader.execute(sql).fetchall()
         leader.read_until("Z")
+        writer.execute("UPDATE people SET name = 'person 1' WHERE id = 1")
         assert greatest == "zzz new"
 
 

@@ -34,10 +34,7 @@ _ROUNDS = 60
 @pytest.fixture(scope="module")
 def levels() -> Iterator[ProxiedPostgres]:
     """Two workers: what one session learns of another goes through none of them."""
-    always = {"TIDEGATE_ADMISSION": "always"}  # one row is written as often as it is read: that need not pay
-    with proxied_postgres(
-        sql=_SQL, workers=2, environ=always, shared_preload_libraries="pg_stat_statements"
-    ) as started:
+    with proxied_postgres(sql=_SQL, workers=2, shared_preload_libraries="pg_stat_statements") as started:
         yield started
 
 

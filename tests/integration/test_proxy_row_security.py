@@ -109,7 +109,7 @@ def test_blocks_of_one_session_show_each_tenant_its_own(by_tenant: ProxiedPostgr
                 assert _shown(session) == []
             return by_tenant.hits() - before > 24
 
-        wait_until(most_are_hits, "most reads to be hits")
+        by_tenant.wait_for_hits(most_are_hits, "most reads to be hits")
         assert by_tenant.stack.counter("tidegate_proxy_blocks_held_total") > 0
 
 
