@@ -25,14 +25,13 @@ from services.shared.eventlog.log import EventLogReader, LogGap, LogRecord
 from services.shared.keyspace.keys import format_text
 from services.shared.keyspace.outcome import Outcome
 from services.shared.keyspace.scripts import Bucket, BucketState, EpochBegin
-from services.shared.keyspace.steps import Milestone
+from services.shared.keyspace.steps import MOST_STEPS, Milestone
 from services.shared.lsn import NO_LSN, Lsn
 from services.shared.position import START, Position
 from services.shared.runtime.cancellation import raise_if_cancelled
 from services.shared.runtime.logging import get_logger
 
 _READ_WAIT_SECONDS = 0.5  # a silent log is left this often, to look at the bucket
-_BATCH_STEPS = 64  # in flight at once: enough to hide the round trip, few enough to plan anew
 _TAIL_RECORDS = (
     2_000  # what is followed is described again every ten seconds; the rest of the tail need not be complete
 )
@@ -140,7 +139,7 @@ class Consumer:
         for record in records:
             if not await self._take_one(record):
                 return
-            if len(self._pending) >= _BATCH_STEPS and not await self._flush():
+            if len(self._pending) >= MOST_STEPS and not await self._flush():
                 return
         await self._flush()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.shared.keyspace.feed import FeedKind
-from services.shared.keyspace.scripts import EpochBegin, Outcome, ReadMiss, Refusal, StoredEntry
+from services.shared.keyspace.scripts import BucketUnavailable, EpochBegin, Outcome, ReadMiss, Refusal, StoredEntry
 from services.shared.keyspace.state import Followed
 from services.shared.keyspace.steps import Advance, Evict, Follow, Milestone, MoveWatermark, Step
 from services.shared.lsn import Lsn
@@ -99,6 +99,28 @@ class TestEveryStep:
             assert await driver.take(refused, step) == [Outcome.RELOAD, Outcome.REWIND]
 
         drive(redis_server, scenario)
+
+
+def test_where_a_script_fails_the_records_before_are_applied_and_stay_so(redis_server: RedisServer) -> None:
+    """Redis takes nothing back that a script did before an error, so each record's position is stored with it."""
+
+    async def scenario(driver: BucketDriver) -> None:
+        await driver.begin_warm()
+        before = (await driver.bucket.state()).positions
+        feed = driver.keys.feed(1)
+        await driver.client.rename(feed, "elsewhere")
+        await driver.client.set(feed, "no stream")
+        steps = [MoveWatermark(driver.milestone(partition), Lsn(900), Lsn(899)) for partition in (0, 1)]
+        with pytest.raises(BucketUnavailable):
+            await driver.take(*steps)
+        state = await driver.bucket.state()
+        assert state.positions == (steps[0].at.position, before[1])
+        assert state.watermarks == (900, 101)
+        await driver.client.rename("elsewhere", feed)
+        assert await driver.take(*steps) == [Outcome.DUPLICATE, Outcome.APPLIED]
+        assert [item.position for item in await driver.items(before)] == [step.at.position for step in steps]
+
+    drive(redis_server, scenario, partitions=2)
 
 
 def test_a_watermark_is_the_least_over_the_partitions_and_never_goes_back(redis_server: RedisServer) -> None:

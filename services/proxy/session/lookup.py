@@ -221,7 +221,7 @@ class Lookup:
         """
         database = self._database
         shadow, self._shadow = self._shadow, None
-        if why == Reason.OWN_WRITE and self._writes.touch_rows(plan.relations, database.freshness.covered):
+        if why == Reason.OWN_WRITE and self._is_about_to_be_evicted(plan):
             return None
         q0 = database.follower.fill_position()
         server = state.server if state is not None else None
@@ -243,6 +243,10 @@ class Lookup:
         return Miss(
             plan, q0, database.follower.epoch, sent_at, recorder, flight, flights, server, tally=tally, shadow=shadow
         )
+
+    def _is_about_to_be_evicted(self, plan: Plan) -> bool:
+        """Tell it of a read that an own write keeps from the cache; what others write is known by relation only."""
+        return self._shared is None and self._writes.touch_rows(plan.relations, self._database.freshness.covered)
 
     def end_miss(self, miss: Miss, *, failed: bool) -> None:
         """The answer has come: keep it and share it, if it is whole."""

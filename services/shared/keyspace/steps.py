@@ -115,7 +115,7 @@ class Follow:
 
 Step = Evict | MoveWatermark | Advance | Follow
 
-STEPS_AT_ONCE = 64
+MOST_STEPS = 64
 """In one script: the cost of a call is shared, and Redis serves nobody else for about a millisecond."""
 
 _ARGUMENT_CHARACTERS = 64 * 1024  # in one script, unless one step alone has more: several hundred tags
@@ -128,7 +128,7 @@ def script_calls(steps: Sequence[Step]) -> Iterator[list[str]]:
     for step in steps:
         more = [step.what, *step.at.arguments, *step.arguments]
         characters = sum(map(len, more))
-        if count and (count == STEPS_AT_ONCE or size + characters > _ARGUMENT_CHARACTERS):
+        if count and (count == MOST_STEPS or size + characters > _ARGUMENT_CHARACTERS):
             yield arguments
             arguments, count, size = [], 0, 0
         arguments += more

@@ -376,3 +376,20 @@ def test_what_was_too_large_lately_is_not_copied_again(monkeypatch: pytest.Monke
         assert database.statistics.misses == 4
 
     asyncio.run(play())
+
+
+def test_where_nothing_is_cached_statements_go_the_express_way_all_the_same() -> None:
+    async def play() -> None:
+        session = LoneSession(manners=["0", "off", None, None, None, "notice"])
+        for name, text in ((b"a", READ), (b"b", FORWARDED), (b"w", STATEMENTS[13])):
+            session.exchange(turn(Parse(name, text), Sync()))
+            for value in (b"1", b"1", b"2"):
+                came = session.expressly(bound(text, name, value))
+                assert came is not None
+                assert came[0] == bound(text, name, value)  # never from memory
+        counted = session.database.statistics
+        assert (counted.forwarded["consistency_off"], counted.forwarded["current_time"]) == (3, 3)
+        assert (counted.misses, counted.kept, counted.hits) == (0, 0, 0)
+        assert not session.session._conversation.writes.covered((20_001,), 0)
+
+    asyncio.run(play())
