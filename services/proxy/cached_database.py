@@ -154,7 +154,7 @@ class CachedDatabase:
         return ReplicaWatch(self.upstream, self.settings.name, self.follower, self.statistics.refused)
 
     def keep_from_standby(
-        self, server: Server, standing: Standing | None, keep: Callable[[tuple[Position, ...]], None]
+        self, server: Server, standing: Standing | None, keep: Callable[[tuple[Position, ...]], object]
     ) -> None:
         """Keep an answer of a hot standby as of the position for which that stands, once its history is proven.
 
@@ -205,7 +205,7 @@ class CachedDatabase:
         epoch: str,
         sent_at: float,
         tally: Tally = NO_TALLY,
-    ) -> None:
+    ) -> Entry | None:
         """Take an answer into L1 and, in the background, into L2, if the rule of validity allows it.
 
         Args:
@@ -215,13 +215,16 @@ class CachedDatabase:
             epoch: The bucket's epoch then.
             sent_at: Boot-clock second then.
             tally: Where its hits are counted.
+
+        Returns:
+            The entry, if it was taken.
         """
         assert plan.template is not None
         assert plan.request is not None
         answered, began = boot_clock(), perf_counter()
         if plan.catalog != self.templates.number:  # the session's settings may have been others by then
             self.statistics.refused["catalog_changed"] += 1
-            return
+            return None
         analysis = plan.template.analysis
         found = answer_tags(
             analysis,
@@ -240,12 +243,13 @@ class CachedDatabase:
         refusal = self._insert(entry, epoch)
         if refusal:
             self.statistics.refused[refusal] += 1
-            return
+            return None
         self.statistics.kept += 1
         economy = plan.template.economy
         self._unconfirmed.add(Kept(entry, epoch, plan.ages, l2=economy.l2))
         economy.origin.note(answered - sent_at)
         economy.keeping.note(perf_counter() - began)
+        return entry
 
     def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:
         """Take a valid L2 entry into L1, at the bucket's positions in the reply; None when this worker knows better."""

@@ -29,7 +29,7 @@ from services.invalidator.consumer import Consumer
 from services.invalidator.evictor import Accepted, Evictor
 from services.invalidator.planner import Plan
 from services.proxy.cache.entry import Answer, Entry
-from services.proxy.cache.flights import Flight, Flights
+from services.proxy.cache.flights import Flight, FlightKey, Flights
 from services.proxy.cache.follower import Follower
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cache.recent import RecentEvictions
@@ -246,7 +246,7 @@ def joins_any_flight() -> None:
     """Join whatever query is under way, though it was sent before the session's own write."""
     real = Flights.joinable
 
-    def joinable(self: Flights, key: bytes, last_write: int, sent_after: float) -> Flight | None:
+    def joinable(self: Flights, key: FlightKey, last_write: int, sent_after: float) -> Flight | None:
         return real(self, key, 0, sent_after)
 
     Flights.joinable = joinable  # type: ignore[method-assign]

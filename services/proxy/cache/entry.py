@@ -5,8 +5,8 @@ of an answer, so an entry keeps only RowDescription, the DataRows and CommandCom
 """
 
 import struct
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from services.proxy.admission.economy import Tally
 from services.proxy.cache.named_rows import NamedRows
@@ -25,8 +25,7 @@ _NAMED_BYTES = 450  # NamedRows of one column and one value
 _REPLY_BYTES = 260  # a Reply, its payload's and key's headers, and its cell in a session's table
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The wire bytes of one answer. `description` is empty where the client did not ask for it."""
 
     description: bytes

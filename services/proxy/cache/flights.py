@@ -14,6 +14,9 @@ from services.proxy.cache.entry import Answer
 _ALONE_SECONDS = 60.0  # for how long queries with too large an answer are not shared; then it is tried again
 _MOST_ALONE = 1_000  # of which that is remembered
 
+FlightKey = tuple[int, bytes]
+"""A reading of the catalog, and an entry's key: what changed since may be no part of that."""
+
 Landed = Callable[[Answer | None], None]
 
 
@@ -28,7 +31,7 @@ class Flight:
 
     __slots__ = ("_waiting", "described", "key", "sent_at", "sequence")
 
-    def __init__(self, key: bytes, sequence: int, sent_at: float, *, described: bool = True) -> None:
+    def __init__(self, key: FlightKey, sequence: int, sent_at: float, *, described: bool = True) -> None:
         self.key = key
         self.sequence = sequence
         self.sent_at = sent_at
@@ -60,8 +63,8 @@ class Flights:
     """The flights of one cache in one worker, and the order of sends and acknowledged writes. Pure."""
 
     def __init__(self) -> None:
-        self._by_key: dict[bytes, Flight] = {}
-        self._alone: OrderedDict[bytes, float] = OrderedDict()  # keys that are not shared, and until when
+        self._by_key: dict[FlightKey, Flight] = {}
+        self._alone: OrderedDict[FlightKey, float] = OrderedDict()  # keys that are not shared, and until when
         self._sequence = 0
 
     @property
@@ -74,25 +77,25 @@ class Flights:
         self._sequence += 1
         return self._sequence
 
-    def start(self, key: bytes, sent_at: float, *, described: bool = True) -> Flight:
+    def start(self, key: FlightKey, sent_at: float, *, described: bool = True) -> Flight:
         """Open a flight that later misses may join; an older one of the same key goes on with those it has."""
         flight = Flight(key, self.tick(), sent_at, described=described)
         self._by_key[key] = flight
         return flight
 
-    def is_too_large(self, key: bytes, now: float) -> bool:
+    def is_too_large(self, key: FlightKey, now: float) -> bool:
         """Tell whether the answer was too large to be shared lately: then there is no use in a flight."""
         return self._alone.get(key, 0.0) > now
 
-    def under_way(self, key: bytes) -> bool:
+    def under_way(self, key: FlightKey) -> bool:
         """Tell whether there is a flight of this key at all."""
         return key in self._by_key
 
-    def joinable(self, key: bytes, last_write: int, sent_after: float) -> Flight | None:
+    def joinable(self, key: FlightKey, last_write: int, sent_after: float) -> Flight | None:
         """Return the flight that a session may join.
 
         Args:
-            key: The entry's key.
+            key: What is asked.
             last_write: Place of the session's last acknowledged write in the order.
             sent_after: Boot-clock second before which a flight is too old for the session's bound.
         """

@@ -57,7 +57,7 @@ class Sighting(NamedTuple):
 
 class _Waiting(NamedTuple):
     server: Server
-    keep: Callable[[], None]
+    keep: Callable[[], object]
 
 
 class ReplicaWatch:
@@ -96,7 +96,7 @@ class ReplicaWatch:
         """Whether the standby was in the followed history when it was asked last."""
         return self.sighting is not None and self._is_followed(self.sighting)
 
-    def keep_when_proven(self, server: Server, keep: Callable[[], None]) -> None:
+    def keep_when_proven(self, server: Server, keep: Callable[[], object]) -> None:
         """Keep an answer once its server has shown, after this moment, that it is in the followed history.
 
         Args:

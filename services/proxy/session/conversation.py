@@ -7,6 +7,7 @@ from dataclasses import replace
 from services.proxy.cache.entry import ALWAYS_LIVE, Entry, Reply
 from services.proxy.cache.freshness import Freshness
 from services.proxy.cached_database import CachedDatabase
+from services.proxy.session.acknowledging import Acknowledging
 from services.proxy.session.ageing import NEVER
 from services.proxy.session.block import HeldBlock, Prelude, followed
 from services.proxy.session.demand import BoundedClock, demand
@@ -15,7 +16,7 @@ from services.proxy.session.follow_up import FollowUp
 from services.proxy.session.lookup import Lookup
 from services.proxy.session.orphan import Loner, answer_alone
 from services.proxy.session.own_writes import OwnWrites
-from services.proxy.session.planning import Effect, Phase, Setting, Step, TurnPlan, plan_turn
+from services.proxy.session.planning import Effect, Phase, Plan, Setting, Step, TurnPlan, plan_turn
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
 from services.proxy.session.reply_table import ReplyTable
@@ -49,6 +50,7 @@ class Conversation:
         keeper: The session's state.
         statements: What statement names mean.
         writes: The session's own writes.
+        acknowledging: When they have to be seen, and by whom.
         lookup: Its way into the cache.
         portals: What the portals of Postgres's block run.
         clock: Until when the session's bound lets hits be served.
@@ -57,8 +59,8 @@ class Conversation:
 
     # fmt: off
     __slots__ = (
-        "_strong", "block", "clock", "database", "keeper", "lookup", "orphaned", "portals", "statements",
-        "status", "writes",
+        "_strong", "acknowledging", "block", "clock", "database", "keeper", "lookup", "orphaned", "portals",
+        "statements", "status", "writes",
     )
     # fmt: on
 
@@ -70,6 +72,7 @@ class Conversation:
         self.keeper = StateKeeper(database)
         self.statements = SessionStatements(database.names)
         self.writes = OwnWrites(counted=True)
+        self.acknowledging = Acknowledging(database, self.writes, shared)
         self.lookup = Lookup(database, self.writes, shared)
         self.portals = Portals()
         self.clock: Freshness | BoundedClock = database.freshness
@@ -113,7 +116,7 @@ class Conversation:
         if exchange.committed:
             exchange.committed = False
             if not (exchange.done and exchange.status == OUTSIDE_BLOCK):
-                self.lookup.share_early()
+                self.acknowledging.share_early()
 
     def learn_of(self, exchange: Exchange, effect: Effect, *, all_read: bool) -> None:
         """Postgres has answered what was forwarded.
@@ -134,7 +137,7 @@ class Conversation:
         self.status = exchange.status
         if exchange.status == OUTSIDE_BLOCK:
             self.portals.end_block()
-            done = self.lookup.writes_visible()
+            done = self.acknowledging.writes_visible()
             if done.writes is None or done.writes:
                 self.keeper.wrote()
             self.keeper.block_ended()
@@ -156,7 +159,7 @@ class Conversation:
         clock = database.freshness
         self.clock = BoundedClock(clock, demanded, database.prober.note_bound) if other else clock
         if state.token:
-            self.lookup.take_token(state.token)  # though it was before: what is no token stands for this moment
+            self.acknowledging.take_token(state.token)  # though it was before: what is no token stands for this moment
 
     def plan(self, part: Part, messages: list[FrontendMessage] | None, *, inside_turn: bool) -> TurnPlan:
         """Plan a turn, or the next part of one.
@@ -265,6 +268,25 @@ class Conversation:
         if self.writes.tokens is not None and len(plans) == 1:
             reply.looked_at = looked_at(plans[0])
         self.lookup.remember(turn, reply, self._replies(state, situation))
+
+    def remember_read(self, turn: bytes, plan: Plan, payload: bytes, entry: Entry, state: SessionState) -> None:
+        """Do what `remember` does for a turn of one read of a usual form outside of a block, with less ado.
+
+        Args:
+            turn: The client's bytes.
+            plan: What they ask.
+            payload: What answers them.
+            entry: What that rests on.
+            state: The session's state, which it was asked in.
+        """
+        request = plan.request
+        if request is None or request.depends_on_unnamed or plan.demand_is_its_own:
+            return
+        follow_up = FollowUp(sets_unnamed=True, unnamed=request.unnamed) if request.sets_unnamed else None
+        reply = Reply(entry, payload, follow_up, 1, plan.ttl)
+        if self.writes.tokens is not None:
+            reply.looked_at = looked_at(plan)
+        self.lookup.remember(turn, reply, self._replies(state, b""))
 
     def follow(self, follow_up: FollowUp) -> None:
         """A ready-made reply was sent: note what it changes."""

@@ -15,10 +15,10 @@ from services.proxy.session.demand import demand
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
 from services.proxy.session.lookup import MAX_REPLY_BYTES
-from services.proxy.session.planning import NO_EFFECT, Effect, Plan, Step, with_rows
+from services.proxy.session.planning import NO_EFFECT, Effect, with_rows
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_turn, read_requests
-from services.proxy.session.single_read import SingleRead
+from services.proxy.session.single_read import Asked, SingleRead, whole_reply
 from services.proxy.session.templates import Template
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
 from services.proxy.session.turn_runner import TurnRunner
@@ -130,19 +130,21 @@ class Express:
             return False
         plan = route.plan(form, template, bound, state, demanded)
         lookup.note_read()
-        refusal = lookup.serve_refusal(plan, state)
+        refused = lookup.keep_refusal(plan, state)
+        refusal = refused or lookup.gate_refusal(plan)
         if database.outage.serves if refusal else database.auditor.watchful:
             return False
         entry = None if refusal else lookup.from_l1(plan)
         if entry is not None:
-            self._answer(data, plan, entry)
+            self._answer(Asked(data, plan, state), entry)
             economy.hit.note(perf_counter() - began)
         elif lookup.finds_elsewhere(plan, refusal):
             return False
         else:
             database.statistics.misses += 1
             database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
-            read = SingleRead(self._turns, lookup, lookup.begin_miss(plan, state, refusal))
+            miss = lookup.begin_miss(plan, state, refusal, refused)
+            read = SingleRead(self._turns, Asked(data, plan, state), miss)
             economy.lookup.note(perf_counter() - began)
             self._send(data, form, route, read)
         return True
@@ -155,21 +157,19 @@ class Express:
         self._send(data, form, route)
         return True
 
-    def _answer(self, data: bytes, plan: Plan, entry: Entry) -> None:
+    def _answer(self, asked: Asked, entry: Entry) -> None:
         """Answer a read from memory, and have the reply ready for when the same bytes come again."""
-        conversation, request = self._turns.conversation, plan.request
+        conversation, request = self._turns.conversation, asked.plan.request
         assert request is not None
         if request.sets_unnamed:
             conversation.statements.answered_here(request.unnamed)
-        pieces = (*request.pieces(entry.answer), _READY)
         if len(entry.answer.rows) > MAX_REPLY_BYTES:
-            for piece in pieces:
+            for piece in (*request.pieces(entry.answer), _READY):
                 self._turns.to_client(piece)
             return
-        payload = b"".join(pieces)
+        payload = whole_reply(asked.plan, entry)
         self._turns.to_client(payload)
-        step = Step(request, message_count=0, plan=plan)
-        conversation.remember(data, (step,), payload, [entry], conversation.situation)
+        conversation.remember_read(asked.turn, asked.plan, payload, entry, asked.state)
 
 
 def _effect(data: bytes, form: TurnForm, route: Route, template: Template) -> Effect:

@@ -27,7 +27,7 @@ import asyncio
 from collections.abc import Callable
 
 from services.proxy.cache.entry import Answer
-from services.proxy.cache.flights import Flight
+from services.proxy.cache.flights import Flight, FlightKey
 from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.reasons import Reason
@@ -91,15 +91,18 @@ class Joining:
             return Reason.CATALOG_CHANGED if watch.readable else Reason.CATALOG_UNKNOWN
         return Reason.OWN_DDL if self.behind_own_ddl else ""
 
-    def open(self, plan: Plan, state: SessionState | None, sent_at: float) -> Flight | None:
+    def open(
+        self, plan: Plan, state: SessionState | None, sent_at: float, *, may_be_kept: bool = False
+    ) -> Flight | None:
         """Let others join this read, which is about to be sent; None where nothing proves that they may.
 
         Args:
             plan: The read.
             state: The session's state.
             sent_at: Boot-clock second before it is sent.
+            may_be_kept: Nothing speaks against keeping its answer now.
         """
-        if not self._is_common(plan, state) or (state is not None and state.server is not None):
+        if not self._is_common(plan, state, may_be_kept=may_be_kept) or (state and state.server is not None):
             return None
         if self.is_too_large(plan, sent_at):
             return None
@@ -158,11 +161,16 @@ class Joining:
             return None
         return flight
 
-    def _is_common(self, plan: Plan, state: SessionState | None) -> bool:
-        """Tell whether equal keys stand for equal answers, by the first two clauses above."""
+    def _is_common(self, plan: Plan, state: SessionState | None, *, may_be_kept: bool = False) -> bool:
+        """Tell whether equal keys stand for equal answers, by the first two clauses above.
+
+        What may be kept has passed for it all that is asked here, but for the first.
+        """
         database = self._database
         if state is None or not state.canary or plan.template is None or plan.catalog != database.templates.number:
             return False
+        if may_be_kept:
+            return True
         if database.follower.epoch:
             if not database.follower.matches(state.timeline, state.canary):
                 return False
@@ -209,6 +217,5 @@ class Joining:
         waiting.answered(answer, "" if answer is not None else Reason.FLIGHT_FAILED)
 
 
-def _flight_key(plan: Plan) -> bytes:
-    """The entry's key, and of which reading of the catalog it is: what changed since may be no part of it."""
-    return b"%d:%b" % (plan.catalog, plan.key)
+def _flight_key(plan: Plan) -> FlightKey:
+    return plan.catalog, plan.key

@@ -16,14 +16,13 @@ from services.proxy.reasons import Reason
 from services.proxy.session.joining import Answered, Joining
 from services.proxy.session.miss import Miss, count_miss
 from services.proxy.session.own_writes import OwnWrites
-from services.proxy.session.planning import Effect, Plan
+from services.proxy.session.planning import Plan
 from services.proxy.session.recorder import ANSWER_TOO_LARGE, Recorder
 from services.proxy.session.row_names import rows_read
 from services.proxy.session.stale_hits import serves_stale, warning
 from services.proxy.session.state import SessionState
 from services.proxy.session.strong_proof import StrongProof
 from services.proxy.session.write_scope import SharedWrites
-from services.proxy.session.write_token import parse_token
 from services.shared.position import Position, earlier
 
 MAX_REPLY_BYTES = 32 * 1024
@@ -92,9 +91,10 @@ class Lookup:
 
     def serve_refusal(self, plan: Plan, state: SessionState | None) -> str:
         """Return why this read may not be served from the cache now; empty when it may, if an answer is there."""
-        refusal = self.keep_refusal(plan, state)
-        if refusal:
-            return refusal
+        return self.keep_refusal(plan, state) or self.gate_refusal(plan)
+
+    def gate_refusal(self, plan: Plan) -> str:
+        """Return why a read whose answer may be kept may not be served now: it is the other half of `serve_refusal`."""
         database, demand = self._database, plan.demand
         freshness = database.freshness
         # Asked at every level: what is covered is forgotten by it, and a group without writes has its hot path again.
@@ -208,13 +208,14 @@ class Lookup:
         """Tell whether another session's query is under way that this read may join."""
         return self._joining.could_join(plan, state)
 
-    def begin_miss(self, plan: Plan, state: SessionState | None, why: str) -> Miss | None:
+    def begin_miss(self, plan: Plan, state: SessionState | None, why: str, refused: str) -> Miss | None:
         """Note where this worker stands before a read is sent.
 
         Args:
             plan: The read.
             state: The session's state.
             why: Why no stored answer was given.
+            refused: What `keep_refusal` says now.
 
         Returns:
             None when the answer can be neither kept nor shared, or is bound to be evicted.
@@ -225,7 +226,7 @@ class Lookup:
             return None
         q0 = database.follower.fill_position()
         server = state.server if state is not None else None
-        refusal = self.keep_refusal(plan, state) or ("" if q0 is not None else "before_first_watermark")
+        refusal = refused or ("" if q0 is not None else "before_first_watermark")
         if not refusal and server is not None and plan.ages:
             refusal = Reason.REPLICA_AGES  # it is older than the time since it was asked for
         sent_at, flights = boot_clock(), database.flights
@@ -234,7 +235,7 @@ class Lookup:
         if refusal:
             database.statistics.refused[refusal] += 1
             q0 = None
-        flight = self._joining.open(plan, state, sent_at)
+        flight = self._joining.open(plan, state, sent_at, may_be_kept=not refused)
         if q0 is None and flight is None:
             return None
         outgrown = None if flight is None else partial(flights.outgrown, flight)
@@ -248,65 +249,33 @@ class Lookup:
         """Tell it of a read that an own write keeps from the cache; what others write is known by relation only."""
         return self._shared is None and self._writes.touch_rows(plan.relations, self._database.freshness.covered)
 
-    def end_miss(self, miss: Miss, *, failed: bool) -> None:
-        """The answer has come: keep it and share it, if it is whole."""
+    def end_miss(self, miss: Miss, *, failed: bool) -> Entry | None:
+        """The answer has come: keep it and share it, if it is whole. Return the entry, if there is one now."""
         described = miss.plan.request is not None and miss.plan.request.described
         answer = None if failed else miss.recorder.answer(described=described)
         miss.share(answer)
         if miss.q0 is None:
-            return
+            return None
         if miss.shadow is not None and self._database.auditor.answered(miss.shadow, answer, miss.sent_at):
-            return
+            return None
         if answer is None:
             self._database.statistics.refused[miss.recorder.spoiled or "no_answer"] += 1
         elif miss.server is None:
-            self._keep(miss, miss.q0, answer)
+            return self._keep(miss, miss.q0, answer)
         else:
             sent_at = miss.q0
             self._database.keep_from_standby(
                 miss.server, miss.standing, lambda q0: self._keep(miss, earlier(sent_at, q0), answer)
             )
+        return None
 
-    def _keep(self, miss: Miss, q0: tuple[Position, ...], answer: Answer) -> None:
+    def _keep(self, miss: Miss, q0: tuple[Position, ...], answer: Answer) -> Entry | None:
         try:
-            self._database.keep(miss.plan, answer, q0, miss.epoch, miss.sent_at, miss.tally)
+            return self._database.keep(miss.plan, answer, q0, miss.epoch, miss.sent_at, miss.tally)
         except Exception as error:  # noqa: BLE001 - the client has its answer, and shall keep its connection
             _log.error("an answer could not be kept", error=repr(error))
             self._database.statistics.refused["keeping_failed"] += 1
-
-    def take_token(self, text: str) -> None:
-        """Somebody's writes have to be seen, up to where this token says.
-
-        What is no token, or of another history, stands for everything up to now: nothing is lost but a few reads. One
-        that is covered asks nothing of stored answers, but a query under way may be older than what it tells of.
-        """
-        database, token = self._database, parse_token(text)
-        self._writes.last_acknowledged = database.flights.tick()
-        of_this_history = token is not None and database.follower.matches(token.timeline, token.canary)
-        if of_this_history and token is not None and token.lsn < database.freshness.watermark:
-            return
-        self._writes.require(database.freshness.next_number)
-        database.prober.ask()
-
-    def writes_visible(self) -> Effect:
-        """Postgres is outside a block again: what the session wrote is visible now, and returned."""
-        database = self._database
-        done = self._writes.visible(database.freshness.next_number)
-        if done.writes is None or done.writes:
-            self._writes.last_acknowledged = database.flights.tick()
-            if self._shared is not None:
-                self._shared.acknowledged(done.writes, database.freshness.next_number)
-            database.prober.ask()
-        if done.schema:
-            self._writes.catalog_reading = database.catalog_watch.ask()
-        return done
-
-    def share_early(self) -> None:
-        """A transaction is committed, and the turn or a further transaction goes on: others see it already."""
-        done = self._writes.under_way
-        if self._shared is not None and (done.writes is None or done.writes):
-            self._shared.acknowledged(done.writes, self._database.freshness.next_number)
-            self._database.prober.ask()
+            return None
 
     def stop_waiting(self) -> None:
         """Stop waiting for Redis, or for another session's query."""

@@ -43,7 +43,7 @@ class OwnWrites:
 
     def begin(self, effect: Effect) -> None:
         """A turn with this effect is about to be forwarded."""
-        self._block = self._block.union(effect)
+        self._block = effect if self._block is NO_EFFECT else self._block.union(effect)
         if effect.writes is None or effect.writes:
             self._tokens().begin(effect.writes, effect.rows)
 

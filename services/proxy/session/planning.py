@@ -6,6 +6,7 @@ Every read that is not cached has a named reason, which metrics and `tidegate ex
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NamedTuple
 
 from services.proxy.cache.named_rows import NamedRows
 from services.proxy.reasons import Reason
@@ -35,8 +36,7 @@ from services.shared.runtime.settings import Consistency
 _RENAMES = re.compile(rb"\b(?:prepare|do|call)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What a turn may change, by the union over its statements.
 
     Attributes:
@@ -71,8 +71,7 @@ NO_EFFECT = Effect(frozenset())
 ANY_EFFECT = Effect(None, session=True, schema=True, names=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is known of one statement.
 
     Attributes:
@@ -113,8 +112,7 @@ class Plan:
         return self.ttl != NEVER
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One statement of a turn that is taken apart: a proven read, or the beginning or the end of a block.
 
     Attributes:
@@ -317,7 +315,7 @@ def with_rows(effect: Effect, template: Template | None, catalog: int, request: 
     if not effect.writes or template is None or template.analysis.effect.rows is None:
         return effect
     named = rows_written(template, catalog, request)
-    return effect if named is None else replace(effect, rows=(named,))
+    return effect if named is None else effect._replace(rows=(named,))
 
 
 def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
@@ -325,7 +323,7 @@ def _plan_whole(messages: list[FrontendMessage], setting: Setting) -> TurnPlan:
     texts = executed_texts(messages, setting.names, setting.unnamed, setting.portals)
     if texts is None:
         unknown = any(isinstance(message, Execute) for message in messages)
-        return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=replace(ANY_EFFECT, token=unknown))
+        return TurnPlan(refusal=Reason.PROTOCOL_FORM, effect=ANY_EFFECT._replace(token=unknown))
     before = bound_before(messages, setting.names, setting.unnamed)
     name_space = setting.likely_name_space
     otherwise = [prepared for prepared in before if means_otherwise(prepared, setting.templates, name_space)]
@@ -376,7 +374,7 @@ def _unsure_effect(statements: list[Prepared], templates: Templates, name_space:
     for prepared in statements:
         found = found.union(_effect(templates.find(prepared.text, name_space), prepared.text))
     names = any(_RENAMES.search(prepared.text) is not None for prepared in statements)
-    return replace(found, writes=None, session=True, names=names)
+    return found._replace(writes=None, session=True, names=names)
 
 
 def _effect_of_text(text: bytes, setting: Setting) -> Effect:
@@ -389,12 +387,12 @@ def _effect_of_text(text: bytes, setting: Setting) -> Effect:
     effect = _effect(setting.templates.find(text, setting.likely_name_space), text)
     if setting.state is not None or setting.last_state is None:
         return effect
-    return replace(effect, writes=None, session=True)
+    return effect._replace(writes=None, session=True)
 
 
 def _effect(template: Template | None, text: bytes) -> Effect:
     if template is None:
-        return replace(ANY_EFFECT, token=reads_token(text))
+        return ANY_EFFECT._replace(token=reads_token(text))
     effect = template.analysis.effect
     names = effect.changes_session and _RENAMES.search(text) is not None
     return Effect(effect.writes, effect.changes_session, effect.changes_schema, names, template.reads_token)

@@ -285,6 +285,7 @@ class ReadRun:
             self._fail(UNANSWERABLE)
             return
         statements, statistics = conversation.statements, conversation.database.statistics
+        lookup, state = conversation.lookup, conversation.keeper.state
         segments: list[Segment] = []
         pieces: list[bytes] = []
         closes = 0
@@ -301,7 +302,7 @@ class ReadRun:
                 pieces.append(before.raw)
                 closes = before.closes
             away = refusal != Reason.AUDITED and turns_away(plan)
-            miss = None if away else conversation.lookup.begin_miss(plan, conversation.keeper.state, refusal)
+            miss = None if away else lookup.begin_miss(plan, state, refusal, lookup.keep_refusal(plan, state))
             statistics.misses += 1
             statistics.forwarded[Reason.DOES_NOT_PAY if away else refusal] += 1
             messages, raw = self._next_messages(step)

@@ -6,7 +6,7 @@ forwarded. Pure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.proxy.cache.entry import Answer
 from services.proxy.session.names import Names
@@ -37,8 +37,7 @@ _UNNAMED = b""
 _REBUILT = b"tidegate_portal"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a turn asks.
 
     Attributes:

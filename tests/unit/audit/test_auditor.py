@@ -153,8 +153,7 @@ def test_an_entry_that_is_ahead_of_this_worker_is_no_sample(stage: Stage) -> Non
 
 
 def test_what_ages_is_no_sample(stage: Stage) -> None:
-    object.__setattr__(stage.plan, "ttl", 30.0)
-    assert stage.auditor.choose(stage.plan, stage.entry) is None
+    assert stage.auditor.choose(stage.plan._replace(ttl=30.0), stage.entry) is None
 
 
 def test_a_slow_statement_is_sampled_less(stage: Stage) -> None:

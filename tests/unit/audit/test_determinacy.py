@@ -113,8 +113,8 @@ def test_a_client_s_row_limit_leaves_a_choice() -> None:
 
 def test_parameters_that_are_not_exact_leave_a_choice_where_values_are_merged() -> None:
     found = _determinacy("SELECT coalesce(sum(cents), $1) FROM prices")
-    assert found.tells(lex(""), replace(_REQUEST, parameter_types=(20,)), answer(b"1"), answer(b"2"))
-    assert not found.tells(lex(""), replace(_REQUEST, parameter_types=(701,)), answer(b"1"), answer(b"2"))
+    assert found.tells(lex(""), _REQUEST._replace(parameter_types=(20,)), answer(b"1"), answer(b"2"))
+    assert not found.tells(lex(""), _REQUEST._replace(parameter_types=(701,)), answer(b"1"), answer(b"2"))
 
 
 def test_a_name_that_may_mean_a_view_decides_nothing() -> None:

@@ -1,6 +1,5 @@
 """The key of an answer: whatever can change the answer changes the key."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -47,17 +46,17 @@ DIFFERENT = {
     "number of literals": key(text="SELECT 1"),
     "boundary of literals": key(text="SELECT 11, 'a'"),
     "template": key(text="SELECT DISTINCT 1, 'a'"),
-    "types": key(replace(REQUEST, parameter_types=(20,))),
-    "undeclared types": key(replace(REQUEST, parameter_types=())),
-    "parameter formats": key(replace(REQUEST, parameter_formats=(1,))),
-    "result formats": key(replace(REQUEST, result_formats=(1,))),
-    "value": key(replace(REQUEST, values=(b"8", None))),
-    "row limit": key(replace(REQUEST, row_limit=1)),
-    "NULL and nothing": key(replace(REQUEST, values=(b"7", b""))),
-    "NULL and a value that looks like its mark": key(replace(REQUEST, values=(b"7", b"\xff\xff\xff\xff"))),
-    "number of values": key(replace(REQUEST, values=(b"7",))),
-    "boundary of values": key(replace(REQUEST, values=(b"", b"7"))),
-    "order of values": key(replace(REQUEST, values=(None, b"7"))),
+    "types": key(REQUEST._replace(parameter_types=(20,))),
+    "undeclared types": key(REQUEST._replace(parameter_types=())),
+    "parameter formats": key(REQUEST._replace(parameter_formats=(1,))),
+    "result formats": key(REQUEST._replace(result_formats=(1,))),
+    "value": key(REQUEST._replace(values=(b"8", None))),
+    "row limit": key(REQUEST._replace(row_limit=1)),
+    "NULL and nothing": key(REQUEST._replace(values=(b"7", b""))),
+    "NULL and a value that looks like its mark": key(REQUEST._replace(values=(b"7", b"\xff\xff\xff\xff"))),
+    "number of values": key(REQUEST._replace(values=(b"7",))),
+    "boundary of values": key(REQUEST._replace(values=(b"", b"7"))),
+    "order of values": key(REQUEST._replace(values=(None, b"7"))),
 }
 
 
@@ -69,10 +68,10 @@ def test_whatever_changes_the_answer_changes_the_key(one: str, other: str) -> No
 @pytest.mark.parametrize(
     "same",
     [
-        replace(REQUEST, described=False),
-        replace(REQUEST, parses=False, sets_unnamed=False, depends_on_unnamed=True),
-        replace(REQUEST, simple=True),
-        replace(REQUEST, text=b"other text of the same template"),
+        REQUEST._replace(described=False),
+        REQUEST._replace(parses=False, sets_unnamed=False, depends_on_unnamed=True),
+        REQUEST._replace(simple=True),
+        REQUEST._replace(text=b"other text of the same template"),
     ],
 )
 def test_how_it_is_asked_does_not(same: Request) -> None:

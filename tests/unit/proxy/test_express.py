@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.proxy.admission.economy import Economy
-from services.proxy.session import lookup
+from services.proxy.session import lookup, single_read
 from services.proxy.session.recorder import Recorder
 from services.proxy.session.whole_answer import whole_answer
 from services.proxy.sql.verdict import NameSpace
@@ -374,6 +374,110 @@ def test_what_was_too_large_lately_is_not_copied_again(monkeypatch: pytest.Monke
         assert database.statistics.refused["answer_too_large"] == 4
         assert len(copied) == 2
         assert database.statistics.misses == 4
+
+    asyncio.run(play())
+
+
+class Kept(NamedTuple):
+    """A session that has just kept the answer to a read, and how to ask for it."""
+
+    session: LoneSession
+    asked: bytes
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its reply is ready, so that a hit is one look and one write."""
+        reply = self.session.session._replies.get(self.asked)
+        return reply is not None and reply.entry.live
+
+
+def kept(asked: bytes, *, prepare: Callable[[LoneSession], None] = lambda _: None) -> Kept:
+    session = learnt(LoneSession())
+    session.exchange(asked.replace(b"7", b"5"))  # the statement is known then
+    prepare(session)
+    assert session.expressly(asked)
+    return Kept(session, asked)
+
+
+@pytest.mark.parametrize("asked", [simple(READ), bound(READ, b"", b"7", DESCRIBE), bound(READ, b"a", b"7", limit=1)])
+def test_what_is_likely_to_be_read_again_is_ready_as_soon_as_it_is_kept(asked: bytes) -> None:
+    async def play() -> None:
+        found = kept(asked)
+        assert found.is_ready
+        answered = learnt(LoneSession()).exchange(asked)
+        assert found.session.exchange(asked) == (b"", answered[1])
+        other = learnt(LoneSession(found.session.database))
+        assert other.exchange(asked) == (b"", answered[1])
+        assert other.session._conversation.statements.unnamed == found.session.session._conversation.statements.unnamed
+
+    asyncio.run(play())
+
+
+def quarantined(session: LoneSession) -> None:
+    """What comes while the read is under way: its template has been proven wrong."""
+    session.database.quarantine.templates = frozenset(("select name from users where id = $1",))
+
+
+def forgetful(session: LoneSession) -> None:
+    session.session._conversation.keeper.state = None
+
+
+NOT_READY: dict[str, Callable[[LoneSession], None]] = {
+    "its template is in quarantine by now": quarantined,
+    "its table is not followed by now": lambda session: session.database.follower.followed.clear(),
+    "the catalog is in doubt by now": lambda session: setattr(session.database.catalog_watch, "_expires_at", 0.0),
+    "the state is not known by now": forgetful,
+    "hits are shown to the auditor by now": lambda session: setattr(session.database.auditor, "watchful", True),
+}
+
+
+@pytest.mark.parametrize("meanwhile", NOT_READY.values(), ids=NOT_READY)
+def test_what_has_come_meanwhile_keeps_a_reply_from_being_ready(
+    meanwhile: Callable[[LoneSession], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        asked = bound(READ, b"a")
+        session = learnt(LoneSession())
+        session.exchange(bound(READ, b"a", b"5"))
+        keep, remembered = lookup.Lookup.end_miss, Counter[str]()
+        remember = lookup.Lookup.remember
+
+        def kept_then(self: lookup.Lookup, *args: Any, **named: Any) -> Any:
+            entry = keep(self, *args, **named)
+            assert entry is not None
+            meanwhile(session)
+            return entry
+
+        def counted(self: lookup.Lookup, *args: Any) -> None:
+            remembered["replies"] += 1
+            remember(self, *args)
+
+        monkeypatch.setattr(lookup.Lookup, "end_miss", kept_then)
+        monkeypatch.setattr(lookup.Lookup, "remember", counted)
+        assert session.expressly(asked)
+        assert remembered["replies"] == 0
+
+    asyncio.run(play())
+
+
+def test_what_is_not_likely_to_be_read_again_is_not_ready() -> None:
+    def unused(session: LoneSession) -> None:
+        for economy in session.database.templates.economies._by_identity.values():
+            economy.sample.reused = economy.rest.reused = False
+
+    async def play() -> None:
+        found = kept(bound(READ, b"a"), prepare=unused)
+        assert not found.is_ready
+        assert found.session.exchange(found.asked)[0] == b""
+        assert found.is_ready
+
+    asyncio.run(play())
+
+
+def test_a_long_reply_is_put_together_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        monkeypatch.setattr(single_read, "MAX_REPLY_BYTES", 5)
+        assert not kept(bound(READ, b"a")).is_ready
 
     asyncio.run(play())
 

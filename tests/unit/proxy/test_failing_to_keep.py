@@ -33,7 +33,7 @@ def test_a_failure_to_keep_an_answer_is_counted_and_goes_no_further() -> None:
     shared: list[Answer | None] = []
     plan: Any = SimpleNamespace(request=SimpleNamespace(described=False), lifetime=0.0)
     flights = Flights()
-    flight = flights.start(b"key", 0.0)
+    flight = flights.start((1, b"key"), 0.0)
     assert flight is not None
     flight.join(shared.append)
     values = {"plan": plan, "q0": (), "recorder": recorder, "flight": flight, "flights": flights}

@@ -170,8 +170,8 @@ def test_an_answer_without_the_description_of_its_columns_is_for_those_who_did_n
     database: CachedDatabase, plan: Plan
 ) -> None:
     assert plan.request is not None
-    undescribed = replace(plan, request=replace(plan.request, described=False))
-    described = replace(plan, request=replace(plan.request, described=True))
+    undescribed = plan._replace(request=plan.request._replace(described=False))
+    described = plan._replace(request=plan.request._replace(described=True))
     joining = _joining(database)
     joining.open(undescribed, _STATE, boot_clock())
     assert joining.could_join(undescribed, _STATE)

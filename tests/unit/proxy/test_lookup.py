@@ -12,6 +12,7 @@ from services.proxy.cache.freshness import boot_clock
 from services.proxy.cached_database import CachedDatabase
 from services.proxy.catalog_watch import CatalogWatch
 from services.proxy.reasons import Reason
+from services.proxy.session.acknowledging import Acknowledging
 from services.proxy.session.demand import demand
 from services.proxy.session.lookup import Lookup
 from services.proxy.session.own_writes import OwnWrites
@@ -54,10 +55,10 @@ def test_behind_a_token_no_query_is_joined_that_was_sent_before_it(database: Cac
     """It may be older than what the token stands for, though the evictions of that have come."""
     _cover(database, 1000)
     writes = OwnWrites(counted=True)
-    database.flights.start(b"key", boot_clock())
-    Lookup(database, writes).take_token(f"1:{_TIMELINE}:{_CANARY}:0/1")
+    database.flights.start((1, b"key"), boot_clock())
+    Acknowledging(database, writes, None).take_token(f"1:{_TIMELINE}:{_CANARY}:0/1")
     assert writes.tokens is None
-    assert database.flights.joinable(b"key", writes.last_acknowledged, 0.0) is None
+    assert database.flights.joinable((1, b"key"), writes.last_acknowledged, 0.0) is None
 
 
 @pytest.mark.parametrize("another_catalog", [False, True])
@@ -65,7 +66,7 @@ def test_a_strong_read_rests_on_the_catalog_that_holds_when_it_is_answered(
     database: CachedDatabase, *, another_catalog: bool
 ) -> None:
     strong = demand(replace(database.templates.promise, consistency=Consistency.STRONG), _STATE)
-    plan: Plan = replace(planned(database.templates, Query(READ), state=_STATE), demand=strong)
+    plan: Plan = planned(database.templates, Query(READ), state=_STATE)._replace(demand=strong)
     database.l1.insert(Entry(plan.key, _ANSWER, (START,), (), (USERS.oid,), (), boot_clock() + 60))
 
     async def ask() -> tuple[Answer | None, str]:
@@ -88,7 +89,7 @@ def test_where_nobody_counts_them_shared_writes_are_forgotten_when_they_are_cove
     shared = scopes.of(b"app")
     assert shared is not None
     bounded = demand(replace(database.templates.promise, consistency=Consistency.BOUNDED), _STATE)
-    plan: Plan = replace(planned(database.templates, Query(READ), state=_STATE), demand=bounded)
+    plan: Plan = planned(database.templates, Query(READ), state=_STATE)._replace(demand=bounded)
     lookup = Lookup(database, OwnWrites(counted=False), shared)
     _cover(database, 1000)
     assert not lookup.serve_refusal(plan, _STATE)

@@ -135,7 +135,7 @@ def test_what_could_not_be_read_may_do_anything(templates: Templates) -> None:
 
 def test_a_statement_behind_a_name_that_is_not_known_may_do_anything(templates: Templates) -> None:
     plan = planned(templates, Bind(b"", b"unknown", (), (), ()), Execute(b""), Sync())
-    assert (bool(plan.refusal), plan.effect) == (True, replace(ANY_EFFECT, token=True))
+    assert (bool(plan.refusal), plan.effect) == (True, ANY_EFFECT._replace(token=True))
 
 
 def test_the_effect_of_a_turn_is_that_of_all_its_statements(templates: Templates) -> None:

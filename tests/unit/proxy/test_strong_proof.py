@@ -106,7 +106,7 @@ class Pipeline:
 
     def plan(self, level: Consistency = Consistency.STRONG) -> Plan:
         demanded = demand(replace(self.database.templates.promise, consistency=level), _STATE)
-        return replace(planned(self.database.templates, Query(READ), state=_STATE), demand=demanded)
+        return planned(self.database.templates, Query(READ), state=_STATE)._replace(demand=demanded)
 
     def take(self, key: bytes) -> None:
         """Take an answer into memory, as it is kept when it has come."""
@@ -174,7 +174,7 @@ async def test_behind_what_came_from_elsewhere_another_one_is_sent(newer: str) -
     if newer == "an answer of Postgres":
         pipeline.lookup.answered_upstream()
     elif newer == "an answer from elsewhere":
-        pipeline.lookup.ask(replace(bounded, key=b"other"), _STATE, lambda *_: None, "")
+        pipeline.lookup.ask(bounded._replace(key=b"other"), _STATE, lambda *_: None, "")
         pipeline.lookup.stop_waiting()
     else:
         pipeline.take(plan.key)
