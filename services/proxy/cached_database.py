@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from services.proxy.admission.economies import Economies
@@ -221,7 +220,7 @@ class CachedDatabase:
         """
         assert plan.template is not None
         assert plan.request is not None
-        answered, began = boot_clock(), perf_counter()
+        answered = boot_clock()
         if plan.catalog != self.templates.number:  # the session's settings may have been others by then
             self.statistics.refused["catalog_changed"] += 1
             return None
@@ -248,7 +247,6 @@ class CachedDatabase:
         economy = plan.template.economy
         self._unconfirmed.add(Kept(entry, epoch, plan.ages, l2=economy.l2))
         economy.origin.note(answered - sent_at)
-        economy.keeping.note(perf_counter() - began)
         return entry
 
     def adopt_stored(self, plan: Plan, found: EntryHit) -> Entry | None:

@@ -4,12 +4,14 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.proxy.admission.economy import Economy
+from services.proxy.admission.cost import Work
+from services.proxy.admission.economy import FORWARDING_SECONDS, Economy
 from services.proxy.sql.verdict import NameSpace
 
 Identity = tuple[str, Sequence[str], NameSpace]
 """A template's text, the kinds of its literals, and where its names are looked up."""
 
+_MEASURED_MASK = 7
 _MOST = 5_000  # the least lately analysed are forgotten
 
 
@@ -44,23 +46,34 @@ class Decision:
 
 
 class Economies:
-    """Economies by template."""
+    """Economies by template.
+
+    Attributes:
+        forwarding: The work of the worker for a statement that is forwarded, of whatever template.
+    """
 
     def __init__(self, *, adapts: bool = True) -> None:
         """Begin; all templates are cached unless it `adapts`."""
+        self.forwarding = Work(FORWARDING_SECONDS)
         self._adapts = adapts
+        self._turns = 0
         self._by_identity: OrderedDict[Identity, Economy] = OrderedDict()
 
     def of(self, identity: Identity) -> Economy:
         """Return the economy of a template."""
         economy = self._by_identity.get(identity)
         if economy is None:
-            economy = self._by_identity[identity] = Economy(adapts=self._adapts)
+            economy = self._by_identity[identity] = Economy(self.forwarding, adapts=self._adapts)
             if len(self._by_identity) > _MOST:
                 self._by_identity.popitem(last=False)
         else:
             self._by_identity.move_to_end(identity)
         return economy
+
+    def measures(self) -> bool:
+        """Tell whether the work for the next turn is to be measured: of one in eight, as a look at it takes time."""
+        self._turns = (self._turns + 1) & _MEASURED_MASK
+        return not self._turns
 
     @property
     def turned_away(self) -> int:

@@ -2,13 +2,15 @@
 
 A read that is answered from memory takes H, one that is forwarded O, a miss M: O, and what it takes to look for the
 answer and to keep it. With a hit ratio h caching costs h·H + (1 - h)·M a read, so it pays where h > (M - O) / (M - H).
+O is time that is waited for Postgres; H and M - O are the worker's work, as its processor time, since what they have to
+wait for is the same work of others.
 
 Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
 hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
 once.
 """
 
-from services.proxy.admission.cost import Cost
+from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.l2_yield import L2Yield
 
 _SAMPLE_MASK = 15  # one key in sixteen
@@ -16,14 +18,16 @@ _ENOUGH_READS = 32  # of the sample, to judge by
 _FEW_READS = 8  # of the sample since the last judgment: too few to go by while there are others
 _SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
 _TURNED_AWAY = 512  # as well
-_RETRY_AFTER = 16  # judgments without any read of the sample: it may hold no key, so all are let in once more
+_TRIAL_MISSES = 64  # of the others, after which is judged what was let in because the sample holds no key
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
 
 _LITTLE = 0.05  # of what Postgres takes: for so little, misses are let in, since equal ones share one query
 _REUSED = 0.5  # ratio from which on what was kept is likely to be read again, by other workers too
 
 # Until they are measured, and on the safe side: nothing is turned away by a guess.
-_ORIGIN_SECONDS, _OVERHEAD_SECONDS, _HIT_SECONDS = 1e-3, 50e-6, 20e-6
+_ORIGIN_SECONDS, _MISS_SECONDS, _HIT_SECONDS = 1e-3, 100e-6, 20e-6
+FORWARDING_SECONDS = 50e-6
+_LEAST_OVERHEAD = 5e-6  # less than that a miss cannot take, whatever was measured
 
 
 def read_number(text: bytes, values: tuple[bytes | None, ...]) -> int:
@@ -57,41 +61,42 @@ class Economy:
         admitted: All keys are cached; else only those of the sample.
         sample, rest: The tallies of both.
         turned_away: Reads that were forwarded because caching does not pay.
-        origin, lookup, keeping, hit: What it takes to ask Postgres, to look in vain, to keep an answer, to serve one.
+        origin: What Postgres has its client wait.
+        miss, hit, forwarding: The work of the worker for one read: of this template, and of any that is forwarded.
         l2: What Redis yields.
     """
 
     __slots__ = (
         "_adapts",
-        "_blind",
         "_hits",
         "_misses",
+        "_on_trial",
         "_seen",
         "_seen_turned_away",
         "admitted",
+        "forwarding",
         "hit",
-        "keeping",
         "l2",
-        "lookup",
+        "miss",
         "origin",
         "rest",
         "sample",
         "turned_away",
     )
 
-    def __init__(self, *, adapts: bool = True) -> None:
+    def __init__(self, forwarding: Work, *, adapts: bool = True) -> None:
         """Let all in at first; for ever, unless it `adapts`."""
         self._adapts = adapts
         self.admitted = True
         self.sample, self.rest = Tally(), Tally()
         self.turned_away = 0
-        self.origin, self.hit = Cost(_ORIGIN_SECONDS), Cost(_HIT_SECONDS)
-        self.lookup, self.keeping = Cost(_OVERHEAD_SECONDS / 2), Cost(_OVERHEAD_SECONDS / 2)
+        self.origin = Wait(_ORIGIN_SECONDS)
+        self.miss, self.hit, self.forwarding = Work(_MISS_SECONDS), Work(_HIT_SECONDS), forwarding
         self.l2 = L2Yield()
         self._hits = self._misses = 0.0  # by which it is judged; the older ones count less
         self._seen = (0, 0, 0, 0)  # hits and misses of the sample and of the rest, when it was judged last
         self._seen_turned_away = 0
-        self._blind = 0
+        self._on_trial = False  # it was let in because the sample holds no key
 
     def tally(self, number: int) -> Tally:
         """Return the tally of a read; see `read_number`."""
@@ -109,13 +114,14 @@ class Economy:
     def missed(self, tally: Tally) -> None:
         """A read goes upstream, whose answer is to be kept."""
         tally.misses += 1
-        if self.sample.misses - self._seen[1] >= _SAMPLE_MISSES or self.rest.misses - self._seen[3] >= _MISSES:
+        most = _TRIAL_MISSES if self._on_trial else _MISSES
+        if self.sample.misses - self._seen[1] >= _SAMPLE_MISSES or self.rest.misses - self._seen[3] >= most:
             self._judge()
 
     @property
     def overhead(self) -> float:
         """What a miss takes more than to forward: M - O, in seconds."""
-        return self.lookup.seconds + self.keeping.seconds
+        return max(self.miss.seconds - self.forwarding.seconds, _LEAST_OVERHEAD)
 
     @property
     def ratio_needed(self) -> float:
@@ -136,14 +142,15 @@ class Economy:
         self._seen = now = (sample.hits, sample.misses, rest.hits, rest.misses)
         self._seen_turned_away = self.turned_away
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
-        self._blind = 0 if hits + misses else self._blind + 1
+        blind, self._on_trial = not (self.admitted or hits or misses), False
         if self.admitted and hits + misses < _FEW_READS:
             hits, misses = rest_hits, rest_misses
         self._hits, self._misses = self._hits / 2 + hits, self._misses / 2 + misses
         ratio, needed = self.ratio, self.ratio_needed
         sample.reused = rest.reused = ratio is None or ratio >= _REUSED
-        if not self.admitted and self._blind >= _RETRY_AFTER:
-            self.admitted, self._hits, self._misses, self._blind = True, 0.0, 0.0, 0
+        if blind:  # of all that was turned away since: so there are few keys, and it is soon known what they yield
+            self.admitted = self._on_trial = True
+            self._hits = self._misses = 0.0
         elif self.overhead <= _LITTLE * self.origin.seconds:
             self.admitted = True
         elif ratio is not None:

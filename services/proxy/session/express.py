@@ -6,8 +6,9 @@ like any other. What comes back is taken whole where it came whole; otherwise me
 this is a turn like any other.
 """
 
-from time import perf_counter
+from time import thread_time
 
+from services.proxy.admission.cost import Work
 from services.proxy.admission.economy import read_number
 from services.proxy.cache.entry import Entry
 from services.proxy.reasons import Reason
@@ -34,12 +35,15 @@ _READY = READY_FOR_QUERY[TransactionStatus.IDLE]
 class Express:
     """The express way of one session."""
 
-    __slots__ = ("_exchange", "_turns")
+    __slots__ = ("_began", "_economies", "_exchange", "_spent", "_turns", "_work")
 
     def __init__(self, turns: TurnRunner) -> None:
         """Stand beside the runner of the session's turns."""
         self._turns = turns
         self._exchange: Exchange | None = None  # that was sent here, and of whose answer nothing has come
+        self._economies = turns.conversation.database.templates.economies
+        self._work: Work | None = None  # what the work for the turn is noted as; None: it is not measured
+        self._began = self._spent = 0.0  # processor seconds: at its beginning; for all before the answer
 
     def take(self, data: bytes, table: ReplyTable) -> bool:
         """Carry out a turn, or begin to; False: it is not taken, and nothing has happened.
@@ -62,11 +66,13 @@ class Express:
         if found is None:
             return False
         route, template = found
+        self._began = thread_time() if self._economies.measures() else 0.0
         refusal = route.refusal or state.refusal
         if not refusal:
             return self._take_read(data, form, route, template)
         conversation.database.statistics.forwarded[refusal] += 1
-        self._send(data, form, route, effect=_effect(data, form, route, template))
+        effect = _effect(data, form, route, template)
+        self._send(data, form, route, None if effect.writes else self._economies.forwarding, effect=effect)
         return True
 
     @property
@@ -85,8 +91,11 @@ class Express:
         answer = whole_answer(data) if in_step else None
         if exchange is None or answer is None:
             return False
+        work, began = self._work, thread_time() if self._work is not None else 0.0
         exchange.take_whole(answer, TransactionStatus.IDLE)
         self._turns.answered()
+        if work is not None:
+            work.note(self._spent + thread_time() - began)
         return True
 
     def _read(self, data: bytes) -> Request | None:
@@ -100,7 +109,13 @@ class Express:
         return requests[0][0] if requests is not None and len(requests) == 1 else None
 
     def _send(
-        self, data: bytes, form: TurnForm, route: Route, read: SingleRead | None = None, effect: Effect = NO_EFFECT
+        self,
+        data: bytes,
+        form: TurnForm,
+        route: Route,
+        work: Work | None,
+        read: SingleRead | None = None,
+        effect: Effect = NO_EFFECT,
     ) -> None:
         statements = self._turns.conversation.statements
         acks: list[Ack] = []
@@ -110,6 +125,9 @@ class Express:
             acks = [statements.expect_parse(route.prepared)]
         self._exchange = Exchange([Segment(acks, None if read is None else read.recorder)])
         self._turns.carry(data, self._exchange, effect, read)
+        self._work = work if self._began else None
+        if self._began:
+            self._spent = thread_time() - self._began
 
     # -- reads
 
@@ -119,7 +137,7 @@ class Express:
         bound = NO_VALUES if form.simple else read_bound(data, form)
         if bound is None or state is None or state.server is not None or depends_on_values(bound):
             return False
-        economy, began = template.economy, perf_counter()
+        economy = template.economy
         number = read_number(form.head if route.prepared is None else route.prepared.text, bound.values)
         # While Postgres is down, what is there is all there is.
         if not database.outage.serves and economy.turns_away(number):
@@ -137,7 +155,8 @@ class Express:
         entry = None if refusal else lookup.from_l1(plan)
         if entry is not None:
             self._answer(Asked(data, plan, state), entry)
-            economy.hit.note(perf_counter() - began)
+            if self._began:
+                economy.hit.note(thread_time() - self._began)
         elif lookup.finds_elsewhere(plan, refusal):
             return False
         else:
@@ -145,8 +164,7 @@ class Express:
             database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
             miss = lookup.begin_miss(plan, state, refusal, refused)
             read = SingleRead(self._turns, Asked(data, plan, state), miss)
-            economy.lookup.note(perf_counter() - began)
-            self._send(data, form, route, read)
+            self._send(data, form, route, economy.miss, read)
         return True
 
     def _turn_away(self, data: bytes, form: TurnForm, route: Route) -> bool:
@@ -154,7 +172,7 @@ class Express:
         statistics = self._turns.conversation.database.statistics
         statistics.misses += 1
         statistics.forwarded[Reason.DOES_NOT_PAY] += 1
-        self._send(data, form, route)
+        self._send(data, form, route, self._economies.forwarding)
         return True
 
     def _answer(self, asked: Asked, entry: Entry) -> None:

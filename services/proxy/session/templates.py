@@ -119,7 +119,7 @@ class Templates:
         try:
             lexed = lex(text.decode())
         except (LexError, UnicodeDecodeError):
-            return Template(Lexed.empty(), unanalysable(), Economy())
+            return Template(Lexed.empty(), unanalysable(), Economy(self.economies.forwarding))
         # The kinds of the literals belong to the template: `LIMIT 5` and `LIMIT '5'` are analysed apart.
         identity = (lexed.template, tuple(literal.kind for literal in lexed.literals), name_space)
         known = self._by_template.get(identity)

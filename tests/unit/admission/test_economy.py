@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from services.proxy.admission.cost import Cost
+from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.economies import Economies
 from services.proxy.admission.economy import Economy, read_number
 from services.proxy.admission.l2_yield import L2Yield
@@ -14,9 +14,10 @@ POINT_READ, AGGREGATE = 100e-6, 20e-3  # seconds that Postgres takes
 
 
 def economy(origin: float, *, adapts: bool = True) -> Economy:
-    made = Economy(adapts=adapts)
-    for cost, seconds in ((made.origin, origin), (made.lookup, 20e-6), (made.keeping, 40e-6), (made.hit, 20e-6)):
-        cost.note(seconds)
+    made = Economy(Work(50e-6), adapts=adapts)
+    made.origin.note(origin)
+    made.miss.note(110e-6)
+    made.hit.note(20e-6)
     return made
 
 
@@ -95,12 +96,24 @@ def test_a_template_is_let_in_again_when_its_keys_are_read_again() -> None:
 def test_where_the_sample_holds_no_key_all_are_tried_again_now_and_then() -> None:
     subject = economy(POINT_READ)
     subject.admitted = False
-    for _ in range(16 * 512):
+    for _ in range(512):
         subject.turns_away(1)
     assert lets_all_in(Keys(subject))
-    for _ in range(1_024):
+    for _ in range(64):
         subject.missed(subject.rest)
     assert not lets_all_in(Keys(subject))
+
+
+def test_what_is_let_in_so_stays_where_it_pays() -> None:
+    subject = economy(POINT_READ)
+    subject.admitted = False
+    for _ in range(512):
+        subject.turns_away(1)
+    subject.rest.hits += 300
+    for _ in range(1_024):
+        subject.missed(subject.rest)
+        subject.rest.hits += 5
+    assert subject.admitted
 
 
 def test_a_hit_that_takes_longer_than_postgres_never_pays() -> None:
@@ -122,14 +135,32 @@ def test_without_adapting_all_are_cached() -> None:
     assert keys.forwarded == 0
 
 
-def test_a_cost_follows_the_lower_end() -> None:
-    cost = Cost(1.0)
+def test_a_wait_is_followed_by_its_lower_end() -> None:
+    wait = Wait(1.0)
     for number in range(400):
-        cost.note(0.1 if number % 4 else 10.0)  # drawn out now and then
-    assert 0.1 <= cost.seconds < 0.5
-    for _ in range(400):
-        cost.note(1.0)
-    assert cost.seconds > 0.9
+        wait.note(10.0 if number % 8 else 0.1)  # drawn out most of the time
+    assert 0.1 <= wait.seconds < 1.0
+    for _ in range(4_000):
+        wait.note(1.0)
+    assert wait.seconds > 0.9
+
+
+def test_work_is_followed_by_its_average() -> None:
+    work = Work(1.0)
+    for number in range(400):
+        work.note(0.1 if number % 4 else 0.5)
+    assert work.seconds == pytest.approx(0.2, rel=0.2)
+
+
+def test_a_miss_never_takes_less_than_to_forward() -> None:
+    subject = economy(POINT_READ)
+    subject.forwarding.note(1.0)
+    assert 0 < subject.ratio_needed < 0.1
+
+
+def test_the_work_for_one_turn_in_eight_is_measured() -> None:
+    economies = Economies()
+    assert [economies.measures() for _ in range(16)] == [False] * 7 + [True] + [False] * 7 + [True]
 
 
 def test_redis_is_asked_at_first_and_then_while_it_pays() -> None:
