@@ -36,7 +36,7 @@ from services.proxy.slot_watch import Limits, SlotWatch
 from services.proxy.sql.snapshot import Catalog
 from services.proxy.sql.tag_rules import key_shape
 from services.proxy.statistics import ProxyStatistics
-from services.proxy.unconfirmed import Kept, Unconfirmed, Unread
+from services.proxy.unconfirmed import Kept, Settling, Unconfirmed
 from services.proxy.upstream.dialler import Dialler
 from services.proxy.verifiers.finder import VerifierFinder
 from services.proxy.worker.cancelling import Cancelling
@@ -126,7 +126,7 @@ class CachedDatabase:
         self.auditor = Auditor(self, settings.audit_rate, self.quarantine)
         self._registration = asyncio.Lock()
         self._registering: asyncio.Task[None] | None = None
-        self._unconfirmed, self._unread = Unconfirmed(), Unread()
+        self._unconfirmed, self._settling = Unconfirmed(), Settling()
 
     async def run(self, *, first_worker: bool) -> None:
         """Run everything that a cache needs beside its sessions. Cancel-safe: yes.
@@ -293,7 +293,7 @@ class CachedDatabase:
 
     def catalog_unchanged(self) -> None:
         """The answers that were kept before the reading began rest on the catalog as it is: share them."""
-        for kept in self._unread.read_again():
+        for kept in self._settling.settled():
             self._share(kept)
         for kept in self._unconfirmed.confirmed():
             # One that had to make room is right all the same: Redis checks by itself whether it was evicted since.
@@ -302,7 +302,7 @@ class CachedDatabase:
             if kept.is_wanted:
                 self._share(kept)
             else:
-                self._unread.add(kept)
+                self._settling.add(kept)
 
     def _share(self, kept: Kept) -> None:
         """Put an answer into Redis, in the background, if the bucket finds it valid."""

@@ -1,4 +1,4 @@
-"""Answers that were kept since the catalog was last looked at, and those that nobody has read again since.
+"""Answers that were kept since the catalog was last looked at, and those that have to prove that they last.
 
 The catalog is polled, so for a moment a statement may be analysed on an outdated one: a table that has just appeared
 earlier on the search path is what Postgres reads, and the key says that it is the other. Such an answer must not stay.
@@ -6,7 +6,7 @@ This worker may serve it for the moment (that is the schema bound), but it is sh
 catalog that began after it was kept has found nothing changed; when something has changed, it is discarded.
 
 To share an answer takes Redis and two processes as long as a dozen hits. Where most answers of a template are not read
-again, or nobody else was found to ask for them, each of them waits for a second reader first. Pure.
+again, or nobody else was found to ask for them, only what lasts and is read again is shared, little by little. Pure.
 """
 
 from collections import deque
@@ -16,7 +16,9 @@ from services.proxy.admission.l2_yield import L2Yield
 from services.proxy.cache.entry import Entry
 
 _WAITING_BYTES = 16 * 1024 * 1024  # of answers that wait to be shared; what comes on top stays in this worker
-_MOST_UNREAD = 8_192
+_SETTLED_LOOKS = 5  # of a second each, unless `catalog_poll` says otherwise
+_SHARED_AT_ONCE = 200  # what one look gives out then: some 3 % of a processor, in all that it passes through
+_MOST_SETTLING = 16_384
 
 
 @dataclass(slots=True)
@@ -39,8 +41,8 @@ class Kept:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody is likely to ask for it: it was read again, or others are there and most like it are."""
-        return self.entry.hits > 0 or (self.entry.tally.reused and self.l2.yields)
+        """Whether somebody else is likely to ask for it soon: others are there, and most like it are read again."""
+        return self.entry.tally.reused and self.l2.yields
 
 
 class Unconfirmed:
@@ -77,20 +79,39 @@ class Unconfirmed:
         return doubtful
 
 
-class Unread:
-    """Answers that wait for a second reader; the oldest are given up."""
+class Settling:
+    """Answers that wait until they are worth a place in Redis: right for some looks, and read again.
 
-    def __init__(self, most: int = _MOST_UNREAD) -> None:
-        self._waiting: deque[Kept] = deque(maxlen=most)
+    Who starts anew, or comes later, finds there what lasts. What changes all the time would be gone by then.
+    """
+
+    def __init__(self, looks: int = _SETTLED_LOOKS, at_once: int = _SHARED_AT_ONCE, most: int = _MOST_SETTLING) -> None:
+        """Begin with none.
+
+        Args:
+            looks: For so many they wait, at least.
+            at_once: How many one look gives out.
+            most: How many wait; the oldest are given up.
+        """
+        self._at_once = at_once
+        self._most_of_a_look = max(1, most // looks)
+        self._by_look: deque[deque[Kept]] = deque(deque(maxlen=self._most_of_a_look) for _ in range(looks))
 
     def add(self, kept: Kept) -> None:
-        """An answer was confirmed, and nobody has read it again yet."""
-        self._waiting.append(kept)
+        """An answer was confirmed that nobody else is likely to ask for now."""
+        self._by_look[-1].append(kept)
 
-    def read_again(self) -> list[Kept]:
-        """Return those that were, and wait on with the others that are still right."""
-        read: list[Kept] = []
-        for kept in [self._waiting.popleft() for _ in range(len(self._waiting))]:
-            if kept.entry.live:
-                (read if kept.entry.hits else self._waiting).append(kept)
-        return read
+    def settled(self) -> list[Kept]:
+        """A look has found nothing changed: return what is to be shared; what was not read again waits once more."""
+        due, settled = self._by_look.popleft(), list[Kept]()
+        self._by_look.append(deque(maxlen=self._most_of_a_look))
+        for kept in due:
+            if not kept.entry.live:
+                continue
+            if not kept.entry.hits:
+                self._by_look[-1].append(kept)
+            elif len(settled) < self._at_once:
+                settled.append(kept)
+            else:
+                self._by_look[0].append(kept)
+        return settled

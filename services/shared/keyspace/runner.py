@@ -45,6 +45,13 @@ class ScriptRunner:
         """Run a command that is no script."""
         return await self._translated(self._client.execute_command(*arguments))
 
+    async def command_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Run commands that are no scripts in order, sent together, and return their replies."""
+        pipeline = self._client.pipeline(transaction=False)
+        for arguments in commands:
+            pipeline.execute_command(*arguments)
+        return list(await self._translated(pipeline.execute()))
+
     async def run(self, name: str, *arguments: Argument) -> Any:
         """Run one script and return its reply."""
         return (await self.run_all([(name, arguments)]))[0]

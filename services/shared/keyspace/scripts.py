@@ -55,6 +55,7 @@ MOST_EVICTED_TAGS = 1_000_000
 
 _SWEEP_KEYS = 500  # keys looked at in one SCAN
 _SWEEP_MEMBERS = 200  # members of an index looked at in one script
+_SWEEP_TOGETHER = 20  # indexes looked at in one round trip
 
 _Parsed = TypeVar("_Parsed")
 
@@ -238,20 +239,25 @@ class Bucket:
         next_cursor, index_keys = await self._runner.command(
             "SCAN", cursor, "MATCH", self.keys.index_pattern, "COUNT", _SWEEP_KEYS
         )
+        left = [(index_key.decode(), 0) for index_key in index_keys]
         removed = 0
-        for index_key in index_keys:
-            removed += await self._sweep_index(index_key.decode())
+        while left:
+            part, left = left[:_SWEEP_TOGETHER], left[_SWEEP_TOGETHER:]
+            more, removed_of_part = await self._sweep_indexes(part)
+            left += more
+            removed += removed_of_part
         return Sweep(int(next_cursor), removed)
 
-    async def _sweep_index(self, index_key: str) -> int:
-        tag, cursor, removed = self.keys.tag_of_index(index_key), 0, 0
-        while True:
-            next_cursor, members = await self._runner.command("SSCAN", index_key, cursor, "COUNT", _SWEEP_MEMBERS)
-            if members:
-                removed += int(await self._runner.run("sweep", tag, *members))
-            cursor = int(next_cursor)
-            if not cursor:
-                return removed
+    async def _sweep_indexes(self, indexes: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], int]:
+        """Sweep a part of each of some indexes, from a cursor on; return where to go on, and how many were removed."""
+        found = await self._runner.command_all(
+            [("SSCAN", key, cursor, "COUNT", _SWEEP_MEMBERS) for key, cursor in indexes]
+        )
+        swept = [(key, int(cursor), members) for (key, _), (cursor, members) in zip(indexes, found, strict=True)]
+        replies = await self._runner.run_all(
+            [("sweep", (self.keys.tag_of_index(key), *members)) for key, _, members in swept if members]
+        )
+        return [(key, cursor) for key, cursor, _ in swept if cursor], sum(map(int, replies))
 
 
 def _nonce() -> str:

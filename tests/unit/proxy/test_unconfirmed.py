@@ -1,7 +1,10 @@
-"""Answers are shared only once a look at the catalog that began after them has found nothing changed, and are read."""
+"""Answers are shared only once a look at the catalog that began after them has found nothing changed, if they last."""
 
+import pytest
+
+from services.proxy.admission.economy import Tally
 from services.proxy.cache.entry import Answer, Entry
-from services.proxy.unconfirmed import Kept, Unconfirmed, Unread
+from services.proxy.unconfirmed import Kept, Settling, Unconfirmed
 from services.shared.position import START
 
 
@@ -52,25 +55,43 @@ def test_bodies_that_wait_are_bounded() -> None:
     assert sum(each.shared for each in found) == 15  # with what an entry takes beside its body
 
 
-def test_an_answer_waits_for_a_second_reader_while_it_is_right() -> None:
-    unread = Unread()
-    read, waiting, evicted = kept(b"read"), kept(b"waiting"), kept(b"evicted")
-    for each in (read, waiting, evicted):
-        unread.add(each)
-    assert unread.read_again() == []
-    read.entry.hits = 1
+def test_what_lasts_and_is_read_again_is_shared_some_looks_later() -> None:
+    settling = Settling(looks=3)
+    read, unread, evicted = kept(b"read"), kept(b"unread"), kept(b"evicted")
+    for each in (read, unread, evicted):
+        settling.add(each)
+    read.entry.hits = evicted.entry.hits = 1
     evicted.entry.live = False
-    evicted.entry.hits = 1
-    assert names(unread.read_again()) == [b"read"]
-    waiting.entry.hits = 1
-    assert names(unread.read_again()) == [b"waiting"]
-    assert unread.read_again() == []
+    assert [names(settling.settled()) for _ in range(4)] == [[], [], [b"read"], []]
+    unread.entry.hits = 1
+    assert [names(settling.settled()) for _ in range(3)] == [[], [b"unread"], []]
+
+
+def test_not_much_is_shared_at_once() -> None:
+    settling = Settling(looks=2, at_once=2)
+    for number in range(5):
+        each = kept(b"%d" % number)
+        each.entry.hits = 1
+        settling.add(each)
+    assert [names(settling.settled()) for _ in range(5)] == [[], [b"0", b"1"], [b"2", b"3"], [b"4"], []]
 
 
 def test_the_oldest_that_wait_are_given_up() -> None:
-    unread = Unread(most=2)
-    all_kept = [kept(b"%d" % number) for number in range(3)]
-    for each in all_kept:
-        unread.add(each)
+    settling = Settling(looks=2, most=4)
+    for number in range(3):
+        each = kept(b"%d" % number)
         each.entry.hits = 1
-    assert names(unread.read_again()) == [b"1", b"2"]
+        settling.add(each)
+    assert [names(settling.settled()) for _ in range(3)] == [[], [b"1", b"2"], []]
+
+
+@pytest.mark.parametrize(("reused", "found", "wanted"), [(True, 10, True), (True, 0, False), (False, 10, False)])
+def test_others_want_what_is_read_again_where_look_ups_find_something(
+    *, reused: bool, found: int, wanted: bool
+) -> None:
+    each = kept(b"key")
+    each.entry.tally = Tally()
+    each.entry.tally.reused = reused
+    each.l2.lookups, each.l2.hits = 100, found
+    each.entry.hits = 1
+    assert each.is_wanted is wanted
