@@ -24,6 +24,7 @@ class Appender:
         ledger: What is appended and acknowledged.
         unacknowledged_bytes: How much is on its way.
         failure: Why the event log takes no more; None while it does.
+        awaited: Somebody waits for the log to catch up.
     """
 
     def __init__(self, writer: EventLogWriter, ledger: ProgressLedger, on_progress: Callable[[], None]) -> None:
@@ -32,12 +33,13 @@ class Appender:
         Args:
             writer: The event log, open.
             ledger: The incarnation's ledger.
-            on_progress: Called after each acknowledgement and after a failure.
+            on_progress: Called after a failure, and after each acknowledgement that is awaited.
         """
         self.partition_count = writer.partition_count
         self.ledger = ledger
         self.unacknowledged_bytes = 0
         self.failure: BaseException | None = None
+        self.awaited = False
         self._writer = writer
         self._on_progress = on_progress
         self._incarnation = Lsn(0)
@@ -83,4 +85,5 @@ class Appender:
         else:
             self.ledger.acknowledge(ticket)
             self.unacknowledged_bytes -= size
-        self._on_progress()
+        if self.awaited or self.failure is not None:
+            self._on_progress()

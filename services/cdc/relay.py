@@ -279,9 +279,13 @@ class Relay:
 
     async def _sleep(self, until: float) -> None:
         """Wait until a time, for bytes, or for an acknowledgement that somebody waits for."""
+        now, paced_at = time.monotonic(), self._schedule.paced_at
         if self._more_to_read:
             until = 0.0
+        elif self._schedule.round is None and now < paced_at:
+            until = min(until, paced_at)  # what comes before cannot be told of before, and is read with the rest
         # While a commit waits for its look, what comes behind it can wait with it.
-        if not self._held and self._appender.unacknowledged_bytes <= UNACKNOWLEDGED_BYTES:
+        elif not self._held and self._appender.unacknowledged_bytes <= UNACKNOWLEDGED_BYTES:
             self._stream.watch(self._wakeup.wake)
-        await self._wakeup.wait(until - time.monotonic())
+        self._appender.awaited = self._appender.unacknowledged_bytes > UNACKNOWLEDGED_BYTES
+        await self._wakeup.wait(until - now)
