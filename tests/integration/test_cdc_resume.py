@@ -107,8 +107,8 @@ def test_a_service_that_is_stopped_at_any_point_loses_nothing(
                 written.append(str(len(written)))
 
     async def play() -> None:
-        async with running(cache) as cdc:
-            await until(lambda: cdc.statistics.watermarks > 0, "a watermark")
+        async with running(cache), watching_log(cache) as first:
+            await until(lambda: len(first.watermarks) > 0, "a watermark in the log")
         writer = asyncio.create_task(write())
         async with watching_log(cache) as view:
             for _ in range(4):
