@@ -1,15 +1,15 @@
 """The economies of a cache's templates in one worker, and how they are shown to people. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.proxy.admission.cost import Work
 from services.proxy.admission.economy import FORWARDING_SECONDS, Economy
 from services.proxy.sql.verdict import NameSpace
 
-Identity = tuple[str, Sequence[str], NameSpace]
-"""A template's text, the kinds of its literals, and where its names are looked up."""
+Identity = tuple[str, NameSpace]
+"""A template's text, which says of what kinds its literals are, and where its names are looked up."""
 
 _MEASURED_MASK = 7
 _MOST = 5_000  # the least lately analysed are forgotten

@@ -6,6 +6,7 @@ mean something else in it.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.proxy.admission.economies import Economies, Identity
 from services.proxy.admission.economy import Economy
@@ -24,8 +25,7 @@ _TEMPLATES = 5_000
 _MAX_TEXT_BYTES = 64 * 1024  # longer statements are forwarded without a look
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """One analysed statement text in one name space.
 
     Attributes:
@@ -120,8 +120,7 @@ class Templates:
             lexed = lex(text.decode())
         except (LexError, UnicodeDecodeError):
             return Template(Lexed.empty(), unanalysable(), Economy(self.economies.forwarding))
-        # The kinds of the literals belong to the template: `LIMIT 5` and `LIMIT '5'` are analysed apart.
-        identity = (lexed.template, tuple(literal.kind for literal in lexed.literals), name_space)
+        identity = (lexed.template, name_space)
         known = self._by_template.get(identity)
         if known is None:
             known = Template(lexed, analyse(lexed, catalog, name_space), self.economies.of(identity))

@@ -4,6 +4,7 @@ import logging
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -34,8 +35,7 @@ _TYPED_LITERAL = re.compile(
 _NUMBERS = (LiteralKind.INTEGER, LiteralKind.DECIMAL, LiteralKind.RADIX)
 
 
-@dataclass(frozen=True, slots=True)
-class NameSpace:
+class NameSpace(NamedTuple):
     """How names of a session are resolved.
 
     Attributes:

@@ -58,9 +58,9 @@ class Literal(NamedTuple):
                 return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lexed:
-    """A statement text in parts.
+    """A statement text in parts; never changed. To make one that is frozen takes three times as long.
 
     Attributes:
         template: The text without comments and literals, unquoted letters folded, white space collapsed.

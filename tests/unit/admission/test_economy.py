@@ -183,9 +183,9 @@ def test_what_goes_by_counts_like_what_is_decided() -> None:
 def test_decisions_are_shown_the_most_used_first() -> None:
     economies = Economies()
     for text, reads in (("select 1", 1), ("select 2", 3), ("select 3", 0)):
-        found = economies.of((text, (), NameSpace(("public",))))
+        found = economies.of((text, NameSpace(("public",))))
         for _ in range(reads):
             found.missed(found.rest)
     shown = economies.decisions()
     assert [(one.template, one.misses) for one in shown] == [("select 2", 3), ("select 1", 1)]
-    assert economies.of(("select 2", (), NameSpace(("public",)))).rest.misses == 3
+    assert economies.of(("select 2", NameSpace(("public",)))).rest.misses == 3
