@@ -61,14 +61,28 @@ class RecentEvictions:
 
     def refuses(self, at: tuple[Position, ...], tags: Iterable[str], relations: Iterable[int]) -> str:
         """Return why an answer that was right at these positions is not any more; empty when it still is."""
+        count = self._partition_count
+        if count == 1:
+            return self._refuses_of_one(at[0], tags, relations)
         if any(mine < least for mine, least in zip(at, self._floor, strict=True)):
             return "below_floor"
-        count = self._partition_count
         for tag in tags:
             if self._last(tag) > at[partition_of(relation_of_tag(tag), count)]:
                 return "evicted_meanwhile"
         for relation in relations:
             if self._last(relation) > at[partition_of(relation, count)]:
+                return "evicted_meanwhile"
+        return ""
+
+    def _refuses_of_one(self, at: Position, tags: Iterable[str], relations: Iterable[int]) -> str:
+        """Do what `refuses` does where there is one partition: no tag has to say of which it is."""
+        if at < self._floor[0]:
+            return "below_floor"
+        newer, older = self._newer, self._older
+        cells: tuple[str | int, ...] = (*tags, *relations)
+        for cell in cells:
+            last = newer.get(cell) or older.get(cell)
+            if last is not None and last > at:
                 return "evicted_meanwhile"
         return ""
 

@@ -1,6 +1,6 @@
 """Which tags does this answer carry? The rules of its template, with the values of this very statement. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -66,11 +66,7 @@ def answer_tags(
     """
     found = _Found()
     for rule in analysis.tag_rules:
-        candidates = _candidates(rule, lexed, request, rows)
-        usable = ((shape, values) for shape, values in candidates if shape.is_whole_relation or is_matched(shape.id))
-        shape, columns = next(usable, (Shape(rule.shape.relation), []))
-        if candidates and candidates[0][0] != shape:
-            found.wanted.append(candidates[0][0])
+        shape, columns = found.usable(rule.shape.relation, _candidates(rule, lexed, request, rows), is_matched)
         if shape.is_whole_relation:
             found.add_tags(relation_tag(shape.relation))
             continue
@@ -93,6 +89,22 @@ class _Found:
         self.shapes: dict[str, None] = {}
         self.wanted: list[Shape] = []
 
+    def usable(
+        self, relation: int, candidates: Iterable[tuple[Shape, list[list[bytes]]]], is_matched: Callable[[str], bool]
+    ) -> tuple[Shape, list[list[bytes]]]:
+        """Return the first candidate that can be used, else all of the relation; note what would have been narrower."""
+        found: tuple[Shape, list[list[bytes]]] = Shape(relation), []
+        narrowest: Shape | None = None
+        for candidate in candidates:
+            shape, _ = candidate
+            if shape.is_whole_relation or is_matched(shape.id):
+                found = candidate
+                break
+            narrowest = narrowest or shape
+        if narrowest is not None:
+            self.wanted.append(narrowest)
+        return found
+
     def add_tags(self, *tags: str) -> None:
         self.tags.update(dict.fromkeys(tags))
 
@@ -106,19 +118,25 @@ class _Found:
             self.shapes[key.shape.id] = None
 
 
-def _candidates(rule: TagRule, lexed: Lexed, request: Request, rows: bytes) -> list[tuple[Shape, list[list[bytes]]]]:
-    """Return shapes that an answer may be tagged by, the narrowest first, with the values of each of their columns."""
+def _candidates(
+    rule: TagRule, lexed: Lexed, request: Request, rows: bytes
+) -> Iterator[tuple[Shape, list[list[bytes]]]]:
+    """Give shapes that an answer may be tagged by, the narrowest first, with the values of each of their columns.
+
+    Nearly always the first will do, so the others are not made before they are asked for.
+    """
     columns = _columns(rule, lexed, request)
     if columns is None:
-        return []
-    shape, found = rule.shape, []
-    blocks = page_blocks(rule.page, lexed, request, rows) if rule.page is not None else None
-    if rule.page is not None and blocks is not None:
-        found.append((replace(shape, ranged=rule.page.column), [*columns, blocks]))
-    found.append((shape, columns))
-    if shape.watched is not None:
-        found.append((replace(shape, watched=None), columns))
-    return [(candidate, values) for candidate, values in found if prod(map(len, values)) <= MOST_TAGS]
+        return
+    shape, tag_count = rule.shape, prod(map(len, columns))
+    if rule.page is not None:
+        blocks = page_blocks(rule.page, lexed, request, rows)
+        if blocks is not None and tag_count * len(blocks) <= MOST_TAGS:
+            yield replace(shape, ranged=rule.page.column), [*columns, blocks]
+    if tag_count <= MOST_TAGS:
+        yield shape, columns
+        if shape.watched is not None:
+            yield replace(shape, watched=None), columns
 
 
 def _columns(rule: TagRule, lexed: Lexed, request: Request) -> list[list[bytes]] | None:
@@ -134,6 +152,12 @@ def held_values(rule: TagRule, lexed: Lexed, request: Request) -> list[list[byte
     """Return the values that a statement holds the columns of a rule's shape equal to; None if one cannot be told."""
     columns: list[list[bytes]] = []
     for alternatives in rule.sources:
+        if len(alternatives) == 1 and not alternatives[0].is_array:  # nearly always
+            alone = _values(alternatives[0], lexed, request)
+            if alone is None:
+                return None
+            columns.append(alone)
+            continue
         values: list[bytes] = []
         if not _are_of_known_types(alternatives, request):
             return None
@@ -211,7 +235,10 @@ def _given(source: ValueSource, lexed: Lexed, request: Request) -> tuple[int, st
 
 
 def _texts(text: str, type_oid: int, *, is_array: bool) -> list[bytes] | None:
-    elements = array_elements(text) if is_array else [text]
+    if not is_array:
+        form = canonical_text(type_oid, text)
+        return None if form is None else [form]
+    elements = array_elements(text)
     if elements is None:
         return None
     return _complete([canonical_text(type_oid, element) for element in elements if element is not None])

@@ -7,6 +7,7 @@ tags of those, and the *entry tag* of the shape: that is evicted where the new v
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from services.shared.relation import Shape, relation_tag, value_tag
@@ -14,6 +15,7 @@ from services.shared.relation import Shape, relation_tag, value_tag
 _DIGEST_BYTES = 12  # as in value tags
 
 
+@lru_cache(maxsize=10_000)
 def shape_tag(shape: Shape) -> str:
     """Return the tag that every answer resting on a shape carries; that of a whole relation is the relation's."""
     if shape.is_whole_relation:

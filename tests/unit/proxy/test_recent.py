@@ -47,6 +47,8 @@ def test_below_the_floor_nothing_is_known() -> None:
     assert recent.refuses((at(5), at(3)), (), ()) == ""
     assert recent.refuses((at(4), at(9)), (), ()) == "below_floor"
     assert recent.refuses((at(9), at(2)), (), ()) == "below_floor"
+    alone = RecentEvictions((at(5),))
+    assert [alone.refuses((at(k),), (), ()) for k in (4, 5)] == ["below_floor", ""]
 
 
 def test_each_relation_is_compared_in_its_own_partition() -> None:
