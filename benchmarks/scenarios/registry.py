@@ -8,7 +8,7 @@ from benchmarks.scenarios.hits import BLOCKS, HITS
 from benchmarks.scenarios.large_results import LARGE_RESULTS
 from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
-from benchmarks.scenarios.mix import MIX
+from benchmarks.scenarios.mix import MIX, MIX_AWAY
 from benchmarks.scenarios.stampede import STAMPEDE
 from benchmarks.scenarios.warm_up import WARM_UP
 from benchmarks.scenarios.workers import WORKERS
@@ -17,6 +17,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     HITS,
     MISSES,
     MIX,
+    MIX_AWAY,
     DASHBOARDS,
     LARGE_RESULTS,
     WARM_UP,
