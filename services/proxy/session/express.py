@@ -1,9 +1,9 @@
 """The express way: turns of a usual form whose statement is known go out without being planned again.
 
 It holds outside of blocks, between turns, with the session's state known: where a ready-made reply would hold. A turn
-for which more has to be asked or awaited is not taken, and then nothing has happened yet: it is cut, read and planned
-like any other. What comes back is taken whole where it came whole; otherwise message by message, since to the session
-this is a turn like any other.
+that is not taken is cut, read and planned like any other: nothing has happened yet. A read that waits, for Redis or for
+another session's query, is carried out by a `ReadRun` like any other, but not planned again. What comes back is taken
+whole where it came whole; otherwise message by message, since to the session this is a turn like any other.
 """
 
 from time import thread_time
@@ -16,9 +16,9 @@ from services.proxy.session.demand import demand
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
 from services.proxy.session.lookup import MAX_REPLY_BYTES
-from services.proxy.session.planning import NO_EFFECT, Effect, with_rows
+from services.proxy.session.planning import NO_EFFECT, Effect, Plan, Step, with_rows
 from services.proxy.session.reply_table import ReplyTable
-from services.proxy.session.requests import Request, decode_turn, read_requests
+from services.proxy.session.requests import Request, decode_part, decode_turn, one_turn, read_requests
 from services.proxy.session.single_read import Asked, SingleRead, whole_reply
 from services.proxy.session.templates import Template
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
@@ -158,13 +158,22 @@ class Express:
             if self._began:
                 economy.hit.note(thread_time() - self._began)
         elif lookup.finds_elsewhere(plan, refusal):
-            return False
+            return self._ask_elsewhere(data, form, plan)
         else:
             database.statistics.misses += 1
             database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
             miss = lookup.begin_miss(plan, state, refusal, refused)
             read = SingleRead(self._turns, Asked(data, plan, state), miss)
             self._send(data, form, route, economy.miss, read)
+        return True
+
+    def _ask_elsewhere(self, data: bytes, form: TurnForm, plan: Plan) -> bool:
+        """Wait for Redis, or for another session's query, with a turn whose plan is known."""
+        part = one_turn(data)
+        messages = None if part is None else decode_part(part)
+        if part is None or messages is None or plan.request is None:
+            return False
+        self._turns.take_apart(part, messages, (Step(plan.request, len(messages) - (not form.simple), plan),))
         return True
 
     def _turn_away(self, data: bytes, form: TurnForm, route: Route) -> bool:

@@ -117,15 +117,21 @@ def decode_part(part: Part) -> list[FrontendMessage] | None:
         return None
 
 
-def decode_turn(data: bytes) -> list[FrontendMessage] | None:
-    """Decode bytes that may be just one turn; None when they are not, or cannot be read."""
+def one_turn(data: bytes) -> Part | None:
+    """Cut bytes that may be just one turn; None when they are not."""
     assembler = TurnAssembler()
     assembler.feed(data)
     try:
         part = assembler.next_part(within_turn=False, copying=False)
     except ProtocolViolation:
         return None
-    return decode_part(part) if part is not None and part.last and not assembler.buffered else None
+    return part if part is not None and part.last and not assembler.buffered else None
+
+
+def decode_turn(data: bytes) -> list[FrontendMessage] | None:
+    """Decode bytes that may be just one turn; None when they are not, or cannot be read."""
+    part = one_turn(data)
+    return None if part is None else decode_part(part)
 
 
 def read_requests(

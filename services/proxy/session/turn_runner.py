@@ -12,7 +12,7 @@ A simple query needs no Sync, but where it stands behind other messages of a tur
 it as it skips everything to the Sync. Whether its answer will come has to be known, so it waits for theirs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from services.proxy.cached_database import CachedDatabase
@@ -20,7 +20,7 @@ from services.proxy.session.block import Prelude, failed_block, prelude, read_be
 from services.proxy.session.conversation import OUTSIDE_BLOCK, Conversation
 from services.proxy.session.exchange import Exchange, Question, Segment
 from services.proxy.session.follow_up import Portal
-from services.proxy.session.planning import NO_EFFECT, Effect, TurnPlan
+from services.proxy.session.planning import NO_EFFECT, Effect, Step, TurnPlan
 from services.proxy.session.read_run import ReadRun
 from services.proxy.session.requests import decode_part
 from services.proxy.session.single_read import SingleRead
@@ -194,6 +194,11 @@ class TurnRunner:
         self._run = read
         self.send(raw, exchange)
 
+    def take_apart(self, part: Part, messages: Sequence[FrontendMessage], steps: tuple[Step, ...]) -> None:
+        """Begin a turn, or a part of one, that consists of these steps."""
+        self._run = run = ReadRun(self, self.conversation, part, messages, steps)
+        run.go_on()
+
     def wait(self) -> None:
         """The cache is asked: the turn goes on later."""
         self.stage = Stage.ASKING_CACHE
@@ -245,8 +250,7 @@ class TurnRunner:
         ends_nothing = self._read and part.alone  # the turn's transaction goes on behind it
         plan = self.conversation.plan(part, messages, inside_turn=self.inside_turn and not ends_nothing)
         if plan.steps and messages is not None:
-            self._run = run = ReadRun(self, self.conversation, part, messages, plan.steps)
-            run.go_on()
+            self.take_apart(part, messages, plan.steps)
         else:
             self._forward_whole(part, messages, plan)
 

@@ -378,6 +378,58 @@ def test_what_was_too_large_lately_is_not_copied_again(monkeypatch: pytest.Monke
     asyncio.run(play())
 
 
+FORMS = [simple(READ), bound(READ, b"", b"7", DESCRIBE), bound(READ, b"a", b"7", limit=1)]
+
+
+@pytest.mark.parametrize("asked", FORMS)
+def test_who_waits_for_the_query_of_another_is_not_planned_again(asked: bytes) -> None:
+    async def play() -> None:
+        first = learnt(LoneSession())
+        second = learnt(LoneSession(first.database))
+        second.exchange(asked.replace(b"7", b"5"))
+        first.exchange(asked.replace(b"7", b"5"))
+        first.session.data_received(asked)
+        cut = second.cut
+        second.session.data_received(asked)
+        assert second.cut == cut
+        sent = first.upstream.take()
+        assert sent == asked
+        first.session.upstream_received(first.postgres.answer(sent))
+        await asyncio.sleep(0)
+        assert not second.upstream.written
+        assert second.client.take() == first.client.take() != b""
+        assert second.exchange(asked)[0] == b""
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("asked", FORMS)
+def test_what_redis_is_asked_for_in_vain_is_not_planned_again(asked: bytes) -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(asked.replace(b"7", b"5"))
+        looked_for: list[bytes] = []
+
+        async def nothing(key: bytes) -> None:
+            looked_for.append(key)
+
+        session.database.store.available = True
+        session.database.store.get = nothing  # type: ignore[method-assign]
+        cut = session.cut
+        session.session.data_received(asked)
+        assert not session.upstream.written
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        sent, came = session.exchange()
+        assert session.cut == cut
+        assert len(looked_for) == 1
+        assert sent == asked
+        assert came == learnt(LoneSession()).exchange(asked)[1]
+        assert session.exchange(asked)[0] == b""
+
+    asyncio.run(play())
+
+
 class Kept(NamedTuple):
     """A session that has just kept the answer to a read, and how to ask for it."""
 
