@@ -18,7 +18,7 @@ from services.proxy.cache.entry import Entry
 _WAITING_BYTES = 16 * 1024 * 1024  # of answers that wait to be shared; what comes on top stays in this worker
 _SETTLED_LOOKS = 5  # of a second each, unless `catalog_poll` says otherwise
 _SHARED_AT_ONCE = 200  # what one look gives out then: some 3 % of a processor, in all that it passes through
-_MOST_SETTLING = 16_384
+_SETTLING_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Kept:
         ages: It ages, from `entry.sent_at` on.
         shared: Others shall get it.
         l2: What its template has got from the others.
+        size: What it took when it began to wait, in bytes.
     """
 
     entry: Entry
@@ -38,6 +39,7 @@ class Kept:
     ages: bool = False
     shared: bool = True
     l2: L2Yield = field(default_factory=L2Yield)
+    size: int = 0
 
     @property
     def is_wanted(self) -> bool:
@@ -85,33 +87,39 @@ class Settling:
     Who starts anew, or comes later, finds there what lasts. What changes all the time would be gone by then.
     """
 
-    def __init__(self, looks: int = _SETTLED_LOOKS, at_once: int = _SHARED_AT_ONCE, most: int = _MOST_SETTLING) -> None:
+    def __init__(
+        self, looks: int = _SETTLED_LOOKS, at_once: int = _SHARED_AT_ONCE, most_bytes: int = _SETTLING_BYTES
+    ) -> None:
         """Begin with none.
 
         Args:
             looks: For so many they wait, at least.
             at_once: How many one look gives out.
-            most: How many wait; the oldest are given up.
+            most_bytes: How much waits, whatever has become of it meanwhile; what comes on top stays in this worker.
         """
         self._at_once = at_once
-        self._most_of_a_look = max(1, most // looks)
-        self._by_look: deque[deque[Kept]] = deque(deque(maxlen=self._most_of_a_look) for _ in range(looks))
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._by_look: deque[list[Kept]] = deque([] for _ in range(looks))
 
     def add(self, kept: Kept) -> None:
         """An answer was confirmed that nobody else is likely to ask for now."""
-        self._by_look[-1].append(kept)
+        if self._bytes + kept.entry.size <= self._most_bytes:
+            kept.size = kept.entry.size
+            self._bytes += kept.size
+            self._by_look[-1].append(kept)
 
     def settled(self) -> list[Kept]:
         """A look has found nothing changed: return what is to be shared; what was not read again waits once more."""
         due, settled = self._by_look.popleft(), list[Kept]()
-        self._by_look.append(deque(maxlen=self._most_of_a_look))
+        self._by_look.append([])
         for kept in due:
-            if not kept.entry.live:
-                continue
-            if not kept.entry.hits:
+            if kept.entry.live and not kept.entry.hits:
                 self._by_look[-1].append(kept)
-            elif len(settled) < self._at_once:
-                settled.append(kept)
-            else:
+            elif kept.entry.live and len(settled) == self._at_once:
                 self._by_look[0].append(kept)
+            else:
+                self._bytes -= kept.size
+                if kept.entry.live:
+                    settled.append(kept)
         return settled

@@ -76,13 +76,22 @@ def test_not_much_is_shared_at_once() -> None:
     assert [names(settling.settled()) for _ in range(5)] == [[], [b"0", b"1"], [b"2", b"3"], [b"4"], []]
 
 
-def test_the_oldest_that_wait_are_given_up() -> None:
-    settling = Settling(looks=2, most=4)
-    for number in range(3):
-        each = kept(b"%d" % number)
-        each.entry.hits = 1
+def test_what_waits_is_bounded_and_has_room_again_when_it_was_evicted() -> None:
+    size = kept(b"0").entry.size
+    settling = Settling(looks=1, most_bytes=2 * size)
+    first = [kept(b"%d" % number) for number in range(3)]
+    for each in first:
         settling.add(each)
-    assert [names(settling.settled()) for _ in range(3)] == [[], [b"1", b"2"], []]
+        each.entry.hits = 1
+    assert names(settling.settled()) == [b"0", b"1"]
+    later = [kept(b"%d" % number) for number in range(3, 6)]
+    for each in later[:2]:
+        settling.add(each)
+    later[0].entry.live = False
+    assert names(settling.settled()) == []
+    settling.add(later[2])
+    later[1].entry.hits = later[2].entry.hits = 1
+    assert names(settling.settled()) == [b"4", b"5"]
 
 
 @pytest.mark.parametrize(("reused", "found", "wanted"), [(True, 10, True), (True, 0, False), (False, 10, False)])
