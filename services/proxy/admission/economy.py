@@ -92,7 +92,7 @@ class Economy:
         self.turned_away = 0
         self.origin = Wait(_ORIGIN_SECONDS)
         self.miss, self.hit, self.forwarding = Work(_MISS_SECONDS), Work(_HIT_SECONDS), forwarding
-        self.l2 = L2Yield()
+        self.l2 = L2Yield(self.origin if adapts else None)
         self._hits = self._misses = 0.0  # by which it is judged; the older ones count less
         self._seen = (0, 0, 0, 0)  # hits and misses of the sample and of the rest, when it was judged last
         self._seen_turned_away = 0

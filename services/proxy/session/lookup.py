@@ -354,8 +354,10 @@ class Lookup:
 
         An answer comes with the reason POSTGRES_DOWN where nothing proves it fresh.
         """
-        database = self._database
+        database, asked_at = self._database, boot_clock()
         found = await database.store.get(plan.key)
+        if plan.template is not None:
+            plan.template.economy.l2.wait.note(boot_clock() - asked_at)
         entry = database.adopt_stored(plan, found) if found is not None else None
         if entry is None or not _suits(plan, entry.answer) or not _is_young(plan, entry.sent_at):
             return None, ""

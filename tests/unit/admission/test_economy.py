@@ -174,6 +174,27 @@ def test_redis_is_asked_at_first_and_then_while_it_pays() -> None:
     assert not useful.skips()
 
 
+@pytest.mark.parametrize(("origin", "hits", "yields"), [(2e-3, 60, True), (2e-3, 40, False), (0.2e-3, 400, False)])
+def test_redis_is_asked_while_its_hits_save_more_than_the_look_ups_take(
+    *, origin: float, hits: int, yields: bool
+) -> None:
+    subject = economy(origin)
+    subject.l2.wait.note(250e-6)
+    assert subject.l2.yields
+    subject.l2.lookups, subject.l2.hits = 400, hits
+    assert subject.l2.yields is yields
+    subject.l2.lookups = 49
+    assert subject.l2.yields
+
+
+def test_what_redis_had_long_ago_counts_ever_less() -> None:
+    subject = L2Yield()
+    subject.lookups = subject.hits = 1_000
+    for _ in range(10_000):
+        subject.pays()
+    assert subject.hits * 20 < subject.lookups <= 1_024
+
+
 def test_what_goes_by_counts_like_what_is_decided() -> None:
     goes_by, decided = L2Yield(), L2Yield()
     taken = [goes_by.skips() or not goes_by.pays() for _ in range(500)]
