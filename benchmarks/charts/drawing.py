@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from benchmarks.charts.style import COLOURS, chart, colour, legend_below
 from benchmarks.measurement import DIRECT, PGBOUNCER, TIDEGATE
 
 FOLDER = Path(__file__).parents[2] / "docs" / "charts"
-_OF_ALL = "Tidegate, bounded"
+_STYLES = {"Tidegate, bounded": "--", "Tidegate, off": ":"}
 
 
 def draw_charts(path: Path, folder: Path = FOLDER) -> list[Path]:
@@ -41,25 +42,25 @@ def _hits(figures: Figures, folder: Path, written: list[Path]) -> None:
         legend_below(_figure(all_axes), all_axes[0], 4)
 
 
-def _mix(figures: Figures, folder: Path, written: list[Path]) -> None:
-    mixes = facets_of(figures, "mix", "mix")
-    title = "Reads and writes of the same rows: throughput as a multiple of Postgres direct"
-    with chart(title, folder, "mix", written, ncols=len(mixes), figsize=(11, 3.9)) as all_axes:
+def _mix(figures: Figures, folder: Path, written: list[Path], scenario: str = "mix", where: str = "") -> None:
+    mixes = facets_of(figures, scenario, "mix")
+    title = f"Reads and writes of the same rows{where}: throughput as a multiple of Postgres direct"
+    with chart(title, folder, scenario, written, ncols=len(mixes), figsize=(11, 3.9)) as all_axes:
         for axes, mix in zip(all_axes, mixes, strict=True):
-            cases = cases_of(figures, "mix", mix=mix)
+            cases = cases_of(figures, scenario, mix=mix)
             places = {case["facets"]["writes_percent"]: place for place, case in enumerate(cases)}
             direct = dict(points(cases, "writes_percent", DIRECT))
             for side in sides_of(cases):
                 found = dict(points(cases, "writes_percent", side))
                 ratios = [found[percent] / direct[percent] for percent in places]
-                style = "--" if side == _OF_ALL else "-"
+                style = _STYLES.get(side, "-")
                 axes.plot(list(places.values()), ratios, style, marker="o", color=colour(side), label=side, lw=2)
             axes.set_xticks(list(places.values()), [f"{percent:g} %" for percent in places])
             axes.set_yscale("log")
             _plain_numbers(axes, "×")
             axes.set_title(mix)
             axes.set_xlabel("share of writes")
-        legend_below(_figure(all_axes), all_axes[0], 5)
+        legend_below(_figure(all_axes), all_axes[0], 6)
 
 
 def _misses(figures: Figures, folder: Path, written: list[Path]) -> None:
@@ -149,6 +150,7 @@ def _figure(all_axes: Sequence[Axes]) -> Figure:
 _CHARTS: dict[str, Callable[[Figures, Path, list[Path]], None]] = {
     "hits": _hits,
     "mix": _mix,
+    "mix-away": partial(_mix, scenario="mix-away", where=", Postgres a millisecond away"),
     "misses": _misses,
     "dashboards": _dashboards,
     "warm-up": _warm_up,
