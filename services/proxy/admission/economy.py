@@ -7,7 +7,8 @@ wait for is the same work of others.
 
 Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
 hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
-once.
+once. Of few keys that are read more than all others together the sample may have none, and knows too little of them.
+So what is let in is judged by all of its reads as well; and now and then, ever more seldom, all are let in for that.
 """
 
 from services.proxy.admission.cost import Wait, Work
@@ -18,7 +19,8 @@ _ENOUGH_READS = 32  # of the sample, to judge by
 _FEW_READS = 8  # of the sample since the last judgment: too few to go by while there are others
 _SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
 _TURNED_AWAY = 512  # as well
-_TRIAL_MISSES = 64  # of the others, after which is judged what was let in because the sample holds no key
+_BLIND_TRIAL_MISSES, _TRIAL_MISSES = 64, 256  # of the others, where all were let in, without and with a sample
+_RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # judgments by the sample: the first trial of all keys, and at last each
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
 
 _LITTLE = 0.05  # of what Postgres takes: for so little, misses are let in, since equal ones share one query
@@ -70,9 +72,11 @@ class Economy:
         "_adapts",
         "_hits",
         "_misses",
-        "_on_trial",
+        "_misses_allowed",
+        "_retry_after",
         "_seen",
         "_seen_turned_away",
+        "_times_refused",
         "admitted",
         "forwarding",
         "hit",
@@ -96,7 +100,9 @@ class Economy:
         self._hits = self._misses = 0.0  # by which it is judged; the older ones count less
         self._seen = (0, 0, 0, 0)  # hits and misses of the sample and of the rest, when it was judged last
         self._seen_turned_away = 0
-        self._on_trial = False  # it was let in because the sample holds no key
+        self._misses_allowed = _MISSES  # of the others, until it is judged
+        self._times_refused = 0  # by the sample, since all were let in last
+        self._retry_after = _RETRY_AFTER
 
     def tally(self, number: int) -> Tally:
         """Return the tally of a read; see `read_number`."""
@@ -114,8 +120,8 @@ class Economy:
     def missed(self, tally: Tally) -> None:
         """A read goes upstream, whose answer is to be kept."""
         tally.misses += 1
-        most = _TRIAL_MISSES if self._on_trial else _MISSES
-        if self.sample.misses - self._seen[1] >= _SAMPLE_MISSES or self.rest.misses - self._seen[3] >= most:
+        of_sample, of_rest = self.sample.misses - self._seen[1], self.rest.misses - self._seen[3]
+        if of_sample >= _SAMPLE_MISSES or of_rest >= self._misses_allowed:
             self._judge()
 
     @property
@@ -142,16 +148,39 @@ class Economy:
         self._seen = now = (sample.hits, sample.misses, rest.hits, rest.misses)
         self._seen_turned_away = self.turned_away
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
-        blind, self._on_trial = not (self.admitted or hits or misses), False
-        if self.admitted and hits + misses < _FEW_READS:
-            hits, misses = rest_hits, rest_misses
+        blind, self._misses_allowed = not (self.admitted or hits or misses), _MISSES
+        if self.admitted:
+            hits, misses = _the_better((hits, misses), (hits + rest_hits, misses + rest_misses))
         self._hits, self._misses = self._hits / 2 + hits, self._misses / 2 + misses
         ratio, needed = self.ratio, self.ratio_needed
         sample.reused = rest.reused = ratio is None or ratio >= _REUSED
-        if blind:  # of all that was turned away since: so there are few keys, and it is soon known what they yield
-            self.admitted = self._on_trial = True
-            self._hits = self._misses = 0.0
+        if blind or self._times_refused >= self._retry_after:
+            self._let_all_in(blind=blind)
         elif self.overhead <= _LITTLE * self.origin.seconds:
             self.admitted = True
         elif ratio is not None:
             self.admitted = ratio * _SLACK >= needed if self.admitted else ratio >= min(needed, 0.95)
+        if self.admitted:
+            self._times_refused = 0
+        else:
+            self._times_refused += 1
+
+    def _let_all_in(self, *, blind: bool) -> None:
+        """Judge by all keys, and not by what was seen of the sample; where that may be in vain, not so soon again.
+
+        Args:
+            blind: Nothing was seen of it for all that was turned away, so there are few keys.
+        """
+        self.admitted = True
+        self._hits = self._misses = 0.0
+        self._misses_allowed = _BLIND_TRIAL_MISSES if blind else _TRIAL_MISSES
+        if not blind:
+            self._retry_after = min(2 * self._retry_after, _RETRY_AFTER_MOST)
+
+
+def _the_better(sample: tuple[int, int], all_reads: tuple[int, int]) -> tuple[int, int]:
+    """Return the hits and misses with the higher ratio: the sample may lack what is hot, the others may be cold yet."""
+    (hits, misses), (all_hits, all_misses) = sample, all_reads
+    if hits + misses < _FEW_READS or all_hits * misses >= hits * all_misses:
+        return all_reads
+    return sample

@@ -1,5 +1,6 @@
 """Caching a template goes on while it pays, by what is measured; what it is judged by is a sample of its keys."""
 
+import itertools
 import random
 
 import pytest
@@ -114,6 +115,45 @@ def test_what_is_let_in_so_stays_where_it_pays() -> None:
         subject.missed(subject.rest)
         subject.rest.hits += 5
     assert subject.admitted
+
+
+def read_skewed(keys: Keys, reads: int, chooser: random.Random) -> None:
+    """Half of the reads are of one key, which the sample lacks; those of the others never come again."""
+    hot = next(key for key in range(100) if read_number(b"SELECT", (b"%d" % key,)) & 15)
+    for _ in range(reads):
+        keys.read(hot if chooser.random() < 0.5 else chooser.randrange(1_000, 1 << 40))
+
+
+def test_what_is_hot_counts_though_the_sample_lacks_it() -> None:
+    keys, chooser = Keys(economy(5 * POINT_READ)), random.Random(1)
+    read_skewed(keys, 20_000, chooser)
+    assert keys.subject.ratio == pytest.approx(0.5, abs=0.05)
+    assert keys.forwarded == 0
+
+
+def test_what_is_hot_is_found_though_the_sample_lacks_it() -> None:
+    keys, chooser = Keys(economy(5 * POINT_READ)), random.Random(1)
+    for key in range(3_000):
+        keys.read(1 << 41 | key)
+    assert not lets_all_in(keys)
+    read_skewed(keys, 30_000, chooser)
+    assert lets_all_in(keys)
+    before = keys.forwarded
+    read_skewed(keys, 30_000, chooser)
+    assert keys.forwarded == before
+
+
+def test_all_are_let_in_ever_more_seldom_where_that_is_in_vain() -> None:
+    keys = Keys(economy(POINT_READ))
+    let_in: list[int] = []
+    for number in range(400_000):
+        before = keys.subject.admitted
+        keys.read(number)
+        if keys.subject.admitted and not before:
+            let_in.append(number)
+    distances = [later - earlier for earlier, later in itertools.pairwise(let_in)]
+    assert len(let_in) < 8
+    assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(distances[:4]))
 
 
 def test_a_hit_that_takes_longer_than_postgres_never_pays() -> None:
