@@ -36,8 +36,8 @@ def writes_curve(sizes: Sequence[int], seconds: int) -> Curve:
         "writes",
         "Writes a second",
         "UPDATEs of one row by primary key, each in a transaction of its own, as pgbench paces them (8 clients); event "
-        "log in Redis. Lag: from the last commit until the worker's watermark is beyond it. Beyond 20,000 tags a second "
-        "a relation is evicted as a whole.",
+        "log in Redis. Lag: from the last commit until the worker's watermark is beyond it. Beyond 20,000 tags "
+        "a second a relation is evicted as a whole.",
         "writes a second",
         sizes,
         gathered(rows),
