@@ -66,8 +66,8 @@ def test_what_is_read_again_and_again_is_cached() -> None:
 def test_how_often_it_has_to_be_read_again_depends_on_what_postgres_takes(origin: float, admitted: bool) -> None:
     keys, chooser = Keys(economy(origin)), random.Random(1)
     for key in range(30_000):
-        keys.read(key if chooser.random() < 0.8 else chooser.randrange(100))  # one in five is read again
-    assert keys.subject.admitted is admitted
+        keys.read(key if chooser.random() < 0.9 else chooser.randrange(100))  # one in ten is read again
+    assert keys.forwarded == 0 if admitted else keys.forwarded > 20_000  # but for the sample, and for trials of all
 
 
 def test_what_takes_postgres_long_is_let_in_though_nobody_reads_it_again() -> None:
