@@ -1,17 +1,18 @@
 """What something costs, by what it has cost lately. Pure."""
 
-_DOWN, _UP = 0.25, 0.002
-_WEIGHT = 1 / 32  # of the last one in an average
+from typing import ClassVar
 
 
-class Wait:
-    """Follows the lower end of times that are waited: what queues on a busy machine must not count.
+class Cost:
+    """Follows durations.
 
     Attributes:
-        seconds: The wait; `at_first` until something was measured.
+        seconds: The cost; `at_first` until something was measured.
     """
 
     __slots__ = ("_measured", "seconds")
+    _down: ClassVar[float]  # by what part of the distance it follows one that is shorter
+    _up: ClassVar[float]  # and one that is longer
 
     def __init__(self, at_first: float) -> None:
         self.seconds = at_first
@@ -22,25 +23,18 @@ class Wait:
         if not self._measured:
             self._measured, self.seconds = True, seconds
         else:
-            self.seconds += (seconds - self.seconds) * (_DOWN if seconds < self.seconds else _UP)
+            self.seconds += (seconds - self.seconds) * (self._down if seconds < self.seconds else self._up)
 
 
-class Work:
-    """Follows the average of processor times: in them nothing is waited for, and what is cold is cold for a reason.
+class Wait(Cost):
+    """Follows the lower end of times that are waited: what queues on a busy machine must not count."""
 
-    Attributes:
-        seconds: The time; `at_first` until something was measured.
-    """
+    __slots__ = ()
+    _down, _up = 0.25, 0.002
 
-    __slots__ = ("_measured", "seconds")
 
-    def __init__(self, at_first: float) -> None:
-        self.seconds = at_first
-        self._measured = False
+class Work(Cost):
+    """Follows the average of processor times: in them nothing is waited for, and what is cold is cold for a reason."""
 
-    def note(self, seconds: float) -> None:
-        """Take a processor time."""
-        if not self._measured:
-            self._measured, self.seconds = True, seconds
-        else:
-            self.seconds += (seconds - self.seconds) * _WEIGHT
+    __slots__ = ()
+    _down = _up = 1 / 32
