@@ -6,6 +6,7 @@ another session's query, is carried out by a `ReadRun` like any other, but not p
 whole where it came whole; otherwise message by message, since to the session this is a turn like any other.
 """
 
+from collections.abc import Callable
 from time import thread_time
 
 from services.proxy.admission.cost import Work
@@ -20,7 +21,9 @@ from services.proxy.session.planning import NO_EFFECT, Effect, Plan, Step, with_
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_part, decode_turn, one_turn, read_requests
 from services.proxy.session.single_read import Asked, SingleRead, whole_reply
+from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
+from services.proxy.session.through import MOST_THROUGH, Through, has_skeleton, is_usual_answer, skeleton
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.whole_answer import whole_answer
@@ -35,13 +38,24 @@ _READY = READY_FOR_QUERY[TransactionStatus.IDLE]
 class Express:
     """The express way of one session."""
 
-    __slots__ = ("_began", "_economies", "_exchange", "_spent", "_turns", "_work")
+    # fmt: off
+    __slots__ = (
+        "_began", "_conversation", "_economies", "_exchange", "_follower", "_forwarded", "_spent", "_templates",
+        "_to_postgres", "_turns", "_work", "through",
+    )
+    # fmt: on
 
-    def __init__(self, turns: TurnRunner) -> None:
-        """Stand beside the runner of the session's turns."""
+    def __init__(self, turns: TurnRunner, to_postgres: Callable[[bytes], None]) -> None:
+        """Stand beside the runner of the session's turns; `to_postgres` sends bytes there."""
+        self._to_postgres = to_postgres
         self._turns = turns
+        self._conversation = turns.conversation
         self._exchange: Exchange | None = None  # that was sent here, and of whose answer nothing has come
-        self._economies = turns.conversation.database.templates.economies
+        self._templates = turns.conversation.database.templates
+        self._follower = turns.conversation.database.follower
+        self._economies = self._templates.economies
+        self._forwarded = turns.conversation.database.statistics.forwarded
+        self.through: Through | None = None
         self._work: Work | None = None  # what the work for the turn is noted as; None: it is not measured
         self._began = self._spent = 0.0  # processor seconds: at its beginning; for all before the answer
 
@@ -52,13 +66,25 @@ class Express:
             data: What came from the client, behind a whole turn.
             table: What is ready for the session's turns.
         """
-        conversation = self._turns.conversation
+        form = turn_form(data)
+        if form is None:
+            return False
+        through = table.through.get(skeleton(form.head) if form.simple else form.head)
+        if through is not None and through.history == (self._templates.number, self._follower.epoch):
+            refusal = through.refusal or self._refusal_now(data, form, through)
+            if refusal:
+                self._began = thread_time() if self._economies.measures() else 0.0
+                self._forwarded[refusal] += 1
+                self.through = through
+                self._turns.stage = Stage.FORWARDED
+                self._to_postgres(data)
+                if self._began:
+                    self._spent = thread_time() - self._began
+                return True
+        conversation = self._conversation
         keeper = conversation.keeper
         state = keeper.state
         if conversation.block is not None or state is None or keeper.wanted():
-            return False
-        form = turn_form(data)
-        if form is None:
             return False
         if table.known is None:
             table.known = KnownStatements(NameSpace(state.schemas))
@@ -66,6 +92,7 @@ class Express:
         if found is None:
             return False
         route, template = found
+        _remember_through(table, form, route, template, self._follower.epoch)
         self._began = thread_time() if self._economies.measures() else 0.0
         refusal = route.refusal or state.refusal
         if not refusal:
@@ -74,6 +101,50 @@ class Express:
         effect = _effect(data, form, route, template)
         self._send(data, form, route, None if effect.writes else self._economies.forwarding, effect=effect)
         return True
+
+    def _refusal_now(self, data: bytes, form: TurnForm, through: Through) -> str:
+        """Return why a read goes through now; empty when its answer may be here."""
+        conversation = self._conversation
+        database, state = conversation.database, conversation.keeper.state
+        if state is None or state.refusal:
+            return "" if state is None else state.refusal
+        if through.economy.admitted or database.outage.serves:
+            return ""
+        bound = NO_VALUES if form.simple else read_bound(data, form)
+        text = form.head if through.text is None else through.text
+        if bound is None or not through.economy.turns_away(read_number(text, bound.values)):
+            return ""
+        database.statistics.misses += 1
+        return Reason.DOES_NOT_PAY
+
+    def came_through(self, data: bytes) -> bool:
+        """Take what came from Postgres first for a turn that went through, if it is all of a usual answer.
+
+        The client is sent it, as it is, by the caller. Else the turn is one like any other from here on.
+        """
+        through = self.through
+        began = thread_time() if self._began else 0.0
+        if through is None or not is_usual_answer(data):
+            return False
+        self.through = None
+        self._turns.stage = Stage.IDLE
+        if through.changes_unnamed:
+            self._conversation.statements.answered_upstream(through.prepared)
+        if began:
+            self._economies.forwarding.note(self._spent + thread_time() - began)
+        return True
+
+    def unfold(self) -> None:
+        """What went through is a turn like any other: more comes from the client, or its answer is no usual one."""
+        through, self.through = self.through, None
+        if through is not None:
+            statements = self._conversation.statements
+            acks: list[Ack] = []
+            if through.changes_unnamed and through.prepared is None:
+                statements.expect_query()
+            elif through.prepared is not None:
+                acks = [statements.expect_parse(through.prepared)]
+            self._turns.expect(Exchange([Segment(acks)]))
 
     @property
     def waits(self) -> bool:
@@ -197,6 +268,20 @@ class Express:
         payload = whole_reply(asked.plan, entry)
         self._turns.to_client(payload)
         conversation.remember_read(asked.turn, asked.plan, payload, entry, asked.state)
+
+
+def _remember_through(table: ReplyTable, form: TurnForm, route: Route, template: Template, epoch: str) -> None:
+    """Have further turns of a statement go through, if they may."""
+    if route.effect != NO_EFFECT or (form.simple and not has_skeleton(form.head)):
+        return
+    history = (route.catalog, epoch)
+    if len(table.through) >= MOST_THROUGH:
+        table.through.clear()
+    name = skeleton(form.head) if form.simple else form.head
+    text = None if route.prepared is None else route.prepared.text
+    prepared = route.prepared if form.parses else None
+    changes_unnamed = form.simple or form.parses
+    table.through[name] = Through(history, route.refusal, text, changes_unnamed, prepared, template.economy)
 
 
 def _effect(data: bytes, form: TurnForm, route: Route, template: Template) -> Effect:

@@ -28,11 +28,16 @@ class Sink(Protocol):
 
 
 class BackendRelay:
-    """Cuts what Postgres sends; one per upstream connection. Pure."""
+    """Cuts what Postgres sends; one per upstream connection. Pure.
 
-    __slots__ = ("_bulk_kind", "_held", "_remaining")
+    Attributes:
+        between_messages: The next byte begins a message.
+    """
+
+    __slots__ = ("_bulk_kind", "_held", "_remaining", "between_messages")
 
     def __init__(self) -> None:
+        self.between_messages = True
         self._held = b""
         self._remaining = 0
         self._bulk_kind = 0
@@ -41,11 +46,6 @@ class BackendRelay:
     def inside_message(self) -> bool:
         """Whether the client has the beginning of a message whose end is still to come."""
         return self._remaining > 0
-
-    @property
-    def between_messages(self) -> bool:
-        """Whether the next byte begins a message."""
-        return not (self._held or self._remaining)
 
     def feed(self, data: bytes, sink: Sink) -> bytes:
         """Cut a chunk, show the messages to the sink, and return what goes on to the client.
@@ -90,6 +90,7 @@ class BackendRelay:
                 keep_from = end
             at = end
         self._held = data[at:]
+        self.between_messages = not (self._held or self._remaining)
         if keep_from == 0 and at == size:
             return data
         pieces.append(data[keep_from:at])
@@ -98,6 +99,7 @@ class BackendRelay:
     def release(self) -> bytes:
         """Give up the beginning of a message that is held, to go on without cutting."""
         held, self._held = self._held, b""
+        self.between_messages = not self._remaining
         return held
 
     def _bulk_run(self, data: bytes, kind: int, at: int, end: int, size: int) -> int:

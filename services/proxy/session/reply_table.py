@@ -6,6 +6,7 @@ from services.proxy.cache.entry import Reply
 
 if TYPE_CHECKING:
     from services.proxy.session.known_statements import KnownStatements  # which knows the names that lead here
+    from services.proxy.session.through import Through
 
 
 class ReplyTable(dict[bytes, Reply]):
@@ -13,10 +14,12 @@ class ReplyTable(dict[bytes, Reply]):
 
     Attributes:
         known: The routes of turns for which no reply is ready; None while nobody needed one.
+        through: The statements that go through, by their names; see `through`.
     """
 
-    __slots__ = ("known",)
+    __slots__ = ("known", "through")
 
     def __init__(self) -> None:
         super().__init__()
         self.known: KnownStatements | None = None
+        self.through: dict[bytes, Through] = {}

@@ -50,8 +50,9 @@ class Session(asyncio.Protocol):
     # fmt: off
     __slots__ = (
         "_assembler", "_cached", "_client", "_conversation", "_database", "_draining", "_express", "_freshness",
-        "_outliving", "_output", "_reading", "_relay", "_replies", "_rested", "_statistics", "_told_why", "_turns",
-        "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes", "client_full",
+        "_keeps_sessions", "_outliving", "_output", "_reading", "_relay", "_replies", "_replies_behind", "_rested",
+        "_statistics", "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes",
+        "client_full",
     )
     # fmt: on
 
@@ -84,12 +85,14 @@ class Session(asyncio.Protocol):
         self._assembler = TurnAssembler()
         turns = TurnRunner(database, self, refusal, shared)
         self._turns: TurnRunner | OrphanRunner = turns
-        self._express = Express(turns)
+        self._express = Express(turns, upstream.write)
         self._conversation = self._turns.conversation
         self._writes = self._conversation.writes
-        self._unasked = Unasked(holds_farewell=self._cached and database.outage.keeps_sessions)
+        self._keeps_sessions = database.outage.keeps_sessions
+        self._unasked = Unasked(holds_farewell=self._cached and self._keeps_sessions)
         self._outliving = Outliving(database.outage)
         self._replies: ReplyTable = _NO_REPLIES
+        self._replies_behind: ReplyTable = _NO_REPLIES  # what holds behind a turn that goes through
         self._output = ClientOutput(client)
         self._told_why = False  # Postgres said why it ends the connection
         self.client_full = False
@@ -135,8 +138,12 @@ class Session(asyncio.Protocol):
                 if reply.follow_up.changes_block:
                     self._arm()
             return
-        if self._replies is not _NO_REPLIES and not self.client_full and self._express.take(data, self._replies):
+        table = self._replies
+        if table is not _NO_REPLIES and not self.client_full and self._express.take(data, table):
             self._rested = False
+            if self._express.through is not None:
+                self._replies, self._replies_behind = _NO_REPLIES, table
+                return
             if self._turns.stage is not Stage.IDLE:
                 self._replies = _NO_REPLIES
             self._output.flush()
@@ -145,6 +152,7 @@ class Session(asyncio.Protocol):
 
     def take(self, data: bytes) -> None:
         """Take bytes from the client that no ready-made reply answers."""
+        self._express.unfold()
         self._conversation.lookup.arrived()
         self._assembler.feed(data)
         self.go_on()
@@ -190,17 +198,25 @@ class Session(asyncio.Protocol):
     def rested(self) -> bool:
         """Tell whether the session was idle ever since the last call; its next bytes take the slow path once."""
         rested, self._rested = self._rested, self._between_turns
-        self._replies = _NO_REPLIES
+        self.look_again()
         return rested and self._rested
 
     def look_again(self) -> None:
         """Take the slow path with the next bytes, once."""
-        self._replies = _NO_REPLIES
+        self._replies = self._replies_behind = _NO_REPLIES
 
     # -- Postgres's side
 
     def upstream_received(self, data: bytes) -> None:
         """Take bytes from Postgres."""
+        if self._express.through is not None:
+            if self._relay.between_messages and self._express.came_through(data):
+                self._client.write(data)
+                self._replies = self._replies_behind
+                if self.client_full or self._draining or self._keeps_sessions:
+                    self.go_on()
+                return
+            self._express.unfold()
         if self._express.waits and self._take_whole(data):
             return
         sink = self._turns.sink or self._unasked
@@ -252,7 +268,7 @@ class Session(asyncio.Protocol):
     def forget_state(self) -> None:
         """Ask Postgres for the session's state before the next decision."""
         self._conversation.keeper.forget()
-        self._replies = _NO_REPLIES
+        self.look_again()
 
     # -- what the turns ask for
 
@@ -299,7 +315,7 @@ class Session(asyncio.Protocol):
     def _is_caught_up(self) -> bool:
         """Whether nothing is left to do but to write: the common case when a turn has been answered."""
         idle = self._turns.stage is Stage.IDLE and self._assembler.between_turns and not self._unfinished.awaited
-        return idle and self._reading and not (self._draining or self._database.outage.keeps_sessions)
+        return idle and self._reading and not (self._draining or self._keeps_sessions)
 
     def _hurry(self) -> None:
         self._assembler.hurry()
@@ -322,7 +338,7 @@ class Session(asyncio.Protocol):
     def _ask_ahead(self) -> None:
         """Know the state in time, where hits are to be served when Postgres cannot be asked: a pool may let it idle."""
         turns, conversation = self._turns, self._conversation
-        if self._database.outage.keeps_sessions and self._cached and isinstance(turns, TurnRunner):
+        if self._keeps_sessions and self._cached and isinstance(turns, TurnRunner):
             idle = self._between_turns and self._assembler.between_turns and not self._draining
             if idle and conversation.status == OUTSIDE_BLOCK and conversation.keeper.wanted():
                 turns.learn_state(lambda: None)

@@ -121,6 +121,10 @@ class SessionStatements:
         self._queried = True
         self._forget_unnamed()
 
+    def answered_upstream(self, unnamed: Prepared | None) -> None:
+        """Postgres has answered a turn behind which the unnamed statement means this there; None: nothing any more."""
+        self.unnamed, self._unnamed_upstream = unnamed, True
+
     @property
     def knows_unnamed(self) -> bool:
         """Whether it is known here what the unnamed statement means, be it nothing."""

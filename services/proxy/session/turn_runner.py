@@ -186,6 +186,12 @@ class TurnRunner:
         self.stage = Stage.FORWARDED
         self._wire.to_postgres(raw)
 
+    def expect(self, exchange: Exchange) -> None:
+        """What was sent to Postgres has this answer."""
+        self._exchange = self.sink = exchange
+        self._sync_follows = True
+        self._unanswered = 0
+
     def carry(self, raw: bytes, exchange: Exchange, effect: Effect, read: SingleRead | None) -> None:
         """Send a whole turn to Postgres whose answer is expected already; `read`: what becomes of it."""
         self.conversation.writes.begin(effect)

@@ -144,3 +144,19 @@ def _after_comment(text: str, start: int) -> int:
         if depth == 0:
             return edge.end()
     raise LexError("a comment does not end")
+
+
+def literal_spans(text: str) -> list[tuple[LiteralKind, tuple[int, int]]] | None:
+    """Return the kinds and places of a text's literals, in order; None where it has comments or cannot be cut."""
+    found: list[tuple[LiteralKind, tuple[int, int]]] = []
+    place = 0
+    while (part := STATEMENT_PART.match(text, place)) is not None:
+        group = part.lastindex or END
+        if group == END:
+            return found
+        if group == COMMENT:
+            return None
+        if group in KIND_OF_GROUP:
+            found.append((KIND_OF_GROUP[group], part.span(group)))
+        place = part.end()
+    return None

@@ -1,0 +1,92 @@
+"""Statements that go through: forwarded whatever their values are, with no effect that has to be noted.
+
+Nothing of such a turn is looked at but its form and what names its statement, and nothing of its answer but that it is
+all of a usual one. The statement's name is the Parse message or the name of the prepared statement. A simple query's is
+its *skeleton*: the text with its literals left blank, so that it is known though nobody asked with these values before.
+Pure.
+"""
+
+import re
+import struct
+from typing import NamedTuple
+
+from services.proxy.admission.economy import Economy
+from services.proxy.session.prepared import Prepared
+from services.proxy.sql.lexer import LiteralKind, literal_spans
+from services.shared.pgwire.backend import READY_FOR_QUERY
+from services.shared.pgwire.codes import BackendCode, TransactionStatus
+
+MOST_THROUGH = 1_000  # of one table; what is forgotten is looked at once more
+MAX_SKELETON_BYTES = 16 * 1024  # longer texts are not worth a look through their bytes
+
+_QUOTED, _NUMBER, _QUOTED_OR_NUMBER = re.compile(rb"'[^']*'"), re.compile(rb"[0-9]+"), re.compile(r"'[^']*'|[0-9]+")
+_BLANK_KINDS = (LiteralKind.STRING, LiteralKind.INTEGER)
+_LENGTH = struct.Struct(">I").unpack_from
+_READY = READY_FOR_QUERY[TransactionStatus.IDLE]
+_ROWS_AND_BEFORE = frozenset(
+    int(code)
+    for code in (
+        BackendCode.PARSE_COMPLETE,
+        BackendCode.BIND_COMPLETE,
+        BackendCode.ROW_DESCRIPTION,
+        BackendCode.NO_DATA,
+        BackendCode.DATA_ROW,
+    )
+)
+_COMPLETIONS = frozenset((int(BackendCode.COMMAND_COMPLETE), int(BackendCode.PORTAL_SUSPENDED)))
+
+
+class Through(NamedTuple):
+    """What is known of a statement that goes through.
+
+    Attributes:
+        history: What this rests on: the number of the catalog, and the epoch that is followed.
+        refusal: Why it is forwarded; empty where it is a read that is forwarded while caching it does not pay.
+        text: The statement's text; None where the turn's head is that.
+        changes_unnamed: The unnamed statement means something else behind it.
+        prepared: What it means then; None: nothing.
+        economy: What caching it yields.
+    """
+
+    history: tuple[int, str]
+    refusal: str
+    text: bytes | None
+    changes_unnamed: bool
+    prepared: Prepared | None
+    economy: Economy
+
+
+def skeleton(text: bytes) -> bytes:
+    """Return a text with its quoted strings and numbers left blank."""
+    if b"'" in text:
+        text = _QUOTED.sub(b"''", text)
+    return _NUMBER.sub(b"0", text)
+
+
+def has_skeleton(text: bytes) -> bool:
+    """Tell whether all texts with the skeleton of this one are of its template.
+
+    They are if what is left blank in it is just its literals, strings and whole numbers: what stands between two
+    literals decides alone where the next one begins and of what kind it is, and that is the same in all of them.
+    """
+    if len(text) > MAX_SKELETON_BYTES:
+        return False
+    decoded = text.decode()
+    literals = literal_spans(decoded)
+    if literals is None or any(kind not in _BLANK_KINDS for kind, _ in literals):
+        return False
+    return [span for _, span in literals] == [found.span() for found in _QUOTED_OR_NUMBER.finditer(decoded)]
+
+
+def is_usual_answer(data: bytes) -> bool:
+    """Tell whether these bytes are all of the answer to one statement that succeeded, outside of a block."""
+    last = len(data) - len(_READY)
+    if last <= 0 or not data.endswith(_READY):
+        return False
+    at, kind = 0, 0
+    while at + 4 < last:
+        kind = data[at]
+        at += 1 + _LENGTH(data, at + 1)[0]
+        if kind not in _ROWS_AND_BEFORE:
+            break
+    return at == last and kind in _COMPLETIONS

@@ -1,0 +1,379 @@
+"""What goes through: which texts share a skeleton, which answers are usual, and that a session is none the wiser."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from services.proxy.session import express, through
+from services.proxy.session.through import MAX_SKELETON_BYTES, has_skeleton, is_usual_answer, skeleton
+from services.proxy.session.whole_answer import whole_answer
+from services.proxy.sql.template import lex
+from services.shared.pgwire.backend import (
+    READY_FOR_QUERY,
+    BindComplete,
+    CommandComplete,
+    DataRow,
+    NoticeResponse,
+    NotificationResponse,
+    ParameterStatus,
+    ParseComplete,
+)
+from services.shared.pgwire.codes import TransactionStatus
+from services.shared.pgwire.frontend import Parse, Sync
+from tests.unit.proxy.lone_session import LoneSession
+from tests.unit.proxy.test_express import (
+    DESCRIBE,
+    EVENTS,
+    FORWARDED,
+    READ,
+    STATEMENTS,
+    bound,
+    economy_of,
+    learnt,
+    simple,
+    turn,
+    what_holds,
+)
+
+# -- skeletons
+
+SHARED = [
+    b"SELECT a FROM t WHERE id = 7",
+    b"SELECT a, clock_timestamp() FROM t WHERE b = 'x' AND c IN (1, 22,333)",
+    b'SELECT "a\'b" FROM t WHERE id = 7',
+    b"select -5, 'it', ''",
+    b"SELECT a FROM t",
+]
+NOT_SHARED = [
+    b"SELECT a FROM t1 WHERE id = 7",
+    b'SELECT "a1" FROM t WHERE id = 7',
+    b"SELECT a FROM t WHERE b = 'it''s'",
+    b"SELECT a FROM t WHERE b = E'x'",
+    b"SELECT a FROM t WHERE b = 1.5",
+    b"SELECT a FROM t WHERE b = 1e5",
+    b"SELECT a FROM t WHERE b = 0x1F",
+    b"SELECT a FROM t WHERE b = $$7$$",
+    b"SELECT a FROM t WHERE b = 'a'\n'b'",
+    b"SELECT a FROM t WHERE b = 7 -- 8",
+    b"SELECT a /* plain */ FROM t WHERE b = 7",
+    b"SELECT \"'c'\" FROM t WHERE b = 'c'",
+    b"SELECT \"a'b\", 'c' , 5",
+    b"SELECT $1",
+    b"SELECT 'open",
+    b"SELECT 7 -- " + b"x" * MAX_SKELETON_BYTES,
+]
+
+
+@pytest.mark.parametrize("text", SHARED)
+def test_a_text_whose_blanks_are_its_literals_shares_its_skeleton(text: bytes) -> None:
+    assert has_skeleton(text)
+
+
+@pytest.mark.parametrize("text", NOT_SHARED)
+def test_a_text_that_has_other_blanks_or_literals_shares_none(text: bytes) -> None:
+    assert not has_skeleton(text)
+
+
+_PIECES = st.sampled_from(
+    [*"aEexnbU&$\"'.,-+/*_:; \n()", "7", "12", "'x'", "'0'", "''", "--", "/*", "*/", "$$", "E'", "tag", "\\", "é", "0x"]
+)
+_TEXTS = st.lists(_PIECES, max_size=12).map("".join)
+_BLANK = re.compile(r"'[^']*'|[0-9]+")
+
+
+@settings(max_examples=2000)
+@given(_TEXTS, st.data())
+@example("a'x'7", None)
+def test_texts_of_one_skeleton_are_of_one_template(text: str, data: st.DataObject | None) -> None:
+    assume(has_skeleton(text.encode()))
+
+    def another(found: re.Match[str]) -> str:
+        if not found.group().startswith("'"):
+            return "905" if data is None else data.draw(st.from_regex(r"[0-9]{1,4}", fullmatch=True))
+        content = "7''" if data is None else data.draw(_TEXTS)
+        return "'" + content.replace("'", "") + "'"
+
+    other = _BLANK.sub(another, text)
+    assert skeleton(other.encode()) == skeleton(text.encode())
+    assert lex(other).template == lex(text).template
+
+
+# -- answers
+
+_READY = READY_FOR_QUERY[TransactionStatus.IDLE]
+_ROW, _COMPLETE = DataRow((b"x" * 7,)).encode(), CommandComplete("SELECT 1").encode()
+_NOTICE = NoticeResponse((("S", "NOTICE"), ("C", "00000"), ("M", "x"))).encode()
+UNUSUAL = [
+    b"",
+    _READY,
+    _ROW + _READY,
+    _COMPLETE,
+    _COMPLETE + _READY[:-1],
+    _COMPLETE + READY_FOR_QUERY[TransactionStatus.IN_BLOCK],
+    _COMPLETE + _COMPLETE + _READY,
+    _COMPLETE + _ROW + _READY,
+    _NOTICE + _COMPLETE + _READY,
+    _COMPLETE + ParameterStatus("TimeZone", "UTC").encode() + _READY,
+    _COMPLETE + _READY + _NOTICE,
+    _ROW[:-1] + _COMPLETE + _READY,
+    b"D\0\0\0\0" + _COMPLETE + _READY,
+]
+
+
+@pytest.mark.parametrize("answer", UNUSUAL)
+def test_an_unusual_answer_is_told(answer: bytes) -> None:
+    assert not is_usual_answer(answer)
+
+
+_MESSAGES = st.sampled_from(
+    [ParseComplete().encode(), BindComplete().encode(), _ROW, _COMPLETE, _NOTICE, _READY, b"n\0\0\0\4", b"s\0\0\0\4"]
+)
+
+
+@given(st.lists(_MESSAGES, max_size=5), st.integers(0, 3))
+def test_an_answer_that_can_be_taken_in_one_look_is_usual(messages: list[bytes], cut: int) -> None:
+    answer = b"".join([*messages, _COMPLETE, _READY])
+    answer = answer[: len(answer) - cut]
+    assert is_usual_answer(answer) or whole_answer(answer) is None
+
+
+# -- sessions
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "simple": lambda value: simple(FORWARDED, value),
+    "extended": lambda value: bound(FORWARDED, b"", value, DESCRIBE),
+    "prepared": lambda value: bound(FORWARDED, b"b", value),
+}
+
+
+def goes_through(session: LoneSession, sent: bytes) -> bool:
+    """Have the client send a turn; tell whether it went through."""
+    session.session.data_received(sent)
+    return session.session._express.through is not None
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_known_statement_goes_through_whatever_its_values(form: Callable[[bytes], bytes]) -> None:
+    async def play() -> None:
+        session, long = learnt(LoneSession()), learnt(LoneSession())
+        for value in (b"1", b"2", b"333"):
+            assert goes_through(session, form(value)) == (value != b"1")
+            assert session.exchange() == long.exchange(form(value)[:7], form(value)[7:])
+            assert what_holds(session) == what_holds(long)
+        assert session.database.statistics.forwarded["current_time"] == 3
+        assert not goes_through(session, bound(READ, b"a"))
+
+    asyncio.run(play())
+
+
+def test_where_nothing_is_cached_reads_go_through() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession(manners=["0", "off", None, None, None, "notice"]))
+        for value in (b"1", b"2"):
+            assert goes_through(session, bound(READ, b"a", value)) == (value == b"2")
+            session.exchange()
+        assert session.database.statistics.forwarded["consistency_off"] == 2
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("write", [13, 14, 15])
+def test_a_write_does_not_go_through(write: int) -> None:
+    async def play() -> None:
+        session = LoneSession()
+        for _ in range(3):
+            assert not goes_through(session, bound(STATEMENTS[write], b""))
+            session.exchange()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [(READ.replace(b"$1", b"7"), lambda v: simple(READ, v)), (READ, lambda v: bound(READ, b"a", v))],
+    ids=["simple", "prepared"],
+)
+def test_a_read_goes_through_while_caching_it_does_not_pay(text: bytes, read: Callable[[bytes], bytes]) -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        values = [b"%d" % number for number in range(200, 260)]
+        for value in values[:3]:
+            assert not goes_through(session, read(value))
+            session.exchange()
+        economy = economy_of(session, text)
+        economy.admitted = False
+        through_ = []
+        for value in values[3:]:
+            through_.append(goes_through(session, read(value)))
+            session.exchange()
+        assert 35 < sum(through_) == economy.turned_away < 57  # one key in sixteen is cached all the same
+        counted = session.database.statistics
+        assert counted.forwarded["does_not_pay"] == economy.turned_away
+        assert counted.misses == len(values)
+        economy.admitted = True
+        assert not goes_through(session, read(b"1"))
+
+    asyncio.run(play())
+
+
+class Meanwhile(NamedTuple):
+    """What comes between a turn that went through and its answer."""
+
+    happens: Callable[[LoneSession], object]
+
+
+def sent_ahead(session: LoneSession) -> None:
+    session.session.data_received(bound(READ, b"a", b"5") + bound(FORWARDED, b"", b"6"))
+
+
+def half_of_a_turn(session: LoneSession) -> None:
+    session.session.data_received(simple(READ, b"5")[:4])
+    session.session.data_received(simple(READ, b"5")[4:])
+
+
+MEANWHILE = EVENTS | {
+    "nothing": lambda _: None,
+    "the client sends ahead": sent_ahead,
+    "the client sends half of a turn": half_of_a_turn,
+    "the auditor wants to see": lambda session: session.session.look_again(),
+    "a setting changes": lambda session: session.session.forget_state(),
+    "the client is full": lambda session: session.session.pause_writing(),
+    "Postgres is full": lambda session: session.session.upstream_full(full=True),
+}
+ANSWERS = [b"2", b"fails", b"bind_fails", b"says_so", b"reports", b"notifies", b"twice", b"x" * 300]
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(FORMS)),
+    st.sampled_from(ANSWERS),
+    st.sampled_from(sorted(MEANWHILE)),
+    st.one_of(st.none(), st.integers(1, 200)),
+)
+def test_a_session_is_none_the_wiser(form: str, value: bytes, meanwhile: str, split_at: int | None) -> None:
+    """Whatever comes between the turn and its answer, and however that comes, as behind a turn of the long way."""
+
+    async def play() -> None:
+        sessions = learnt(LoneSession()), learnt(LoneSession())
+        came: list[object] = []
+        for session, is_long in zip(sessions, (False, True), strict=True):
+            asked = FORMS[form](value)
+            session.exchange(FORMS[form](b"9" if value.isdigit() else b"y"))
+            session.exchange(bound(READ, b"", b"4"))
+            if is_long:
+                session.session.look_again()
+            assert goes_through(session, asked) is not is_long
+            MEANWHILE[meanwhile](session)
+            first = session.exchange(split_at=split_at)
+            session.session.resume_writing()
+            session.session.upstream_full(full=False)
+            behind = [session.exchange(one) for one in (bound(READ, b"a"), again(), simple(FORWARDED), again())]
+            came.append((first, behind, what_holds(session)))
+        assert came[0] == came[1]
+
+    asyncio.run(play())
+
+
+def again() -> bytes:
+    """A turn with the unnamed statement as it was left."""
+    return bound(READ, b"", b"3").replace(Parse(b"", READ).encode(), b"")
+
+
+def test_who_wants_to_look_at_the_next_turn_does_so_behind_one_that_went_through() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(bound(FORWARDED, b"b"))
+        assert goes_through(session, bound(FORWARDED, b"b", b"8"))
+        session.session.look_again()
+        session.exchange()
+        assert session.expressly(bound(FORWARDED, b"b", b"9")) is None
+        assert goes_through(session, bound(FORWARDED, b"b", b"8"))
+
+    asyncio.run(play())
+
+
+def test_an_answer_behind_the_rest_of_a_message_is_looked_at() -> None:
+    """The rest of what is cut here reads like a BindComplete, with the number of the backend for its length."""
+
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(bound(FORWARDED, b"b"))
+        notification = NotificationResponse(46, "n" * 20, "x" * 20).encode()
+        session.session.upstream_received(notification[:4])
+        assert goes_through(session, bound(FORWARDED, b"b", b"8"))
+        answer = session.postgres.answer(session.upstream.take())
+        assert is_usual_answer(notification[4:] + answer)
+        session.session.upstream_received(notification[4:] + answer)
+        assert session.client.take() == notification + answer
+
+    asyncio.run(play())
+
+
+def test_a_write_behind_what_looks_like_a_literal_does_not_go_through() -> None:
+    async def play() -> None:
+        session = LoneSession()
+        harmless = b"SELECT clock_timestamp() --'7'"
+        hidden = harmless.replace(b"7", b"\n; UPDATE users SET name = 7 --")
+        assert skeleton(harmless) == skeleton(hidden)
+        for _ in range(2):
+            session.exchange(simple(harmless))
+        assert not goes_through(session, simple(hidden))
+        session.exchange()
+        assert not session.session._conversation.writes.covered((20_001,), 0)
+
+    asyncio.run(play())
+
+
+def test_a_session_that_is_to_end_ends_behind_the_answer() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(bound(FORWARDED, b"b"))
+        assert goes_through(session, bound(FORWARDED, b"b", b"8"))
+        session.session.drain()
+        assert not session.client.closed
+        _, came = session.exchange()
+        assert b"SELECT 1" in came
+        assert b"57P01" in came
+        assert session.client.closed
+
+    asyncio.run(play())
+
+
+def test_the_statements_that_go_through_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        monkeypatch.setattr(express, "MOST_THROUGH", 3)
+        session = LoneSession()
+        for number in range(10):
+            session.exchange(simple(b"SELECT clock_timestamp() AS c" + b"x" * number))
+            assert 1 <= len(session.session._replies.through) <= 3
+
+    asyncio.run(play())
+    assert through.MOST_THROUGH >= 1_000
+
+
+def test_another_catalog_is_looked_at_anew() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        for _ in range(2):
+            session.exchange(simple(FORWARDED))
+        EVENTS["another catalog"](session)
+        assert not goes_through(session, simple(FORWARDED))
+        session.exchange()
+        session.exchange(simple(FORWARDED))
+        assert goes_through(session, simple(FORWARDED))
+
+    asyncio.run(play())
+
+
+def test_a_sync_that_is_left_over_is_no_turn_that_goes_through() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(bound(FORWARDED, b"b"))
+        assert not goes_through(session, turn(Sync()))
+
+    asyncio.run(play())
