@@ -27,7 +27,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self._by_relation: dict[int, int] = {}
-        self._rows: list[tuple[NamedRows, int]] = []
+        self._rows: list[tuple[NamedRows, int]] = []  # in the order of their numbers: what is under way, last
         self._any = 0
 
     def begin(self, relations: frozenset[int] | None, rows: Sequence[NamedRows] = ()) -> None:
@@ -55,8 +55,11 @@ class Tokens:
                 since numbers only grow. Relations of which only rows were begun stay with these.
             number: The number.
         """
-        begun = {named.relation for named, since in self._rows if since == _UNACKNOWLEDGED}
-        self._rows = [(named, number if since == _UNACKNOWLEDGED else since) for named, since in self._rows]
+        rows, acknowledged = self._rows, len(self._rows)
+        while acknowledged and rows[acknowledged - 1][1] == _UNACKNOWLEDGED:
+            acknowledged -= 1
+        begun = [named.relation for named, _ in rows[acknowledged:]]
+        rows[acknowledged:] = [(named, number) for named, _ in rows[acknowledged:]]
         if relations is None:
             self._by_relation.clear()
             self._rows.clear()

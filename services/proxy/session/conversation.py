@@ -137,12 +137,16 @@ class Conversation:
         self.status = exchange.status
         if exchange.status == OUTSIDE_BLOCK:
             self.portals.end_block()
-            done = self.acknowledging.writes_visible()
-            if done.writes is None or done.writes:
-                self.keeper.wrote()
+            self.written()
             self.keeper.block_ended()
         if exchange.failed and self.block is not None:
             self.block.failed = True
+
+    def written(self) -> None:
+        """Postgres is outside a block again, and says so: what was written is visible."""
+        done = self.acknowledging.writes_visible()
+        if done.writes is None or done.writes:
+            self.keeper.wrote()
 
     def learn_state(self, question: Question) -> None:
         """Take Postgres's answer to the question for the session's state."""

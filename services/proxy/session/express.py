@@ -23,7 +23,7 @@ from services.proxy.session.requests import Request, decode_part, decode_turn, o
 from services.proxy.session.single_read import Asked, SingleRead, whole_reply
 from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
-from services.proxy.session.through import MOST_THROUGH, Through, has_skeleton, is_usual_answer, skeleton
+from services.proxy.session.through import MOST_THROUGH, Through, is_usual_answer, may_go_through, skeleton
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.whole_answer import whole_answer
@@ -73,7 +73,11 @@ class Express:
         if through is not None and through.history == (self._templates.number, self._follower.epoch):
             refusal = through.refusal or self._refusal_now(data, form, through)
             if refusal:
-                self._began = thread_time() if self._economies.measures() else 0.0
+                if through.writes:
+                    self._began = 0.0
+                    self._conversation.writes.begin(_effect(data, form, through.route, through.template))
+                else:
+                    self._began = thread_time() if self._economies.measures() else 0.0
                 self._forwarded[refusal] += 1
                 self.through = through
                 self._turns.stage = Stage.FORWARDED
@@ -108,11 +112,12 @@ class Express:
         database, state = conversation.database, conversation.keeper.state
         if state is None or state.refusal:
             return "" if state is None else state.refusal
-        if through.economy.admitted or database.outage.serves:
+        economy, prepared = through.template.economy, through.route.prepared
+        if economy.admitted or database.outage.serves:
             return ""
         bound = NO_VALUES if form.simple else read_bound(data, form)
-        text = form.head if through.text is None else through.text
-        if bound is None or not through.economy.turns_away(read_number(text, bound.values)):
+        text = form.head if prepared is None else prepared.text
+        if bound is None or not economy.turns_away(read_number(text, bound.values)):
             return ""
         database.statistics.misses += 1
         return Reason.DOES_NOT_PAY
@@ -129,7 +134,9 @@ class Express:
         self.through = None
         self._turns.stage = Stage.IDLE
         if through.changes_unnamed:
-            self._conversation.statements.answered_upstream(through.prepared)
+            self._conversation.statements.answered_upstream(through.unnamed)
+        if through.writes:
+            self._conversation.written()
         if began:
             self._economies.forwarding.note(self._spent + thread_time() - began)
         return True
@@ -140,10 +147,10 @@ class Express:
         if through is not None:
             statements = self._conversation.statements
             acks: list[Ack] = []
-            if through.changes_unnamed and through.prepared is None:
+            if through.changes_unnamed and through.unnamed is None:
                 statements.expect_query()
-            elif through.prepared is not None:
-                acks = [statements.expect_parse(through.prepared)]
+            elif through.unnamed is not None:
+                acks = [statements.expect_parse(through.unnamed)]
             self._turns.expect(Exchange([Segment(acks)]))
 
     @property
@@ -272,16 +279,20 @@ class Express:
 
 def _remember_through(table: ReplyTable, form: TurnForm, route: Route, template: Template, epoch: str) -> None:
     """Have further turns of a statement go through, if they may."""
-    if route.effect != NO_EFFECT or (form.simple and not has_skeleton(form.head)):
+    if not may_go_through(form, template):
         return
-    history = (route.catalog, epoch)
     if len(table.through) >= MOST_THROUGH:
         table.through.clear()
     name = skeleton(form.head) if form.simple else form.head
-    text = None if route.prepared is None else route.prepared.text
-    prepared = route.prepared if form.parses else None
-    changes_unnamed = form.simple or form.parses
-    table.through[name] = Through(history, route.refusal, text, changes_unnamed, prepared, template.economy)
+    table.through[name] = Through(
+        history=(route.catalog, epoch),
+        refusal=route.refusal,
+        changes_unnamed=form.simple or form.parses,
+        unnamed=route.prepared if form.parses else None,
+        writes=route.effect != NO_EFFECT,
+        route=route,
+        template=template,
+    )
 
 
 def _effect(data: bytes, form: TurnForm, route: Route, template: Template) -> Effect:

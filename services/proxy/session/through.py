@@ -1,17 +1,19 @@
-"""Statements that go through: forwarded whatever their values are, with no effect that has to be noted.
+"""Statements that go through: forwarded whatever their values are.
 
-Nothing of such a turn is looked at but its form and what names its statement, and nothing of its answer but that it is
-all of a usual one. The statement's name is the Parse message or the name of the prepared statement. A simple query's is
-its *skeleton*: the text with its literals left blank, so that it is known though nobody asked with these values before.
-Pure.
+Nothing of such a turn is looked at but its form, what names its statement and, of a write, which rows it names; and
+nothing of its answer but that it is all of a usual one. A statement's name is its Parse message, or what it was
+prepared as. A simple query's is its *skeleton*: the text with its literals left blank, so that it is known though
+nobody asked with these values before. Pure.
 """
 
 import re
 import struct
 from typing import NamedTuple
 
-from services.proxy.admission.economy import Economy
+from services.proxy.session.known_statements import Route
 from services.proxy.session.prepared import Prepared
+from services.proxy.session.templates import Template
+from services.proxy.session.turn_form import TurnForm
 from services.proxy.sql.lexer import LiteralKind, literal_spans
 from services.shared.pgwire.backend import READY_FOR_QUERY
 from services.shared.pgwire.codes import BackendCode, TransactionStatus
@@ -42,18 +44,28 @@ class Through(NamedTuple):
     Attributes:
         history: What this rests on: the number of the catalog, and the epoch that is followed.
         refusal: Why it is forwarded; empty where it is a read that is forwarded while caching it does not pay.
-        text: The statement's text; None where the turn's head is that.
         changes_unnamed: The unnamed statement means something else behind it.
-        prepared: What it means then; None: nothing.
-        economy: What caching it yields.
+        unnamed: What it means then; None: nothing.
+        writes: It may write.
+        route: What is known of it, whatever its values are.
+        template: Its analysis; of a simple query, that of another text of the same skeleton.
     """
 
     history: tuple[int, str]
     refusal: str
-    text: bytes | None
     changes_unnamed: bool
-    prepared: Prepared | None
-    economy: Economy
+    unnamed: Prepared | None
+    writes: bool
+    route: Route
+    template: Template
+
+
+def may_go_through(form: TurnForm, template: Template) -> bool:
+    """Tell whether further turns of a statement may go through."""
+    if not form.simple:
+        return True
+    names_rows = template.analysis.effect.rows is not None  # by literals, so each text has its own
+    return not names_rows and has_skeleton(form.head)
 
 
 def skeleton(text: bytes) -> bytes:

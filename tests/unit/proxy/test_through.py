@@ -25,7 +25,7 @@ from services.shared.pgwire.backend import (
 )
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import Parse, Sync
-from tests.unit.proxy.lone_session import LoneSession
+from tests.unit.proxy.lone_session import LoneSession, prove_fresh
 from tests.unit.proxy.test_express import (
     DESCRIBE,
     EVENTS,
@@ -144,11 +144,19 @@ def test_an_answer_that_can_be_taken_in_one_look_is_usual(messages: list[bytes],
 
 # -- sessions
 
-FORMS: dict[str, Callable[[bytes], bytes]] = {
-    "simple": lambda value: simple(FORWARDED, value),
-    "extended": lambda value: bound(FORWARDED, b"", value, DESCRIBE),
-    "prepared": lambda value: bound(FORWARDED, b"b", value),
+FORMS: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "simple": simple,
+    "extended": lambda text, value: bound(text, b"", value, DESCRIBE),
+    "prepared": lambda text, value: bound(text, b"c", value),
 }
+UPDATE, INSERT, TRIGGERS = STATEMENTS[13], STATEMENTS[14], STATEMENTS[15]
+
+
+def learnt_one(text: bytes) -> LoneSession:
+    """Return a session that has prepared this statement as well."""
+    session = learnt(LoneSession())
+    session.exchange(turn(Parse(b"c", text), Sync()))
+    return session
 
 
 def goes_through(session: LoneSession, sent: bytes) -> bool:
@@ -158,15 +166,46 @@ def goes_through(session: LoneSession, sent: bytes) -> bool:
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_known_statement_goes_through_whatever_its_values(form: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("text", [FORWARDED, UPDATE, INSERT])
+def test_a_known_statement_goes_through_whatever_its_values(text: bytes, form: Callable[[bytes, bytes], bytes]) -> None:
     async def play() -> None:
-        session, long = learnt(LoneSession()), learnt(LoneSession())
+        session, long = learnt_one(text), learnt_one(text)
+        each_its_own = text == UPDATE and form is simple  # it names its row by a literal
         for value in (b"1", b"2", b"333"):
-            assert goes_through(session, form(value)) == (value != b"1")
-            assert session.exchange() == long.exchange(form(value)[:7], form(value)[7:])
+            assert goes_through(session, form(text, value)) == (value != b"1" and not each_its_own)
+            assert what_holds(session)["writes"] == (text == FORWARDED, text == FORWARDED, 0, 0)
+            assert session.exchange() == long.exchange(form(text, value)[:7], form(text, value)[7:])
             assert what_holds(session) == what_holds(long)
-        assert session.database.statistics.forwarded["current_time"] == 3
+            prove_fresh(session.database)
+            assert what_holds(session)["covered"] == [True, True, True]
+            prove_fresh(long.database)
+        assert session.database.statistics.forwarded["current_time"] == 3 * (text == FORWARDED)
         assert not goes_through(session, bound(READ, b"a"))
+
+    asyncio.run(play())
+
+
+def test_what_runs_a_trigger_does_not_go_through() -> None:
+    async def play() -> None:
+        session = LoneSession()
+        for _ in range(3):
+            assert not goes_through(session, bound(TRIGGERS, b""))
+            session.exchange()
+
+    asyncio.run(play())
+
+
+def test_of_a_write_that_goes_through_the_rows_are_known() -> None:
+    async def play() -> None:
+        session = learnt_one(UPDATE)
+        for value in (b"1", b"2", b"3"):
+            session.exchange(bound(READ, b"a", value))
+        for value in (b"1", b"2"):
+            assert goes_through(session, bound(UPDATE, b"c", value)) == (value == b"2")
+            session.exchange()
+        assert [session.exchange(bound(READ, b"a", value))[0] != b"" for value in (b"1", b"2", b"3")] == [1, 1, 0]
+        prove_fresh(session.database)
+        assert session.exchange(bound(READ, b"a", b"2"))[0] == b""
 
     asyncio.run(play())
 
@@ -178,17 +217,6 @@ def test_where_nothing_is_cached_reads_go_through() -> None:
             assert goes_through(session, bound(READ, b"a", value)) == (value == b"2")
             session.exchange()
         assert session.database.statistics.forwarded["consistency_off"] == 2
-
-    asyncio.run(play())
-
-
-@pytest.mark.parametrize("write", [13, 14, 15])
-def test_a_write_does_not_go_through(write: int) -> None:
-    async def play() -> None:
-        session = LoneSession()
-        for _ in range(3):
-            assert not goes_through(session, bound(STATEMENTS[write], b""))
-            session.exchange()
 
     asyncio.run(play())
 
@@ -251,19 +279,23 @@ ANSWERS = [b"2", b"fails", b"bind_fails", b"says_so", b"reports", b"notifies", b
 @settings(max_examples=300)
 @given(
     st.sampled_from(sorted(FORMS)),
+    st.sampled_from([FORWARDED, FORWARDED, UPDATE, INSERT]),
     st.sampled_from(ANSWERS),
     st.sampled_from(sorted(MEANWHILE)),
     st.one_of(st.none(), st.integers(1, 200)),
 )
-def test_a_session_is_none_the_wiser(form: str, value: bytes, meanwhile: str, split_at: int | None) -> None:
+def test_a_session_is_none_the_wiser(
+    form: str, text: bytes, value: bytes, meanwhile: str, split_at: int | None
+) -> None:
     """Whatever comes between the turn and its answer, and however that comes, as behind a turn of the long way."""
 
     async def play() -> None:
-        sessions = learnt(LoneSession()), learnt(LoneSession())
+        assume(not (form == "simple" and text == UPDATE))
+        sessions = learnt_one(text), learnt_one(text)
         came: list[object] = []
         for session, is_long in zip(sessions, (False, True), strict=True):
-            asked = FORMS[form](value)
-            session.exchange(FORMS[form](b"9" if value.isdigit() else b"y"))
+            asked = FORMS[form](text, value)
+            session.exchange(FORMS[form](text, b"9" if value.isdigit() else b"y"))
             session.exchange(bound(READ, b"", b"4"))
             if is_long:
                 session.session.look_again()
@@ -273,7 +305,9 @@ def test_a_session_is_none_the_wiser(form: str, value: bytes, meanwhile: str, sp
             session.session.resume_writing()
             session.session.upstream_full(full=False)
             behind = [session.exchange(one) for one in (bound(READ, b"a"), again(), simple(FORWARDED), again())]
-            came.append((first, behind, what_holds(session)))
+            seen = what_holds(session)
+            prove_fresh(session.database)
+            came.append((first, behind, seen, session.exchange(bound(READ, b"a")), what_holds(session)))
         assert came[0] == came[1]
 
     asyncio.run(play())
