@@ -23,7 +23,7 @@ from services.proxy.session.requests import Request, decode_part, decode_turn, o
 from services.proxy.session.single_read import Asked, SingleRead, whole_reply
 from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
-from services.proxy.session.through import MOST_THROUGH, Through, is_usual_answer, may_go_through, skeleton
+from services.proxy.session.through import MOST_THROUGH, Through, analysis_of, is_usual_answer, may_go_through, skeleton
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.whole_answer import whole_answer
@@ -75,7 +75,7 @@ class Express:
             if refusal:
                 if through.writes:
                     self._began = 0.0
-                    self._conversation.writes.begin(_effect(data, form, through.route, through.template))
+                    self._begin_write(data, form, through)
                 else:
                     self._began = thread_time() if self._economies.measures() else 0.0
                 self._forwarded[refusal] += 1
@@ -121,6 +121,13 @@ class Express:
             return ""
         database.statistics.misses += 1
         return Reason.DOES_NOT_PAY
+
+    def _begin_write(self, data: bytes, form: TurnForm, through: Through) -> None:
+        route, template = through.route, through.template
+        own: Template | None = template  # of this very text
+        if form.simple and template.analysis.effect.rows is not None:
+            own = analysis_of(form.head, template)
+        self._conversation.writes.begin(route.effect if own is None else _effect(data, form, route, own))
 
     def came_through(self, data: bytes) -> bool:
         """Take what came from Postgres first for a turn that went through, if it is all of a usual answer.
@@ -279,7 +286,7 @@ class Express:
 
 def _remember_through(table: ReplyTable, form: TurnForm, route: Route, template: Template, epoch: str) -> None:
     """Have further turns of a statement go through, if they may."""
-    if not may_go_through(form, template):
+    if not may_go_through(form):
         return
     if len(table.through) >= MOST_THROUGH:
         table.through.clear()

@@ -15,6 +15,7 @@ from services.proxy.session.prepared import Prepared
 from services.proxy.session.templates import Template
 from services.proxy.session.turn_form import TurnForm
 from services.proxy.sql.lexer import LiteralKind, literal_spans
+from services.proxy.sql.template import Lexed, Literal
 from services.shared.pgwire.backend import READY_FOR_QUERY
 from services.shared.pgwire.codes import BackendCode, TransactionStatus
 
@@ -22,7 +23,7 @@ MOST_THROUGH = 1_000  # of one table; what is forgotten is looked at once more
 MAX_SKELETON_BYTES = 16 * 1024  # longer texts are not worth a look through their bytes
 
 _QUOTED, _NUMBER, _QUOTED_OR_NUMBER = re.compile(rb"'[^']*'"), re.compile(rb"[0-9]+"), re.compile(r"'[^']*'|[0-9]+")
-_BLANK_KINDS = (LiteralKind.STRING, LiteralKind.INTEGER)
+_STRING, _INTEGER = LiteralKind.STRING, LiteralKind.INTEGER
 _LENGTH = struct.Struct(">I").unpack_from
 _READY = READY_FOR_QUERY[TransactionStatus.IDLE]
 _ROWS_AND_BEFORE = frozenset(
@@ -60,12 +61,20 @@ class Through(NamedTuple):
     template: Template
 
 
-def may_go_through(form: TurnForm, template: Template) -> bool:
-    """Tell whether further turns of a statement may go through."""
-    if not form.simple:
-        return True
-    names_rows = template.analysis.effect.rows is not None  # by literals, so each text has its own
-    return not names_rows and has_skeleton(form.head)
+def may_go_through(form: TurnForm) -> bool:
+    """Tell whether further turns of a statement may go through, whose route is known."""
+    return not form.simple or has_skeleton(form.head)
+
+
+def analysis_of(text: bytes, template: Template) -> Template | None:
+    """Return the analysis of a text by that of one with the same skeleton; None where it is no UTF-8."""
+    try:
+        blanks = _QUOTED_OR_NUMBER.findall(text.decode())
+    except UnicodeDecodeError:
+        return None
+    literals = tuple(Literal(_STRING if blank[0] == "'" else _INTEGER, blank) for blank in blanks)
+    known = template.lexed
+    return template._replace(lexed=Lexed(known.template, literals, known.statement_count, known.keyword))
 
 
 def skeleton(text: bytes) -> bytes:
@@ -85,7 +94,7 @@ def has_skeleton(text: bytes) -> bool:
         return False
     decoded = text.decode()
     literals = literal_spans(decoded)
-    if literals is None or any(kind not in _BLANK_KINDS for kind, _ in literals):
+    if literals is None or any(kind not in (_STRING, _INTEGER) for kind, _ in literals):
         return False
     return [span for _, span in literals] == [found.span() for found in _QUOTED_OR_NUMBER.finditer(decoded)]
 
