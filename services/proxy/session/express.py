@@ -6,7 +6,6 @@ another session's query, is carried out by a `ReadRun` like any other, but not p
 whole where it came whole; otherwise message by message, since to the session this is a turn like any other.
 """
 
-from collections.abc import Callable
 from time import thread_time
 
 from services.proxy.admission.cost import Work
@@ -17,14 +16,13 @@ from services.proxy.session.demand import demand
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
 from services.proxy.session.lookup import MAX_REPLY_BYTES
-from services.proxy.session.planning import NO_EFFECT, Effect, Plan, Step, with_rows
+from services.proxy.session.planning import NO_EFFECT, Effect, Plan, Step
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.requests import Request, decode_part, decode_turn, one_turn, read_requests
 from services.proxy.session.single_read import Asked, SingleRead, whole_reply
-from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
-from services.proxy.session.through import MOST_THROUGH, Through, analysis_of, is_usual_answer, may_go_through, skeleton
-from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound, turn_form
+from services.proxy.session.through import WayThrough
+from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.whole_answer import whole_answer
 from services.proxy.sql.verdict import NameSpace
@@ -38,54 +36,31 @@ _READY = READY_FOR_QUERY[TransactionStatus.IDLE]
 class Express:
     """The express way of one session."""
 
-    # fmt: off
-    __slots__ = (
-        "_began", "_conversation", "_economies", "_exchange", "_follower", "_forwarded", "_spent", "_templates",
-        "_to_postgres", "_turns", "_work", "through",
-    )
-    # fmt: on
+    __slots__ = ("_began", "_economies", "_exchange", "_spent", "_turns", "_way_through", "_work")
 
-    def __init__(self, turns: TurnRunner, to_postgres: Callable[[bytes], None]) -> None:
-        """Stand beside the runner of the session's turns; `to_postgres` sends bytes there."""
-        self._to_postgres = to_postgres
+    def __init__(self, turns: TurnRunner, way_through: WayThrough) -> None:
+        """Stand beside the runner of the session's turns.
+
+        Args:
+            turns: The runner.
+            way_through: Where turns of a statement go through from the second on, if they may.
+        """
         self._turns = turns
-        self._conversation = turns.conversation
+        self._way_through = way_through
         self._exchange: Exchange | None = None  # that was sent here, and of whose answer nothing has come
-        self._templates = turns.conversation.database.templates
-        self._follower = turns.conversation.database.follower
-        self._economies = self._templates.economies
-        self._forwarded = turns.conversation.database.statistics.forwarded
-        self.through: Through | None = None
+        self._economies = turns.conversation.database.templates.economies
         self._work: Work | None = None  # what the work for the turn is noted as; None: it is not measured
         self._began = self._spent = 0.0  # processor seconds: at its beginning; for all before the answer
 
-    def take(self, data: bytes, table: ReplyTable) -> bool:
-        """Carry out a turn, or begin to; False: it is not taken, and nothing has happened.
+    def take(self, data: bytes, form: TurnForm, table: ReplyTable) -> bool:
+        """Carry out a turn that does not go through, or begin to; False: it is not taken, and nothing has happened.
 
         Args:
             data: What came from the client, behind a whole turn.
+            form: Its form.
             table: What is ready for the session's turns.
         """
-        form = turn_form(data)
-        if form is None:
-            return False
-        through = table.through.get(skeleton(form.head) if form.simple else form.head)
-        if through is not None and through.history == (self._templates.number, self._follower.epoch):
-            refusal = through.refusal or self._refusal_now(data, form, through)
-            if refusal:
-                if through.writes:
-                    self._began = 0.0
-                    self._begin_write(data, form, through)
-                else:
-                    self._began = thread_time() if self._economies.measures() else 0.0
-                self._forwarded[refusal] += 1
-                self.through = through
-                self._turns.stage = Stage.FORWARDED
-                self._to_postgres(data)
-                if self._began:
-                    self._spent = thread_time() - self._began
-                return True
-        conversation = self._conversation
+        conversation = self._turns.conversation
         keeper = conversation.keeper
         state = keeper.state
         if conversation.block is not None or state is None or keeper.wanted():
@@ -96,69 +71,15 @@ class Express:
         if found is None:
             return False
         route, template = found
-        _remember_through(table, form, route, template, self._follower.epoch)
+        self._way_through.learn(form, table, route, template)
         self._began = thread_time() if self._economies.measures() else 0.0
         refusal = route.refusal or state.refusal
         if not refusal:
             return self._take_read(data, form, route, template)
         conversation.database.statistics.forwarded[refusal] += 1
-        effect = _effect(data, form, route, template)
+        effect = route.effect_of(data, form, template)
         self._send(data, form, route, None if effect.writes else self._economies.forwarding, effect=effect)
         return True
-
-    def _refusal_now(self, data: bytes, form: TurnForm, through: Through) -> str:
-        """Return why a read goes through now; empty when its answer may be here."""
-        conversation = self._conversation
-        database, state = conversation.database, conversation.keeper.state
-        if state is None or state.refusal:
-            return "" if state is None else state.refusal
-        economy, prepared = through.template.economy, through.route.prepared
-        if economy.admitted or database.outage.serves:
-            return ""
-        bound = NO_VALUES if form.simple else read_bound(data, form)
-        text = form.head if prepared is None else prepared.text
-        if bound is None or not economy.turns_away(read_number(text, bound.values)):
-            return ""
-        database.statistics.misses += 1
-        return Reason.DOES_NOT_PAY
-
-    def _begin_write(self, data: bytes, form: TurnForm, through: Through) -> None:
-        route, template = through.route, through.template
-        own: Template | None = template  # of this very text
-        if form.simple and template.analysis.effect.rows is not None:
-            own = analysis_of(form.head, template)
-        self._conversation.writes.begin(route.effect if own is None else _effect(data, form, route, own))
-
-    def came_through(self, data: bytes) -> bool:
-        """Take what came from Postgres first for a turn that went through, if it is all of a usual answer.
-
-        The client is sent it, as it is, by the caller. Else the turn is one like any other from here on.
-        """
-        through = self.through
-        began = thread_time() if self._began else 0.0
-        if through is None or not is_usual_answer(data):
-            return False
-        self.through = None
-        self._turns.stage = Stage.IDLE
-        if through.changes_unnamed:
-            self._conversation.statements.answered_upstream(through.unnamed)
-        if through.writes:
-            self._conversation.written()
-        if began:
-            self._economies.forwarding.note(self._spent + thread_time() - began)
-        return True
-
-    def unfold(self) -> None:
-        """What went through is a turn like any other: more comes from the client, or its answer is no usual one."""
-        through, self.through = self.through, None
-        if through is not None:
-            statements = self._conversation.statements
-            acks: list[Ack] = []
-            if through.changes_unnamed and through.unnamed is None:
-                statements.expect_query()
-            elif through.unnamed is not None:
-                acks = [statements.expect_parse(through.unnamed)]
-            self._turns.expect(Exchange([Segment(acks)]))
 
     @property
     def waits(self) -> bool:
@@ -282,31 +203,3 @@ class Express:
         payload = whole_reply(asked.plan, entry)
         self._turns.to_client(payload)
         conversation.remember_read(asked.turn, asked.plan, payload, entry, asked.state)
-
-
-def _remember_through(table: ReplyTable, form: TurnForm, route: Route, template: Template, epoch: str) -> None:
-    """Have further turns of a statement go through, if they may."""
-    if not may_go_through(form):
-        return
-    if len(table.through) >= MOST_THROUGH:
-        table.through.clear()
-    name = skeleton(form.head) if form.simple else form.head
-    table.through[name] = Through(
-        history=(route.catalog, epoch),
-        refusal=route.refusal,
-        changes_unnamed=form.simple or form.parses,
-        unnamed=route.prepared if form.parses else None,
-        writes=route.effect != NO_EFFECT,
-        route=route,
-        template=template,
-    )
-
-
-def _effect(data: bytes, form: TurnForm, route: Route, template: Template) -> Effect:
-    """Return what a turn that is forwarded may change, with the rows that its values name."""
-    if template.analysis.effect.rows is None:
-        return route.effect
-    bound = NO_VALUES if form.simple else read_bound(data, form)
-    if bound is None:
-        return route.effect
-    return with_rows(route.effect, template, route.catalog, route.request(form, bound))

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from services.proxy.admission.economy import Economy
 from services.proxy.session.demand import Demand
 from services.proxy.session.entry_key import begin_key, end_key
-from services.proxy.session.planning import Effect, Plan
+from services.proxy.session.planning import Effect, Plan, with_rows
 from services.proxy.session.prepared import Prepared, meaning_of
 from services.proxy.session.requests import Request
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
-from services.proxy.session.turn_form import Bound, TurnForm
+from services.proxy.session.turn_form import NO_VALUES, Bound, TurnForm, read_bound
 from services.proxy.sql.directives import NO_DIRECTIVES
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.verdict import NameSpace
@@ -65,6 +65,21 @@ class Route(NamedTuple):
             begun = begin_key(template.lexed, template.analysis.fingerprint, state.key)
         key = end_key(begun.copy(), request, settings=self.settings)
         return Plan("", self.effect, request, template, key, catalog=self.catalog, demand=demanded)
+
+    def effect_of(self, data: bytes, form: TurnForm, template: Template) -> Effect:
+        """Return what a turn may change, with the rows that its values name.
+
+        Args:
+            data: The turn.
+            form: Its form.
+            template: The analysis of its very text.
+        """
+        if template.analysis.effect.rows is None:
+            return self.effect
+        bound = NO_VALUES if form.simple else read_bound(data, form)
+        if bound is None:
+            return self.effect
+        return with_rows(self.effect, template, self.catalog, self.request(form, bound))
 
     def request(self, form: TurnForm, bound: Bound) -> Request:
         """Return what a turn of this route asks."""

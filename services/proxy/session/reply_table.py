@@ -6,7 +6,7 @@ from services.proxy.cache.entry import Reply
 
 if TYPE_CHECKING:
     from services.proxy.session.known_statements import KnownStatements  # which knows the names that lead here
-    from services.proxy.session.through import Through
+    from services.proxy.session.through_statements import Through
 
 
 class ReplyTable(dict[bytes, Reply]):
@@ -14,7 +14,7 @@ class ReplyTable(dict[bytes, Reply]):
 
     Attributes:
         known: The routes of turns for which no reply is ready; None while nobody needed one.
-        through: The statements that go through, by their names; see `through`.
+        through: The statements that go through, by their names.
     """
 
     __slots__ = ("known", "through")

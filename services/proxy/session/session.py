@@ -20,6 +20,8 @@ from services.proxy.session.outliving import Fate, Outliving
 from services.proxy.session.relay import BackendRelay
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
+from services.proxy.session.through import WayThrough
+from services.proxy.session.turn_form import turn_form
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.turns import Part, PartKind, TurnAssembler
 from services.proxy.session.unfinished import Unfinished
@@ -51,8 +53,8 @@ class Session(asyncio.Protocol):
     __slots__ = (
         "_assembler", "_cached", "_client", "_conversation", "_database", "_draining", "_express", "_freshness",
         "_keeps_sessions", "_outliving", "_output", "_reading", "_relay", "_replies", "_replies_behind", "_rested",
-        "_statistics", "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full", "_writes",
-        "client_full",
+        "_statistics", "_through", "_told_why", "_turns", "_unasked", "_unfinished", "_upstream", "_upstream_full",
+        "_writes", "client_full",
     )
     # fmt: on
 
@@ -85,7 +87,8 @@ class Session(asyncio.Protocol):
         self._assembler = TurnAssembler()
         turns = TurnRunner(database, self, refusal, shared)
         self._turns: TurnRunner | OrphanRunner = turns
-        self._express = Express(turns, upstream.write)
+        self._through = WayThrough(turns, upstream.write)
+        self._express = Express(turns, self._through)
         self._conversation = self._turns.conversation
         self._writes = self._conversation.writes
         self._keeps_sessions = database.outage.keeps_sessions
@@ -139,20 +142,22 @@ class Session(asyncio.Protocol):
                     self._arm()
             return
         table = self._replies
-        if table is not _NO_REPLIES and not self.client_full and self._express.take(data, table):
-            self._rested = False
-            if self._express.through is not None:
+        if table is not _NO_REPLIES and not self.client_full and (form := turn_form(data)) is not None:
+            if self._through.take(data, form, table):
+                self._rested = False
                 self._replies, self._replies_behind = _NO_REPLIES, table
                 return
-            if self._turns.stage is not Stage.IDLE:
-                self._replies = _NO_REPLIES
-            self._output.flush()
-            return
+            if self._express.take(data, form, table):
+                self._rested = False
+                if self._turns.stage is not Stage.IDLE:
+                    self._replies = _NO_REPLIES
+                self._output.flush()
+                return
         self.take(data)
 
     def take(self, data: bytes) -> None:
         """Take bytes from the client that no ready-made reply answers."""
-        self._express.unfold()
+        self._through.unfold()
         self._conversation.lookup.arrived()
         self._assembler.feed(data)
         self.go_on()
@@ -209,14 +214,14 @@ class Session(asyncio.Protocol):
 
     def upstream_received(self, data: bytes) -> None:
         """Take bytes from Postgres."""
-        if self._express.through is not None:
-            if self._relay.between_messages and self._express.came_through(data):
+        if self._through.under_way is not None:
+            if self._relay.between_messages and self._through.answered(data):
                 self._client.write(data)
                 self._replies = self._replies_behind
                 if self.client_full or self._draining or self._keeps_sessions:
                     self.go_on()
                 return
-            self._express.unfold()
+            self._through.unfold()
         if self._express.waits and self._take_whole(data):
             return
         sink = self._turns.sink or self._unasked

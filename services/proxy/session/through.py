@@ -1,113 +1,170 @@
-"""Statements that go through: forwarded whatever their values are.
+"""The way through: turns of statements that are forwarded whatever their values are, in as few steps as can be.
 
-Nothing of such a turn is looked at but its form, what names its statement and, of a write, which rows it names; and
-nothing of its answer but that it is all of a usual one. A statement's name is its Parse message, or what it was
-prepared as. A simple query's is its *skeleton*: the text with its literals left blank, so that it is known though
-nobody asked with these values before. Pure.
+It holds where the express way holds, which learns what may go through: outside of blocks, between turns, with the
+session's state known. Between two processes that wait for each other all code is cold, so that here each call counts.
+What was sent is a turn like any other as soon as anything about it is not usual: `unfold`.
 """
 
-import re
-import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from time import thread_time
 
+from services.proxy.admission.economy import read_number
+from services.proxy.reasons import Reason
+from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import Route
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.planning import NO_EFFECT
+from services.proxy.session.reply_table import ReplyTable
+from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
-from services.proxy.session.turn_form import TurnForm
-from services.proxy.sql.lexer import LiteralKind, literal_spans
-from services.proxy.sql.template import Lexed, Literal
-from services.shared.pgwire.backend import READY_FOR_QUERY
-from services.shared.pgwire.codes import BackendCode, TransactionStatus
-
-MOST_THROUGH = 1_000  # of one table; what is forgotten is looked at once more
-MAX_SKELETON_BYTES = 16 * 1024  # longer texts are not worth a look through their bytes
-
-_QUOTED, _NUMBER, _QUOTED_OR_NUMBER = re.compile(rb"'[^']*'"), re.compile(rb"[0-9]+"), re.compile(r"'[^']*'|[0-9]+")
-_STRING, _INTEGER = LiteralKind.STRING, LiteralKind.INTEGER
-_LENGTH = struct.Struct(">I").unpack_from
-_READY = READY_FOR_QUERY[TransactionStatus.IDLE]
-_ROWS_AND_BEFORE = frozenset(
-    int(code)
-    for code in (
-        BackendCode.PARSE_COMPLETE,
-        BackendCode.BIND_COMPLETE,
-        BackendCode.ROW_DESCRIPTION,
-        BackendCode.NO_DATA,
-        BackendCode.DATA_ROW,
-    )
+from services.proxy.session.through_statements import (
+    Through,
+    analysis_of,
+    has_skeleton,
+    is_usual_answer,
+    statement_name,
 )
-_COMPLETIONS = frozenset((int(BackendCode.COMMAND_COMPLETE), int(BackendCode.PORTAL_SUSPENDED)))
+from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound
+from services.proxy.session.turn_runner import TurnRunner
+
+MOST_STATEMENTS = 1_000  # of one table; what is forgotten is looked at once more
 
 
-class Through(NamedTuple):
-    """What is known of a statement that goes through.
+class WayThrough:
+    """The way through of one session.
 
     Attributes:
-        history: What this rests on: the number of the catalog, and the epoch that is followed.
-        refusal: Why it is forwarded; empty where it is a read that is forwarded while caching it does not pay.
-        changes_unnamed: The unnamed statement means something else behind it.
-        unnamed: What it means then; None: nothing.
-        writes: It may write.
-        route: What is known of it, whatever its values are.
-        template: Its analysis; of a simple query, that of another text of the same skeleton.
+        under_way: The statement that was sent, and of whose answer nothing has come.
     """
 
-    history: tuple[int, str]
-    refusal: str
-    changes_unnamed: bool
-    unnamed: Prepared | None
-    writes: bool
-    route: Route
-    template: Template
+    # fmt: off
+    __slots__ = (
+        "_began", "_conversation", "_economies", "_follower", "_forwarded", "_spent", "_templates", "_to_learn",
+        "_to_postgres", "_turns", "under_way",
+    )
+    # fmt: on
 
+    def __init__(self, turns: TurnRunner, to_postgres: Callable[[bytes], None]) -> None:
+        """Stand beside the runner of the session's turns; `to_postgres` sends bytes there."""
+        database = turns.conversation.database
+        self._turns = turns
+        self._to_postgres = to_postgres
+        self._conversation = turns.conversation
+        self._templates = database.templates
+        self._economies = database.templates.economies
+        self._follower = database.follower
+        self._forwarded = database.statistics.forwarded
+        self._to_learn: bytes | None = None  # the name of the statement that was not known last
+        self._began = self._spent = 0.0  # processor seconds: at the turn's beginning; for all before its answer
+        self.under_way: Through | None = None
 
-def may_go_through(form: TurnForm) -> bool:
-    """Tell whether further turns of a statement may go through, whose route is known."""
-    return not form.simple or has_skeleton(form.head)
+    def take(self, data: bytes, form: TurnForm, table: ReplyTable) -> bool:
+        """Send a turn to Postgres, if it goes through; False: nothing has happened.
 
+        Args:
+            data: What came from the client, behind a whole turn.
+            form: Its form.
+            table: What is ready for the session's turns.
+        """
+        name = statement_name(form)
+        through = None if name is None else table.through.get(name)
+        if through is None or through.history != (self._templates.number, self._follower.epoch):
+            self._to_learn = name
+            return False
+        refusal = through.refusal or self._refusal_now(data, form, through)
+        if not refusal:
+            self._to_learn = None
+            return False
+        self._began = thread_time() if not through.writes and self._economies.measures() else 0.0
+        if through.writes:
+            self._begin_write(data, form, through)
+        self._forwarded[refusal] += 1
+        self.under_way = through
+        self._turns.stage = Stage.FORWARDED
+        self._to_postgres(data)
+        if self._began:
+            self._spent = thread_time() - self._began
+        return True
 
-def analysis_of(text: bytes, template: Template) -> Template | None:
-    """Return the analysis of a text by that of one with the same skeleton; None where it is no UTF-8."""
-    try:
-        blanks = _QUOTED_OR_NUMBER.findall(text.decode())
-    except UnicodeDecodeError:
-        return None
-    literals = tuple(Literal(_STRING if blank[0] == "'" else _INTEGER, blank) for blank in blanks)
-    known = template.lexed
-    return template._replace(lexed=Lexed(known.template, literals, known.statement_count, known.keyword))
+    def answered(self, data: bytes) -> bool:
+        """Take what came from Postgres first, if it is all of a usual answer: the caller passes it on as it is.
 
+        Args:
+            data: What came, from the beginning of a message on.
+        """
+        began = thread_time() if self._began else 0.0
+        through = self.under_way
+        if through is None or not is_usual_answer(data):
+            return False
+        self.under_way = None
+        self._turns.stage = Stage.IDLE
+        if through.changes_unnamed:
+            self._conversation.statements.answered_upstream(through.unnamed)
+        if through.writes:
+            self._conversation.written()
+        if began:
+            self._economies.forwarding.note(self._spent + thread_time() - began)
+        return True
 
-def skeleton(text: bytes) -> bytes:
-    """Return a text with its quoted strings and numbers left blank."""
-    if b"'" in text:
-        text = _QUOTED.sub(b"''", text)
-    return _NUMBER.sub(b"0", text)
+    def unfold(self) -> None:
+        """What is under way is a turn like any other: more comes from the client, or its answer is no usual one."""
+        through, self.under_way = self.under_way, None
+        if through is None:
+            return
+        statements = self._conversation.statements
+        acks: list[Ack] = []
+        if through.unnamed is not None:
+            acks = [statements.expect_parse(through.unnamed)]
+        elif through.changes_unnamed:
+            statements.expect_query()
+        self._turns.expect(Exchange([Segment(acks)]))
 
+    def learn(self, form: TurnForm, table: ReplyTable, route: Route, template: Template) -> None:
+        """Have further turns of the statement that was not known go through, if they may.
 
-def has_skeleton(text: bytes) -> bool:
-    """Tell whether all texts with the skeleton of this one are of its template.
+        Args:
+            form: The turn's form.
+            table: What is ready for the session's turns.
+            route: What is known of its statement, whatever its values are.
+            template: The analysis of its very text.
+        """
+        name, self._to_learn = self._to_learn, None
+        if name is None:
+            return
+        if len(table.through) >= MOST_STATEMENTS:
+            table.through.clear()
+        sure = not form.simple or has_skeleton(form.head)
+        table.through[name] = Through(
+            history=(route.catalog, self._follower.epoch),
+            sure=sure,
+            refusal=route.refusal if sure else "",
+            changes_unnamed=form.simple or form.parses,
+            unnamed=route.prepared if form.parses else None,
+            writes=route.effect != NO_EFFECT,
+            route=route,
+            template=template,
+        )
 
-    They are if what is left blank in it is just its literals, strings and whole numbers: what stands between two
-    literals decides alone where the next one begins and of what kind it is, and that is the same in all of them.
-    """
-    if len(text) > MAX_SKELETON_BYTES:
-        return False
-    decoded = text.decode()
-    literals = literal_spans(decoded)
-    if literals is None or any(kind not in (_STRING, _INTEGER) for kind, _ in literals):
-        return False
-    return [span for _, span in literals] == [found.span() for found in _QUOTED_OR_NUMBER.finditer(decoded)]
+    def _refusal_now(self, data: bytes, form: TurnForm, through: Through) -> str:
+        """Return why a read goes through now; empty when its answer may be here."""
+        conversation = self._conversation
+        database, state = conversation.database, conversation.keeper.state
+        if state is None or not through.sure:
+            return ""
+        if state.refusal:
+            return state.refusal
+        economy, prepared = through.template.economy, through.route.prepared
+        if economy.admitted or database.outage.serves:
+            return ""
+        bound = NO_VALUES if form.simple else read_bound(data, form)
+        text = form.head if prepared is None else prepared.text
+        if bound is None or not economy.turns_away(read_number(text, bound.values)):
+            return ""
+        database.statistics.misses += 1
+        return Reason.DOES_NOT_PAY
 
-
-def is_usual_answer(data: bytes) -> bool:
-    """Tell whether these bytes are all of the answer to one statement that succeeded, outside of a block."""
-    last = len(data) - len(_READY)
-    if last <= 0 or not data.endswith(_READY):
-        return False
-    at, kind = 0, 0
-    while at + 4 < last:
-        kind = data[at]
-        at += 1 + _LENGTH(data, at + 1)[0]
-        if kind not in _ROWS_AND_BEFORE:
-            break
-    return at == last and kind in _COMPLETIONS
+    def _begin_write(self, data: bytes, form: TurnForm, through: Through) -> None:
+        route, template = through.route, through.template
+        own: Template | None = template  # of this very text
+        if form.simple and template.analysis.effect.rows is not None:
+            own = analysis_of(form.head, template)
+        self._conversation.writes.begin(route.effect if own is None else route.effect_of(data, form, own))

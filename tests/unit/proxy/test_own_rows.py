@@ -7,6 +7,7 @@ import pytest
 
 from services.proxy.session.express import Express
 from services.proxy.session.reply_table import ReplyTable
+from services.proxy.session.turn_form import TurnForm
 from services.shared.pgwire.frontend import Parse, Sync
 from tests.unit.proxy.lone_session import LoneSession, prove_fresh
 from tests.unit.proxy.test_express import bound, simple, turn
@@ -54,9 +55,9 @@ def test_a_ready_made_reply_of_a_session_that_had_written_nothing_learns_its_row
     looks: list[bytes] = []
     take = Express.take
 
-    def looked(express: Express, data: bytes, table: ReplyTable) -> bool:
+    def looked(express: Express, data: bytes, form: TurnForm, table: ReplyTable) -> bool:
         looks.append(data)
-        return take(express, data, table)
+        return take(express, data, form, table)
 
     monkeypatch.setattr(Express, "take", looked)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from services.proxy.admission.cost import Work
 from services.proxy.admission.economy import Economy
-from services.proxy.session import express, through
+from services.proxy.session import through, through_statements
 from services.proxy.session.templates import Template
-from services.proxy.session.through import MAX_SKELETON_BYTES, analysis_of, has_skeleton, is_usual_answer, skeleton
+from services.proxy.session.through_statements import analysis_of, has_skeleton, is_usual_answer, skeleton
 from services.proxy.session.whole_answer import whole_answer
 from services.proxy.sql.template import lex
 from services.proxy.sql.verdict import unanalysable
@@ -69,7 +69,6 @@ NOT_SHARED = [
     b"SELECT \"a'b\", 'c' , 5",
     b"SELECT $1",
     b"SELECT 'open",
-    b"SELECT 7 -- " + b"x" * MAX_SKELETON_BYTES,
 ]
 
 
@@ -169,7 +168,7 @@ def learnt_one(text: bytes) -> LoneSession:
 def goes_through(session: LoneSession, sent: bytes) -> bool:
     """Have the client send a turn; tell whether it went through."""
     session.session.data_received(sent)
-    return session.session._express.through is not None
+    return session.session._through.under_way is not None
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -403,14 +402,44 @@ def test_a_session_that_is_to_end_ends_behind_the_answer() -> None:
 
 def test_the_statements_that_go_through_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
-        monkeypatch.setattr(express, "MOST_THROUGH", 3)
+        monkeypatch.setattr(through, "MOST_STATEMENTS", 3)
         session = LoneSession()
         for number in range(10):
             session.exchange(simple(b"SELECT clock_timestamp() AS c" + b"x" * number))
             assert 1 <= len(session.session._replies.through) <= 3
 
     asyncio.run(play())
-    assert through.MOST_THROUGH >= 1_000
+
+
+def test_a_long_text_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        monkeypatch.setattr(through_statements, "MAX_SKELETON_BYTES", 10)
+        session = LoneSession()
+        for _ in range(3):
+            assert not goes_through(session, simple(FORWARDED))
+            session.exchange()
+        assert not session.session._replies.through
+
+    asyncio.run(play())
+
+
+def test_what_does_not_go_through_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        asked: list[bytes] = []
+
+        def counted(text: bytes) -> bool:
+            asked.append(text)
+            return has_skeleton(text)
+
+        monkeypatch.setattr(through, "has_skeleton", counted)
+        session = LoneSession()
+        for text in (FORWARDED.replace(b"clock", b"/* 1 */ clock"), READ):
+            for value in (b"1", b"2", b"3"):
+                assert not goes_through(session, simple(text, value))
+                session.exchange()
+        assert len(asked) == 2
+
+    asyncio.run(play())
 
 
 def test_another_catalog_is_looked_at_anew() -> None:
