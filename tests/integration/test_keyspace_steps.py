@@ -220,6 +220,26 @@ class TestSweep:
 
         drive(redis_server, scenario)
 
+    def test_goes_through_all_indexes_and_all_of_each(self, redis_server: RedisServer) -> None:
+        """Each step takes 20 of them at once, and 200 members of each."""
+
+        async def scenario(driver: BucketDriver) -> None:
+            await driver.begin_warm()
+            tags = [f"{RELATION}:{number:02x}" for number in range(50)]
+            for tag in tags:
+                await driver.client.sadd(driver.keys.index(tag), *(b"%08x" % number for number in range(3)))
+            await driver.client.sadd(driver.keys.index(tags[7]), *(b"%08x" % number for number in range(900)))
+            removed, cursor = 0, 0
+            while True:
+                sweep = await driver.bucket.sweep(cursor)
+                removed, cursor = removed + sweep.removed, sweep.cursor
+                if not cursor:
+                    break
+            assert removed == 49 * 3 + 900
+            assert not await driver.client.exists(*(driver.keys.index(tag) for tag in tags))
+
+        drive(redis_server, scenario)
+
 
 class TestFollow:
     def test_says_who_is_followed(self, redis_server: RedisServer) -> None:

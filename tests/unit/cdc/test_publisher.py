@@ -252,3 +252,24 @@ def test_any_commit_time_that_an_origin_may_claim_is_a_time(microseconds: int, y
     time = commit_time(microseconds)
     assert (time.year, time.tzinfo) == (year, UTC)
     assert commit_time(1_500_000) == datetime(2000, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+
+
+@asynchronous
+async def test_an_acknowledgement_wakes_who_waits_for_it_and_nobody_else() -> None:
+    log, told = RecordingLog(acknowledge=False), list[str]()
+    appender = Appender(log, ProgressLedger(Lsn(80)), lambda: told.append("progress"))
+    appender.begin("shop", EPOCH, INCARNATION)
+    publisher = Publisher(appender, CdcStatistics(), frozenset())
+    for lsn in (200, 300, 400):
+        publisher.watermark(WatermarkValue(Lsn(lsn + 1), Lsn(lsn)))
+    log.futures[0].set_result(None)
+    await asyncio.sleep(0)
+    assert told == []
+    appender.awaited = True
+    log.futures[1].set_result(None)
+    await asyncio.sleep(0)
+    assert told == ["progress"]
+    appender.awaited = False
+    log.fail(2)
+    await asyncio.sleep(0)
+    assert told == ["progress", "progress"]
