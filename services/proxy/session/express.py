@@ -52,12 +52,13 @@ class Express:
         self._work: Work | None = None  # what the work for the turn is noted as; None: it is not measured
         self._began = self._spent = 0.0  # processor seconds: at its beginning; for all before the answer
 
-    def take(self, data: bytes, form: TurnForm, table: ReplyTable) -> bool:
+    def take(self, data: bytes, form: TurnForm, name: bytes, table: ReplyTable) -> bool:
         """Carry out a turn that does not go through, or begin to; False: it is not taken, and nothing has happened.
 
         Args:
             data: What came from the client, behind a whole turn.
             form: Its form.
+            name: What names its statement; see `statement_name`.
             table: What is ready for the session's turns.
         """
         conversation = self._turns.conversation
@@ -71,7 +72,7 @@ class Express:
         if found is None:
             return False
         route, template = found
-        self._way_through.learn(form, table, route, template)
+        self._way_through.learn(form, name, table, route, template)
         self._began = thread_time() if self._economies.measures() else 0.0
         refusal = route.refusal or state.refusal
         if not refusal:

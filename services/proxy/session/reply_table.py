@@ -14,7 +14,7 @@ class ReplyTable(dict[bytes, Reply]):
 
     Attributes:
         known: The routes of turns for which no reply is ready; None while nobody needed one.
-        through: The statements that go through, by their names.
+        through: The statements that go through, by their names; None where a name stands for several.
     """
 
     __slots__ = ("known", "through")
@@ -22,4 +22,4 @@ class ReplyTable(dict[bytes, Reply]):
     def __init__(self) -> None:
         super().__init__()
         self.known: KnownStatements | None = None
-        self.through: dict[bytes, Through] = {}
+        self.through: dict[bytes, Through | None] = {}

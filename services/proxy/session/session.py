@@ -1,8 +1,8 @@
 """One client's session: the shell that moves bytes between the client, the cache and Postgres.
 
 Bytes that were answered from the cache before, in the same session state, find a ready-made reply and are done (the hot
-path: one look-up, one comparison of clocks, one write). Everything else is cut into turns, which `turn_runner` carries
-out one after the other.
+path: one look-up, one comparison of clocks, one write). Turns of the usual form whose statement is known go through to
+Postgres, or the express way. Everything else is cut into turns, which `turn_runner` carries out one after the other.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from services.proxy.session.relay import BackendRelay
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
 from services.proxy.session.through import WayThrough
+from services.proxy.session.through_statements import statement_name
 from services.proxy.session.turn_form import turn_form
 from services.proxy.session.turn_runner import TurnRunner
 from services.proxy.session.turns import Part, PartKind, TurnAssembler
@@ -143,11 +144,12 @@ class Session(asyncio.Protocol):
             return
         table = self._replies
         if table is not _NO_REPLIES and not self.client_full and (form := turn_form(data)) is not None:
-            if self._through.take(data, form, table):
+            name = statement_name(form)
+            if self._through.take(data, form, name, table):
                 self._rested = False
                 self._replies, self._replies_behind = _NO_REPLIES, table
                 return
-            if self._express.take(data, form, table):
+            if self._express.take(data, form, name, table):
                 self._rested = False
                 if self._turns.stage is not Stage.IDLE:
                     self._replies = _NO_REPLIES
@@ -214,10 +216,13 @@ class Session(asyncio.Protocol):
 
     def upstream_received(self, data: bytes) -> None:
         """Take bytes from Postgres."""
+        if self._turns.stage is Stage.CLOSED:
+            return
         if self._through.under_way is not None:
             if self._relay.between_messages and self._through.answered(data):
                 self._client.write(data)
-                self._replies = self._replies_behind
+                if self._conversation.keeper.state is not None:  # which a write may have made uncertain
+                    self._replies = self._replies_behind
                 if self.client_full or self._draining or self._keeps_sessions:
                     self.go_on()
                 return

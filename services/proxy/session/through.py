@@ -17,11 +17,11 @@ from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
 from services.proxy.session.through_statements import (
+    History,
     Through,
     analysis_of,
-    has_skeleton,
     is_usual_answer,
-    statement_name,
+    stands_for_its_template,
 )
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound
 from services.proxy.session.turn_runner import TurnRunner
@@ -38,8 +38,8 @@ class WayThrough:
 
     # fmt: off
     __slots__ = (
-        "_began", "_conversation", "_economies", "_follower", "_forwarded", "_spent", "_templates", "_to_learn",
-        "_to_postgres", "_turns", "under_way",
+        "_began", "_conversation", "_economies", "_follower", "_forwarded", "_spent", "_templates", "_to_postgres",
+        "_turns", "under_way",
     )
     # fmt: on
 
@@ -53,26 +53,23 @@ class WayThrough:
         self._economies = database.templates.economies
         self._follower = database.follower
         self._forwarded = database.statistics.forwarded
-        self._to_learn: bytes | None = None  # the name of the statement that was not known last
         self._began = self._spent = 0.0  # processor seconds: at the turn's beginning; for all before its answer
         self.under_way: Through | None = None
 
-    def take(self, data: bytes, form: TurnForm, table: ReplyTable) -> bool:
+    def take(self, data: bytes, form: TurnForm, name: bytes, table: ReplyTable) -> bool:
         """Send a turn to Postgres, if it goes through; False: nothing has happened.
 
         Args:
             data: What came from the client, behind a whole turn.
             form: Its form.
+            name: What names its statement; see `statement_name`.
             table: What is ready for the session's turns.
         """
-        name = statement_name(form)
-        through = None if name is None else table.through.get(name)
+        through = table.through.get(name)
         if through is None or through.history != (self._templates.number, self._follower.epoch):
-            self._to_learn = name
             return False
         refusal = through.refusal or self._refusal_now(data, form, through)
         if not refusal:
-            self._to_learn = None
             return False
         self._began = thread_time() if not through.writes and self._economies.measures() else 0.0
         if through.writes:
@@ -93,7 +90,7 @@ class WayThrough:
         """
         began = thread_time() if self._began else 0.0
         through = self.under_way
-        if through is None or not is_usual_answer(data):
+        if through is None or not is_usual_answer(data, parsed=through.unnamed is not None):
             return False
         self.under_way = None
         self._turns.stage = Stage.IDLE
@@ -106,7 +103,7 @@ class WayThrough:
         return True
 
     def unfold(self) -> None:
-        """What is under way is a turn like any other: more comes from the client, or its answer is no usual one."""
+        """Make what is under way a turn like any other: more comes from the client, or its answer is no usual one."""
         through, self.under_way = self.under_way, None
         if through is None:
             return
@@ -118,40 +115,30 @@ class WayThrough:
             statements.expect_query()
         self._turns.expect(Exchange([Segment(acks)]))
 
-    def learn(self, form: TurnForm, table: ReplyTable, route: Route, template: Template) -> None:
-        """Have further turns of the statement that was not known go through, if they may.
+    def learn(self, form: TurnForm, name: bytes, table: ReplyTable, route: Route, template: Template) -> None:
+        """Have further turns of a statement go through, if they may; one that was not known, or is another by now.
 
         Args:
-            form: The turn's form.
+            form: A turn's form.
+            name: What names its statement; empty: it cannot go through.
             table: What is ready for the session's turns.
             route: What is known of its statement, whatever its values are.
             template: The analysis of its very text.
         """
-        name, self._to_learn = self._to_learn, None
-        if name is None:
+        history = (route.catalog, self._follower.epoch)
+        if not name or (name in table.through and _is_known(table.through[name], history, template)):
             return
         if len(table.through) >= MOST_STATEMENTS:
             table.through.clear()
-        sure = not form.simple or has_skeleton(form.head)
-        table.through[name] = Through(
-            history=(route.catalog, self._follower.epoch),
-            sure=sure,
-            refusal=route.refusal if sure else "",
-            changes_unnamed=form.simple or form.parses,
-            unnamed=route.prepared if form.parses else None,
-            writes=route.effect != NO_EFFECT,
-            route=route,
-            template=template,
-        )
+        sure = not form.simple or stands_for_its_template(form.head)
+        table.through[name] = _through(form, history, route, template) if sure else None
 
     def _refusal_now(self, data: bytes, form: TurnForm, through: Through) -> str:
         """Return why a read goes through now; empty when its answer may be here."""
         conversation = self._conversation
         database, state = conversation.database, conversation.keeper.state
-        if state is None or not through.sure:
-            return ""
-        if state.refusal:
-            return state.refusal
+        if state is None or state.refusal:
+            return "" if state is None else state.refusal
         economy, prepared = through.template.economy, through.route.prepared
         if economy.admitted or database.outage.serves:
             return ""
@@ -168,3 +155,20 @@ class WayThrough:
         if form.simple and template.analysis.effect.rows is not None:
             own = analysis_of(form.head, template)
         self._conversation.writes.begin(route.effect if own is None else route.effect_of(data, form, own))
+
+
+def _through(form: TurnForm, history: History, route: Route, template: Template) -> Through:
+    return Through(
+        history=history,
+        refusal=route.refusal,
+        changes_unnamed=form.simple or form.parses,
+        unnamed=route.prepared if form.parses else None,
+        writes=route.effect != NO_EFFECT,
+        route=route,
+        template=template,
+    )
+
+
+def _is_known(through: Through | None, history: History, template: Template) -> bool:
+    """Tell whether there is nothing to learn: not even a name that stands for no statement can become one."""
+    return through is None or (through.history == history and through.template.economy is template.economy)

@@ -14,16 +14,19 @@ from services.proxy.session.known_statements import Route
 from services.proxy.session.prepared import Prepared
 from services.proxy.session.templates import Template
 from services.proxy.session.turn_form import TurnForm
+from services.proxy.session.write_token import may_read_token
 from services.proxy.sql.lexer import LiteralKind, literal_spans
 from services.proxy.sql.template import Lexed, Literal
-from services.shared.pgwire.backend import READY_FOR_QUERY
+from services.shared.pgwire.backend import READY_FOR_QUERY, ParseComplete
 from services.shared.pgwire.codes import BackendCode, TransactionStatus
 
 MAX_SKELETON_BYTES = 16 * 1024  # longer texts are not worth a look through their bytes
-_QUOTED, _NUMBER, _QUOTED_OR_NUMBER = re.compile(rb"'[^']*'"), re.compile(rb"[0-9]+"), re.compile(r"'[^']*'|[0-9]+")
+_QUOTED, _NUMBER = re.compile(rb"'[^']*'"), re.compile(rb"[0-9]+")
+_BLANK = re.compile(r"'[^']*'|[0-9]+")  # the same of a text that is decoded
 _STRING, _INTEGER = LiteralKind.STRING, LiteralKind.INTEGER
 _LENGTH = struct.Struct(">I").unpack_from
 _READY = READY_FOR_QUERY[TransactionStatus.IDLE]
+_PARSE_COMPLETE = ParseComplete().encode()
 _ROWS_AND_BEFORE = frozenset(
     int(code)
     for code in (
@@ -37,13 +40,15 @@ _ROWS_AND_BEFORE = frozenset(
 _COMPLETIONS = frozenset((int(BackendCode.COMMAND_COMPLETE), int(BackendCode.PORTAL_SUSPENDED)))
 
 
+History = tuple[int, str]
+
+
 class Through(NamedTuple):
     """What is known of a statement that goes through.
 
     Attributes:
         history: What this rests on: the number of the catalog, and the epoch that is followed.
-        sure: Its name is that of no other statement; else it does not go through.
-        refusal: Why it is forwarded; empty where it is a read that is forwarded while caching it does not pay.
+        refusal: Why it is forwarded; empty where it is a read that is forwarded only while caching it does not pay.
         changes_unnamed: The unnamed statement means something else behind it.
         unnamed: What it means then; None: nothing.
         writes: It may write.
@@ -51,8 +56,7 @@ class Through(NamedTuple):
         template: Its analysis; of a simple query, that of another text of the same skeleton.
     """
 
-    history: tuple[int, str]
-    sure: bool
+    history: History
     refusal: str
     changes_unnamed: bool
     unnamed: Prepared | None
@@ -64,7 +68,7 @@ class Through(NamedTuple):
 def analysis_of(text: bytes, template: Template) -> Template | None:
     """Return the analysis of a text by that of one with the same skeleton; None where it is no UTF-8."""
     try:
-        blanks = _QUOTED_OR_NUMBER.findall(text.decode())
+        blanks = _BLANK.findall(text.decode())
     except UnicodeDecodeError:
         return None
     literals = tuple(Literal(_STRING if blank[0] == "'" else _INTEGER, blank) for blank in blanks)
@@ -72,11 +76,18 @@ def analysis_of(text: bytes, template: Template) -> Template | None:
     return template._replace(lexed=Lexed(known.template, literals, known.statement_count, known.keyword))
 
 
-def statement_name(form: TurnForm) -> bytes | None:
-    """Return what names the statement of a turn; None for a text that is too long for that."""
+def statement_name(form: TurnForm) -> bytes:
+    """Return what names the statement of a turn; empty for a text that cannot be told by its skeleton.
+
+    It cannot where something hangs on the very text: a comment may ask for anything, a literal may name the token.
+    """
     if not form.simple:
         return form.head
-    return skeleton(form.head) if len(form.head) <= MAX_SKELETON_BYTES else None
+    text = form.head
+    if len(text) > MAX_SKELETON_BYTES or may_read_token(text):
+        return b""
+    name = skeleton(text)
+    return b"" if b"--" in name or b"/*" in name else name
 
 
 def skeleton(text: bytes) -> bytes:
@@ -86,7 +97,7 @@ def skeleton(text: bytes) -> bytes:
     return _NUMBER.sub(b"0", text)
 
 
-def has_skeleton(text: bytes) -> bool:
+def stands_for_its_template(text: bytes) -> bool:
     """Tell whether all texts with the skeleton of this one are of its template.
 
     They are if what is left blank in it is just its literals, strings and whole numbers: what stands between two
@@ -96,11 +107,18 @@ def has_skeleton(text: bytes) -> bool:
     literals = literal_spans(decoded)
     if literals is None or any(kind not in (_STRING, _INTEGER) for kind, _ in literals):
         return False
-    return [span for _, span in literals] == [found.span() for found in _QUOTED_OR_NUMBER.finditer(decoded)]
+    return [span for _, span in literals] == [found.span() for found in _BLANK.finditer(decoded)]
 
 
-def is_usual_answer(data: bytes) -> bool:
-    """Tell whether these bytes are all of the answer to one statement that succeeded, outside of a block."""
+def is_usual_answer(data: bytes, *, parsed: bool) -> bool:
+    """Tell whether these bytes are all of the answer to one statement that succeeded, outside of a block.
+
+    Args:
+        data: The bytes, from the beginning of a message on.
+        parsed: It begins with a ParseComplete.
+    """
+    if parsed and not data.startswith(_PARSE_COMPLETE):
+        return False
     last = len(data) - len(_READY)
     if last <= 0 or not data.endswith(_READY):
         return False

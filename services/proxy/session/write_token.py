@@ -51,6 +51,11 @@ def reads_token(text: bytes) -> bool:
     return _READS.search(text) is not None and _SETS.match(text) is None
 
 
+def may_read_token(text: bytes) -> bool:
+    """Tell, at once, whether a text may show the token; `reads_token` knows better."""
+    return b"tidegate" in text.lower()
+
+
 def prepares_token(messages: Sequence[FrontendMessage]) -> bool:
     """Tell whether a statement that may show the token is prepared: to describe it, Postgres has to have one."""
     parses = (message for message in messages if isinstance(message, Parse))

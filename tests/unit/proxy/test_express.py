@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.proxy.admission.economy import Economy
 from services.proxy.session import lookup, single_read
 from services.proxy.session.recorder import Recorder
+from services.proxy.session.session import _NO_REPLIES
 from services.proxy.session.whole_answer import whole_answer
 from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.backend import NotificationResponse
@@ -315,6 +316,7 @@ def what_holds(session: LoneSession) -> dict[str, object]:
         "writes": (writes.tokens is None, writes._outstanding is None, writes.definitions, writes.catalog_reading),
         "covered": [writes.covered((relation,), database.freshness.covered) for relation in (20_001, 20_002, 20_006)],
         "stage": (session.session._turns.stage, session.session._turns.inside_turn),
+        "armed without its state": session.session._replies is not _NO_REPLIES and conversation.keeper.state is None,
         "counted": (counted.hits, counted.misses, counted.kept, counted.blocks_held, counted.blocks_sent),
         "forwarded": +Counter(counted.forwarded),
         "refused": +Counter(counted.refused),

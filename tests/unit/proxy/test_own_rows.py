@@ -55,9 +55,9 @@ def test_a_ready_made_reply_of_a_session_that_had_written_nothing_learns_its_row
     looks: list[bytes] = []
     take = Express.take
 
-    def looked(express: Express, data: bytes, form: TurnForm, table: ReplyTable) -> bool:
+    def looked(express: Express, data: bytes, form: TurnForm, name: bytes, table: ReplyTable) -> bool:
         looks.append(data)
-        return take(express, data, form, table)
+        return take(express, data, form, name, table)
 
     monkeypatch.setattr(Express, "take", looked)
 

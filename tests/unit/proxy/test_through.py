@@ -12,9 +12,19 @@ from hypothesis import strategies as st
 from services.proxy.admission.cost import Work
 from services.proxy.admission.economy import Economy
 from services.proxy.session import through, through_statements
+from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
-from services.proxy.session.through_statements import analysis_of, has_skeleton, is_usual_answer, skeleton
+from services.proxy.session.through_statements import (
+    analysis_of,
+    is_usual_answer,
+    skeleton,
+    stands_for_its_template,
+    statement_name,
+)
+from services.proxy.session.turn_form import turn_form
 from services.proxy.session.whole_answer import whole_answer
+from services.proxy.session.write_token import reads_token
+from services.proxy.sql.directives import read_directives
 from services.proxy.sql.template import lex
 from services.proxy.sql.verdict import unanalysable
 from services.shared.pgwire.backend import (
@@ -29,7 +39,7 @@ from services.shared.pgwire.backend import (
 )
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import Parse, Sync
-from tests.unit.proxy.lone_session import LoneSession, prove_fresh
+from tests.unit.proxy.lone_session import CATALOG, LoneSession, prove_fresh
 from tests.unit.proxy.test_express import (
     DESCRIBE,
     EVENTS,
@@ -74,26 +84,49 @@ NOT_SHARED = [
 
 @pytest.mark.parametrize("text", SHARED)
 def test_a_text_whose_blanks_are_its_literals_shares_its_skeleton(text: bytes) -> None:
-    assert has_skeleton(text)
+    assert stands_for_its_template(text)
 
 
 @pytest.mark.parametrize("text", NOT_SHARED)
 def test_a_text_that_has_other_blanks_or_literals_shares_none(text: bytes) -> None:
-    assert not has_skeleton(text)
+    assert not stands_for_its_template(text)
 
 
 _PIECES = st.sampled_from(
-    [*"aEexnbU&$\"'.,-+/*_:; \n()", "7", "12", "'x'", "'0'", "''", "--", "/*", "*/", "$$", "E'", "tag", "\\", "é", "0x"]
+    [
+        *"aEexnbU&$\"'.,-+/*_:; \n()",
+        "tidegate.token",
+        "/*tidegate_skip*/",
+        "7",
+        "12",
+        "'x'",
+        "'0'",
+        "''",
+        "--",
+        "/*",
+        "*/",
+        "$$",
+        "E'",
+        "tag",
+        "\\",
+        "é",
+        "0x",
+    ]
 )
 _TEXTS = st.lists(_PIECES, max_size=12).map("".join)
 _BLANK = re.compile(r"'[^']*'|[0-9]+")
+
+
+def name_of(text: str) -> bytes:
+    form = turn_form(simple(text.encode()))
+    return b"" if form is None else statement_name(form)
 
 
 @settings(max_examples=2000)
 @given(_TEXTS, st.data())
 @example("a'x'7", None)
 def test_texts_of_one_skeleton_are_of_one_template(text: str, data: st.DataObject | None) -> None:
-    assume(has_skeleton(text.encode()))
+    assume(stands_for_its_template(text.encode()))
 
     def another(found: re.Match[str]) -> str:
         if not found.group().startswith("'"):
@@ -107,6 +140,9 @@ def test_texts_of_one_skeleton_are_of_one_template(text: str, data: st.DataObjec
     found = analysis_of(other.encode(), analysis)
     assert found is not None
     assert found.lexed == lex(other)
+    if name_of(text) and name_of(text) == name_of(other):  # what hangs on the very text, and not on its template
+        assert reads_token(text.encode()) == reads_token(other.encode())
+        assert read_directives(text) == read_directives(other)
 
 
 # -- answers
@@ -133,7 +169,7 @@ UNUSUAL = [
 
 @pytest.mark.parametrize("answer", UNUSUAL)
 def test_an_unusual_answer_is_told(answer: bytes) -> None:
-    assert not is_usual_answer(answer)
+    assert not is_usual_answer(answer, parsed=False)
 
 
 _MESSAGES = st.sampled_from(
@@ -145,7 +181,8 @@ _MESSAGES = st.sampled_from(
 def test_an_answer_that_can_be_taken_in_one_look_is_usual(messages: list[bytes], cut: int) -> None:
     answer = b"".join([*messages, _COMPLETE, _READY])
     answer = answer[: len(answer) - cut]
-    assert is_usual_answer(answer) or whole_answer(answer) is None
+    whole = whole_answer(answer)
+    assert whole is None or is_usual_answer(answer, parsed=whole.parsed)
 
 
 # -- sessions
@@ -212,6 +249,77 @@ def test_of_a_write_that_goes_through_the_rows_are_known(form: Callable[[bytes, 
         assert [session.exchange(bound(READ, b"a", value))[0] != b"" for value in (b"1", b"2", b"3")] == [1, 1, 0]
         prove_fresh(session.database)
         assert session.exchange(bound(READ, b"a", b"2"))[0] == b""
+
+    asyncio.run(play())
+
+
+def test_a_literal_that_names_the_token_is_seen() -> None:
+    async def play() -> None:
+        session = LoneSession()
+        for setting in (b"timezone", b"datestyle"):
+            asked = simple(b"SELECT current_setting('" + setting + b"')")
+            assert goes_through(session, asked) == (setting == b"datestyle")
+            session.exchange()
+        assert not goes_through(session, simple(b"SELECT current_setting('Tidegate.token')"))
+        assert b"set_config" in session.exchange()[0]
+
+    asyncio.run(play())
+
+
+def test_an_answer_without_the_acknowledgement_of_its_parse_is_looked_at() -> None:
+    answer = BindComplete().encode() + _COMPLETE + _READY
+    assert is_usual_answer(answer, parsed=False)
+    assert not is_usual_answer(answer, parsed=True)
+    assert is_usual_answer(ParseComplete().encode() + answer, parsed=True)
+
+
+def test_a_session_whose_standby_was_promoted_asks_for_its_state() -> None:
+    """A write that succeeds where a standby was believed: behind a pooler only that tells."""
+
+    async def play() -> None:
+        session = learnt_one(UPDATE)
+        session.exchange(bound(READ, b"a", b"5"))
+        session.exchange(bound(UPDATE, b"c", b"1"))
+        prove_fresh(session.database)
+        assert session.exchange(bound(READ, b"a", b"5"))[0] == b""
+        keeper = session.session._conversation.keeper
+        keeper.on_standby, keeper.backend = True, 4711
+        assert goes_through(session, bound(UPDATE, b"c", b"2"))
+        session.exchange()
+        assert keeper.state is None
+        assert b"json_build_object" in session.exchange(bound(READ, b"a", b"5"))[0]
+
+    asyncio.run(play())
+
+
+def test_an_answer_that_comes_too_late_is_of_no_interest() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(bound(FORWARDED, b"b"))
+        assert goes_through(session, bound(FORWARDED, b"b", b"8"))
+        answer = session.postgres.answer(session.upstream.take())
+        session.session.connection_lost(None)
+        session.session.upstream_received(answer)
+        assert session.client.take() == b""
+        assert session.session._turns.stage is Stage.CLOSED
+
+    asyncio.run(play())
+
+
+def test_a_template_that_was_forgotten_is_learnt_again() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        for value in (b"1", b"2"):
+            session.exchange(bound(READ, b"a", value))
+        economies = session.database.templates.economies
+        before = economy_of(session, READ)
+        economies._by_identity.clear()
+        session.database.templates.use(CATALOG)  # as if its analysis were forgotten, too
+        for value in (b"3", b"4"):
+            session.exchange(bound(READ, b"a", value))
+        known = [one for one in session.session._replies.through.values() if one is not None]
+        assert economy_of(session, READ) is not before
+        assert known[-1].template.economy is economy_of(session, READ)
 
     asyncio.run(play())
 
@@ -363,7 +471,7 @@ def test_an_answer_behind_the_rest_of_a_message_is_looked_at() -> None:
         session.session.upstream_received(notification[:4])
         assert goes_through(session, bound(FORWARDED, b"b", b"8"))
         answer = session.postgres.answer(session.upstream.take())
-        assert is_usual_answer(notification[4:] + answer)
+        assert is_usual_answer(notification[4:] + answer, parsed=False)
         session.session.upstream_received(notification[4:] + answer)
         assert session.client.take() == notification + answer
 
@@ -429,11 +537,11 @@ def test_what_does_not_go_through_is_found_out_once(monkeypatch: pytest.MonkeyPa
 
         def counted(text: bytes) -> bool:
             asked.append(text)
-            return has_skeleton(text)
+            return stands_for_its_template(text)
 
-        monkeypatch.setattr(through, "has_skeleton", counted)
+        monkeypatch.setattr(through, "stands_for_its_template", counted)
         session = LoneSession()
-        for text in (FORWARDED.replace(b"clock", b"/* 1 */ clock"), READ):
+        for text in (FORWARDED.replace(b"name,", b"name AS n1,"), READ):
             for value in (b"1", b"2", b"3"):
                 assert not goes_through(session, simple(text, value))
                 session.exchange()
