@@ -39,7 +39,7 @@ from services.shared.pgwire.backend import (
 )
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import Parse, Sync
-from tests.unit.proxy.lone_session import CATALOG, LoneSession, prove_fresh
+from tests.unit.proxy.lone_session import LoneSession, prove_fresh
 from tests.unit.proxy.test_express import (
     DESCRIBE,
     EVENTS,
@@ -287,6 +287,7 @@ def test_a_session_whose_standby_was_promoted_asks_for_its_state() -> None:
         assert goes_through(session, bound(UPDATE, b"c", b"2"))
         session.exchange()
         assert keeper.state is None
+        assert not what_holds(session)["armed without its state"]
         assert b"json_build_object" in session.exchange(bound(READ, b"a", b"5"))[0]
 
     asyncio.run(play())
@@ -308,18 +309,17 @@ def test_an_answer_that_comes_too_late_is_of_no_interest() -> None:
 
 def test_a_template_that_was_forgotten_is_learnt_again() -> None:
     async def play() -> None:
-        session = learnt(LoneSession())
+        session = LoneSession()
+        templates = session.database.templates
         for value in (b"1", b"2"):
-            session.exchange(bound(READ, b"a", value))
-        economies = session.database.templates.economies
-        before = economy_of(session, READ)
-        economies._by_identity.clear()
-        session.database.templates.use(CATALOG)  # as if its analysis were forgotten, too
+            session.exchange(simple(READ, value))
+        for forgets in (templates._by_text, templates._by_template, templates.economies._by_identity):
+            forgets.clear()  # as where there are many
         for value in (b"3", b"4"):
-            session.exchange(bound(READ, b"a", value))
-        known = [one for one in session.session._replies.through.values() if one is not None]
-        assert economy_of(session, READ) is not before
-        assert known[-1].template.economy is economy_of(session, READ)
+            session.exchange(simple(READ, value))
+        (known,) = session.session._replies.through.values()
+        assert known is not None
+        assert known.template.economy is economy_of(session, READ.replace(b"$1", b"7"))
 
     asyncio.run(play())
 
