@@ -21,6 +21,7 @@ _EXECUTE = Execute(b"", 0).encode()[:-4]  # on the unnamed portal; the row limit
 _EXECUTE_BYTES = len(_EXECUTE) + 4
 _MOST_ROWS = 0x7FFFFFFF
 _NULL = 0xFFFFFFFF
+_new = tuple.__new__  # a NamedTuple's own constructor is a Python function, and a turn's form is told for each turn
 _MOST_VALUES = 64  # of a Bind; one with more is read elsewhere, in no hurry
 _MAX_HEAD_BYTES = 16 * 1024
 
@@ -72,7 +73,7 @@ def turn_form(data: bytes) -> TurnForm | None:
     if kind == _QUERY:
         if first_end != size or data.find(0, 5) != size - 1:
             return None
-        return TurnForm(data[5:-1], True, 0, 0, True, 0)
+        return _new(TurnForm, (data[5:-1], True, 0, 0, True, 0))
     if kind == _PARSE:
         if data[5] != 0 or first_end > _MAX_HEAD_BYTES:
             return None
@@ -102,7 +103,7 @@ def _extended(data: bytes, head: bytes, bind: int, size: int) -> TurnForm | None
     row_limit = _LENGTH(data, last - 4)[0]
     if row_limit > _MOST_ROWS:
         return None
-    return TurnForm(head or data[bind + 5 : name_end], False, name_end + 1, bind_end, described, row_limit)
+    return _new(TurnForm, (head or data[bind + 5 : name_end], False, name_end + 1, bind_end, described, row_limit))
 
 
 def read_bound(data: bytes, form: TurnForm) -> Bound | None:
