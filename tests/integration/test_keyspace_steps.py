@@ -46,6 +46,16 @@ async def fill_some(driver: BucketDriver, count: int, tag: str = TAG) -> None:
         assert not await driver.bucket.fill(driver.epoch, q0, number.to_bytes(4, "big"), stored)
 
 
+async def sweep_all(driver: BucketDriver) -> int:
+    """Sweep from the first index to the last, and return how many members were removed."""
+    removed, cursor = 0, 0
+    while True:
+        sweep = await driver.bucket.sweep(cursor)
+        removed, cursor = removed + sweep.removed, sweep.cursor
+        if not cursor:
+            return removed
+
+
 async def entry_count(driver: BucketDriver) -> int:
     return len([key async for key in driver.client.scan_iter(match=f"{driver.keys.prefix}e:*", count=1000)])
 
@@ -176,13 +186,8 @@ class TestEviction:
             await fill_some(driver, 700)
             assert await driver.evict(TAG) is Outcome.APPLIED
             assert await entry_count(driver) == 200
-            cursor, removed = 0, 0
-            while True:  # what is dead by the rule is swept
-                sweep = await driver.bucket.sweep(cursor)
-                cursor, removed = sweep.cursor, removed + sweep.removed
-                if not cursor:
-                    break
-            assert (removed, await entry_count(driver)) == (200, 0)
+            assert await sweep_all(driver) == 200  # what is dead by the rule is swept
+            assert await entry_count(driver) == 0
 
         drive(redis_server, scenario)
 
@@ -208,13 +213,7 @@ class TestSweep:
             moved = StoredEntry(q0, (f"{RELATION}:ab",), (RELATION,), (), b"body")  # carries other tags by now
             await driver.bucket.fill(driver.epoch, q0, (0).to_bytes(4, "big"), moved)
             await driver.client.delete(driver.keys.entry((1).to_bytes(4, "big")))  # ran out
-            removed, cursor = 0, 0
-            while True:
-                sweep = await driver.bucket.sweep(cursor)
-                removed, cursor = removed + sweep.removed, sweep.cursor
-                if not cursor:
-                    break
-            assert removed == 2
+            assert await sweep_all(driver) == 2
             assert await driver.client.smembers(driver.keys.index(TAG)) == {(2).to_bytes(4, "big").hex().encode()}
             assert await entry_count(driver) == 2
 
@@ -229,13 +228,7 @@ class TestSweep:
             for tag in tags:
                 await driver.client.sadd(driver.keys.index(tag), *(b"%08x" % number for number in range(3)))
             await driver.client.sadd(driver.keys.index(tags[7]), *(b"%08x" % number for number in range(900)))
-            removed, cursor = 0, 0
-            while True:
-                sweep = await driver.bucket.sweep(cursor)
-                removed, cursor = removed + sweep.removed, sweep.cursor
-                if not cursor:
-                    break
-            assert removed == 49 * 3 + 900
+            assert await sweep_all(driver) == 49 * 3 + 900
             assert not await driver.client.exists(*(driver.keys.index(tag) for tag in tags))
 
         drive(redis_server, scenario)
