@@ -1,6 +1,7 @@
 """What goes through: which texts share a skeleton, which answers are usual, and that a session is none the wiser."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -360,20 +361,20 @@ def test_where_nothing_is_cached_reads_go_through() -> None:
 def test_a_read_goes_through_while_caching_it_does_not_pay(text: bytes, read: Callable[[bytes], bytes]) -> None:
     async def play() -> None:
         session = learnt(LoneSession())
-        values = [b"%d" % number for number in range(200, 260)]
-        for value in values[:3]:
+        values = iter(b"%d" % number for number in range(200, 1200))
+        for value in itertools.islice(values, 3):
             assert not goes_through(session, read(value))
             session.exchange()
         economy = economy_of(session, text)
         economy.admitted = False
-        through_ = []
-        for value in values[3:]:
-            through_.append(goes_through(session, read(value)))
+        through_: list[bool] = []
+        while len(through_) < 40 or all(through_):  # one key in sixteen is cached all the same, by chance none of many
+            through_.append(goes_through(session, read(next(values))))
             session.exchange()
-        assert 35 < sum(through_) == economy.turned_away < 57  # one key in sixteen is cached all the same
+        assert 25 < sum(through_) == economy.turned_away < len(through_)
         counted = session.database.statistics
         assert counted.forwarded["does_not_pay"] == economy.turned_away
-        assert counted.misses == len(values)
+        assert counted.misses == 3 + len(through_)
         economy.admitted = True
         assert not goes_through(session, read(b"1"))
 
