@@ -24,6 +24,7 @@ from services.cdc.transactions import Assembler, Bounds, Transaction
 from services.cdc.wakeup import Wakeup
 from services.cdc.watermark import Round, WatermarkSchedule, watermark_at
 from services.shared.lsn import NO_LSN, Lsn
+from services.shared.runtime.processor_wait import ProcessorWait
 
 FRAMES_AT_ONCE = 2_000
 """Frames that are decoded before anything else has its turn: about 10 ms."""
@@ -96,6 +97,7 @@ class Relay:
         self._decoder = Decoder()
         self._assembler = Assembler(Bounds())
         self._schedule = WatermarkSchedule()
+        self._processors = ProcessorWait()
         self._held: list[_Held] = []
         self._delivered = appender.ledger.confirmed
         self._heartbeat_sent = False  # in this round
@@ -210,7 +212,7 @@ class Relay:
         began, delivered, before = time.monotonic(), self._delivered, self._schedule.round
         look = await self._gate.look()
         now = time.monotonic()
-        self._schedule.pace.note(now - began)
+        self._schedule.pace.note(now - began, self._processors.look(now))
         self._publish(look.snapshot)
         self._statistics.lag_bytes = max(look.insert_lsn - self._covered, 0)
         self._schedule.looked(now, look, delivered)

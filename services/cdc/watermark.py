@@ -30,10 +30,10 @@ from services.shared.runtime.pace import Pace
 LEAST_SPACING_SECONDS = 0.003
 MOST_SPACING_SECONDS = 0.020
 WAITED_SHARE = 1 / 8
-"""How far apart looks are that have something to say: between these, and such that at most this share of the time is
-waited for their answers, beyond what these take at best. Each look wakes Postgres, the log, the invalidator, Redis and
-every worker. Where processors have time to spare commits are told of within milliseconds; where all these wait for
-one, more commits share what a look costs."""
+"""How far apart looks are that have something to say: between these, the farther the longer we wait for a processor,
+and such that at most this share of the time is waited for their answers, beyond what these take at best. Each look
+wakes Postgres, the log, the invalidator, Redis and every worker. Where processors have time to spare commits are told
+of within milliseconds; where all these wait for one, more commits share what a look costs."""
 
 PERIOD_SECONDS = 0.020
 """How often to look while nothing is published."""

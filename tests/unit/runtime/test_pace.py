@@ -43,3 +43,20 @@ def test_a_server_that_is_farther_away_than_before_is_not_busy_for_ever() -> Non
     for _ in range(2000):
         pace.note(0.003)
     assert pace.spacing == 0.004
+
+
+@pytest.mark.parametrize(("waited", "spacing"), [(0.0, 0.004), (0.3, 0.004), (0.4, 0.012), (0.5, 0.020), (0.9, 0.020)])
+def test_who_waits_for_a_processor_does_it_seldomer(waited: float, spacing: float) -> None:
+    pace = Pace(0.004, 0.020, 1 / 8)
+    pace.note(0.001, waited)
+    assert pace.spacing == pytest.approx(spacing)
+
+
+def test_of_both_what_asks_for_more_counts() -> None:
+    by_durations = pace_after(0.001, 0.003)
+    by_durations.note(0.001)
+    assert 0.006 < by_durations.spacing < 0.010
+    for waited, counts in ((0.301, False), (0.45, True)):
+        pace = pace_after(0.001, 0.003)
+        pace.note(0.001, waited)
+        assert (pace.spacing > by_durations.spacing) == counts
