@@ -286,6 +286,10 @@ class Session(asyncio.Protocol):
         """Send to the client, at the latest when the event that is handled now is over."""
         self._output.put(data)
 
+    def show(self) -> None:
+        """Send to the client now what it was sent so far: what follows is nothing that it should wait for."""
+        self._output.flush()
+
     def to_postgres(self, data: bytes) -> None:
         """Send to Postgres."""
         self._upstream.write(data)

@@ -24,6 +24,9 @@ class Turn(Protocol):
     def conversation(self) -> Conversation:
         """What holds in its session."""
 
+    def show(self) -> None:
+        """Send to the client now what it was sent so far."""
+
     def finish(self, *, whole: bool, failed: bool, portal: Portal | None) -> None:
         """The turn is answered to its end."""
 
@@ -62,8 +65,9 @@ class SingleRead:
         return None if self._miss is None else self._miss.recorder
 
     def answered_upstream(self, exchange: Exchange) -> None:
-        """Postgres has answered: keep the answer; the client has it already, or is about to."""
+        """Postgres has answered: let the client have the answer, and keep it."""
         if self._miss is not None:
+            self._turn.show()
             entry = self._turn.conversation.lookup.end_miss(self._miss, failed=exchange.failed)
             if entry is not None and entry.tally.reused:
                 self._make_ready(entry)

@@ -179,6 +179,10 @@ class TurnRunner:
         self._wire.to_client(data)
         return not self._wire.client_full
 
+    def show(self) -> None:
+        """Send to the client now what it was sent so far."""
+        self._wire.show()
+
     def send(self, raw: bytes, exchange: Exchange, *, sync_follows: bool = True) -> None:
         """Send to Postgres what has this answer."""
         self._exchange = self.sink = exchange

@@ -15,6 +15,9 @@ class Wire(Protocol):
     def to_client(self, data: bytes) -> None:
         """Send to the client, at the latest when the event that is handled now is over."""
 
+    def show(self) -> None:
+        """Send to the client now what it was sent so far: what follows is nothing that it should wait for."""
+
     def to_postgres(self, data: bytes) -> None:
         """Send to Postgres."""
 

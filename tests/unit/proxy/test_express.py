@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.proxy.admission.economy import Economy
+from services.proxy.cache.entry import Entry
 from services.proxy.session import lookup, single_read
 from services.proxy.session.recorder import Recorder
 from services.proxy.session.session import _NO_REPLIES
 from services.proxy.session.whole_answer import whole_answer
 from services.proxy.sql.verdict import NameSpace
-from services.shared.pgwire.backend import NotificationResponse
+from services.shared.pgwire.backend import READY_FOR_QUERY, NotificationResponse
+from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import (
     Bind,
     Close,
@@ -510,6 +512,24 @@ def test_what_has_come_meanwhile_keeps_a_reply_from_being_ready(
         monkeypatch.setattr(lookup.Lookup, "remember", counted)
         assert session.expressly(asked)
         assert remembered["replies"] == 0
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("split_at", [None, 3], ids=["whole", "in two pieces"])
+def test_the_client_has_its_answer_before_it_is_kept(monkeypatch: pytest.MonkeyPatch, split_at: int | None) -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        keep, shown = session.database.keep, list[bytes]()
+
+        def keeping(*args: Any, **kept: Any) -> Entry | None:
+            shown.append(b"".join(session.client.written))
+            return keep(*args, **kept)
+
+        monkeypatch.setattr(session.database, "keep", keeping)
+        _, got = session.exchange(bound(READ, b"a", b"5"), split_at=split_at)
+        assert shown == [got]
+        assert got.endswith(READY_FOR_QUERY[TransactionStatus.IDLE])
 
     asyncio.run(play())
 
