@@ -381,6 +381,61 @@ def test_a_read_goes_through_while_caching_it_does_not_pay(text: bytes, read: Ca
     asyncio.run(play())
 
 
+OWN = b"UPDATE users SET name = 'x' WHERE id = 7"
+
+
+def test_what_an_own_write_keeps_from_the_cache_goes_through_until_more_is_covered() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        counted = session.database.statistics
+
+        def comes(value: bytes) -> bool:
+            asked = bound(READ, b"a", value)
+            through_ = goes_through(session, asked)
+            session.exchange()
+            return through_
+
+        comes(b"8")
+        session.exchange(simple(OWN))
+        assert [comes(b"7") for _ in range(3)] == [False, True, True]
+        assert counted.forwarded["own_write"] == 3
+        hits, misses = counted.hits, counted.misses
+        assert not comes(b"8")
+        assert (counted.hits, counted.misses) == (hits + 1, misses)
+        prove_fresh(session.database)
+        assert [comes(b"7") for _ in range(2)] == [False, False]
+        assert counted.forwarded["own_write"] == 3
+        assert (counted.hits, counted.misses) == (hits + 2, misses + 1)
+
+    asyncio.run(play())
+
+
+def test_it_is_served_all_the_same_while_postgres_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(simple(OWN))
+        asked = bound(READ, b"a", b"7")
+        assert not goes_through(session, asked)
+        session.exchange()
+        monkeypatch.setattr(type(session.database.outage), "serves", True)
+        assert not goes_through(session, asked)
+
+    asyncio.run(play())
+
+
+def test_few_turns_are_remembered_behind_own_writes() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        session.exchange(simple(OWN))
+        way = session.session._through
+        for number in range(20):
+            way.note_own_write(b"%d" % number)
+        way.note_own_write(b"x" * 5_000)
+        assert way._behind_writes == tuple(b"%d" % number for number in range(19, 11, -1))
+
+    asyncio.run(play())
+
+
 class Meanwhile(NamedTuple):
     """What comes between a turn that went through and its answer."""
 
