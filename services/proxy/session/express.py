@@ -171,7 +171,7 @@ class Express:
             database.statistics.forwarded[refusal or Reason.NOT_CACHED] += 1
             miss = lookup.begin_miss(plan, state, refusal, refused)
             if miss is None and refusal == Reason.OWN_WRITE:
-                self._way_through.note_own_write(data)
+                self._way_through.note_own_write(number)
             read = SingleRead(self._turns, Asked(data, plan, state), miss)
             self._send(data, form, route, economy.miss, read)
         return True

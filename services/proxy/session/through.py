@@ -27,7 +27,7 @@ from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound
 from services.proxy.session.turn_runner import TurnRunner
 
 MOST_STATEMENTS = 1_000  # of one table; what is forgotten is looked at once more
-_MOST_BEHIND_WRITES, _MOST_TURN_BYTES = 8, 4_096  # turns that are remembered: of more, or longer, each is looked at
+_MOST_BEHIND_WRITES = 16  # reads that are remembered; of more, each is looked at
 
 
 class WayThrough:
@@ -55,7 +55,7 @@ class WayThrough:
         self._follower = database.follower
         self._forwarded = database.statistics.forwarded
         self._began = self._spent = 0.0  # processor seconds: at the turn's beginning; for all before its answer
-        self._behind_writes: tuple[bytes, ...] = ()  # turns that own writes kept from the cache; see `note_own_write`
+        self._behind_writes: tuple[int, ...] = ()  # reads that own writes kept from the cache; see `note_own_write`
         self._covered = 0  # the newest covered probe then
         self.under_way: Through | None = None
 
@@ -136,16 +136,18 @@ class WayThrough:
         sure = not form.simple or stands_for_its_template(form.head)
         table.through[name] = _through(form, history, route, template) if sure else None
 
-    def note_own_write(self, data: bytes) -> None:
+    def note_own_write(self, number: int) -> None:
         """A read was kept from the cache by a write of its session that will evict whatever answers it.
 
         As long as nothing more is covered, it is when it comes again; and to forward it is right in any case.
+
+        Args:
+            number: Of the read; see `read_number`.
         """
         covered = self._conversation.database.freshness.covered
         if covered != self._covered:
             self._behind_writes, self._covered = (), covered
-        if len(data) <= _MOST_TURN_BYTES:
-            self._behind_writes = (data, *self._behind_writes)[:_MOST_BEHIND_WRITES]
+        self._behind_writes = (number, *self._behind_writes)[:_MOST_BEHIND_WRITES]
 
     def _refusal_now(self, data: bytes, form: TurnForm, through: Through) -> str:
         """Return why a read goes through now; empty when its answer may be here."""
@@ -153,20 +155,22 @@ class WayThrough:
         database, state = conversation.database, conversation.keeper.state
         if state is None or state.refusal:
             return "" if state is None else state.refusal
-        if database.outage.serves:
-            return ""
-        if self._covered == database.freshness.covered and data in self._behind_writes:
-            database.statistics.misses += 1
-            return Reason.OWN_WRITE
         economy, prepared = through.template.economy, through.route.prepared
-        if economy.admitted:
+        behind_writes = self._behind_writes if self._covered == database.freshness.covered else ()
+        if (economy.admitted and not behind_writes) or database.outage.serves:
             return ""
         bound = NO_VALUES if form.simple else read_bound(data, form)
-        text = form.head if prepared is None else prepared.text
-        if bound is None or not economy.turns_away(read_number(text, bound.values)):
+        if bound is None:
+            return ""
+        number = read_number(form.head if prepared is None else prepared.text, bound.values)
+        if number in behind_writes:
+            reason = Reason.OWN_WRITE
+        elif economy.turns_away(number):
+            reason = Reason.DOES_NOT_PAY
+        else:
             return ""
         database.statistics.misses += 1
-        return Reason.DOES_NOT_PAY
+        return reason
 
     def _begin_write(self, data: bytes, form: TurnForm, through: Through) -> None:
         route, template = through.route, through.template
