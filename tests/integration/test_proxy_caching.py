@@ -222,11 +222,26 @@ def test_every_kind_of_change_is_seen(cached: ProxiedPostgres, change: str, left
 _SLOW = "SELECT count(*), 'slow' FROM people a, people b, orders c WHERE c.id < 4 AND a.age + b.age + c.person > {}"
 
 
+# What may go on beside a test: a table that the test before it made is heard of late, or the machine stands still.
+_UNPROVEN = {"catalog_changed", "catalog_unknown", "not_fresh"}
+
+
 def test_fifty_clients_that_ask_the_same_at_once_run_it_once(cached: ProxiedPostgres) -> None:
-    sql = _SLOW.format(100)
+    """A herd is one query, unless the proxy cannot prove just then that all of it asks the same: then it says so."""
+    for constant in range(90, 100):
+        executions, joined, reasons = _stampede(cached, _SLOW.format(constant))
+        if not reasons & _UNPROVEN:
+            break
+    assert (executions, joined) == (1, 49), reasons
+
+
+def _stampede(cached: ProxiedPostgres, sql: str) -> tuple[int, float, set[str]]:
+    """Have fifty clients ask the same; return how often it ran, how many shared an answer, and why others did not."""
     with cached.connect() as connection:
         cached.wait_cached(lambda: connection.execute("SELECT count(*) FROM people, orders WHERE orders.id = 1"))
+    names = ("tidegate_proxy_forwarded_total", "tidegate_proxy_fills_refused_total")
     joined = cached.stack.counter("tidegate_proxy_hits_joined_total")
+    before = [cached.stack.counters(name, "reason") for name in names]
     logged = len(cached.server.log())
     everybody = threading.Barrier(50)
 
@@ -238,9 +253,14 @@ def test_fifty_clients_that_ask_the_same_at_once_run_it_once(cached: ProxiedPost
     with ThreadPoolExecutor(50) as pool:
         answers = set(pool.map(ask, range(50)))
 
+    executions = cached.server.log()[logged:].count(sql)
+    joined = cached.stack.counter("tidegate_proxy_hits_joined_total") - joined
+    now = [cached.stack.counters(name, "reason") for name in names]
+    reasons = {
+        reason for then, by in zip(before, now, strict=True) for reason in by if by[reason] > then.get(reason, 0)
+    }
     assert answers == set(cached.server.execute(sql))
-    assert cached.server.log()[logged:].count("FROM people a, people b, orders c") == 1
-    assert cached.stack.counter("tidegate_proxy_hits_joined_total") - joined == 49
+    return executions, joined, reasons
 
 
 def test_who_is_handed_a_token_joins_no_query_from_before_its_write(cached: ProxiedPostgres) -> None:
