@@ -9,6 +9,7 @@ from benchmarks.scenarios.large_results import LARGE_RESULTS
 from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
 from benchmarks.scenarios.mix import MIX, MIX_AWAY
+from benchmarks.scenarios.spellings import SPELLINGS
 from benchmarks.scenarios.stampede import STAMPEDE
 from benchmarks.scenarios.warm_up import WARM_UP
 from benchmarks.scenarios.workers import WORKERS
@@ -18,6 +19,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     MISSES,
     MIX,
     MIX_AWAY,
+    SPELLINGS,
     DASHBOARDS,
     LARGE_RESULTS,
     WARM_UP,

@@ -40,6 +40,7 @@ from services.proxy.unconfirmed import Kept, Settling, Unconfirmed
 from services.proxy.upstream.dialler import Dialler
 from services.proxy.verifiers.finder import VerifierFinder
 from services.proxy.worker.cancelling import Cancelling
+from services.proxy.worker.load_watch import watch_load
 from services.proxy.worker.open_sessions import OpenSessions
 from services.shared.keyspace.feed import Feed
 from services.shared.keyspace.scripts import Bucket, BucketUnavailable, EntryHit, Fill, StoredEntry
@@ -145,6 +146,7 @@ class CachedDatabase:
                 tasks.create_task(self.replica.run())
             tasks.create_task(self.auditor.run())
             tasks.create_task(self._tend())
+            tasks.create_task(watch_load(self.templates.economies.prices.pressure))
 
     def _watch_replica(self) -> "ReplicaWatch":
         from services.proxy.replica.watch import ReplicaWatch  # brings psycopg, which no other part of a proxy needs

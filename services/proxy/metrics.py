@@ -108,6 +108,10 @@ def _register_gauges(telemetry: Telemetry, database: CachedDatabase) -> None:
             "Reads that wait for another session's query.",
             lambda: float(database.flights.waiting),
         ),
+        "busy_ratio": (
+            "Share of its time in which the worker works, or waits for a processor: near 1 there is work for another.",
+            lambda: database.templates.economies.prices.pressure.busy,
+        ),
         "sessions": ("Client sessions.", lambda: float(database.statistics.sessions)),
         "l1_bytes": ("Memory of L1, by estimate.", lambda: float(database.l1.bytes_used)),
         "l1_entries": ("Entries in L1.", lambda: float(len(database.l1))),

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     AUDITED = "audited"
     NOT_CACHED = "not_cached"
     DOES_NOT_PAY = "does_not_pay"
+    FIRST_SIGHT = "first_sight"
     FLIGHT_FAILED = "flight_failed"
     NOT_SYNCHRONISED = "not_synchronised"
     MEMORY_POLICY = "memory_policy"
@@ -111,6 +112,8 @@ ADVICE: dict[Reason, str] = {
     Reason.AUDITED: "The auditor compares this answer with the cached one: one hit a second at most (`audit_rate`).",
     Reason.DOES_NOT_PAY: "Its template is read again too seldom for what caching costs; a sixteenth of its keys shows "
     "whether that changes (`admission`; the page `/admission` lists the decisions).",
+    Reason.FIRST_SIGHT: "Many answers of its template are never read again, so one is kept when it is asked for a "
+    "second time (`admission`; the page `/admission` lists the decisions).",
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",

@@ -4,8 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.proxy.admission.cost import Work
-from services.proxy.admission.economy import FORWARDING_SECONDS, Economy
+from services.proxy.admission.economy import Economy, Keeps, Prices
 from services.proxy.sql.verdict import NameSpace
 
 Identity = tuple[str, NameSpace]
@@ -21,9 +20,10 @@ class Decision:
 
     Attributes:
         template: Its text, without literals.
-        admitted: All of its answers are cached; else only those of a sample of its keys.
+        keeps: Whose answers are kept.
         ratio: The hit ratio by which it is judged; None while that is not known.
         ratio_needed: The one from which on caching pays.
+        reuse: Of the answers that had to go, the share that was read again; None while that is not known.
         hits, misses, turned_away, evicted: Reads since the worker has known it, and answers that changes evicted.
         origin, overhead, hit: Seconds for Postgres to answer, those that a miss takes more than to forward, and those
             that a hit takes.
@@ -31,9 +31,10 @@ class Decision:
     """
 
     template: str
-    admitted: bool
+    keeps: Keeps
     ratio: float | None
     ratio_needed: float
+    reuse: float | None
     hits: int
     misses: int
     turned_away: int
@@ -49,12 +50,12 @@ class Economies:
     """Economies by template.
 
     Attributes:
-        forwarding: The work of the worker for a statement that is forwarded, of whatever template.
+        prices: What they have in common.
     """
 
     def __init__(self, *, adapts: bool = True) -> None:
         """Begin; all templates are cached unless it `adapts`."""
-        self.forwarding = Work(FORWARDING_SECONDS)
+        self.prices = Prices()
         self._adapts = adapts
         self._turns = 0
         self._by_identity: OrderedDict[Identity, Economy] = OrderedDict()
@@ -63,7 +64,7 @@ class Economies:
         """Return the economy of a template."""
         economy = self._by_identity.get(identity)
         if economy is None:
-            economy = self._by_identity[identity] = Economy(self.forwarding, adapts=self._adapts)
+            economy = self._by_identity[identity] = Economy(self.prices, adapts=self._adapts)
             if len(self._by_identity) > _MOST:
                 self._by_identity.popitem(last=False)
         else:
@@ -95,9 +96,10 @@ def _decision(template: str, economy: Economy) -> Decision:
     sample, rest = economy.sample, economy.rest
     return Decision(
         template,
-        economy.admitted,
+        economy.keeps,
         economy.ratio,
         economy.ratio_needed,
+        economy.reuse,
         sample.hits + rest.hits,
         sample.misses + rest.misses,
         economy.turned_away,

@@ -2,8 +2,14 @@
 
 A read that is answered from memory takes H, one that is forwarded O, a miss M: O, and what it takes to look for the
 answer and to keep it. With a hit ratio h caching costs h·H + (1 - h)·M a read, so it pays where h > (M - O) / (M - H).
-O is time that is waited for Postgres; H and M - O are the worker's work, as its processor time, since what they have to
-wait for is the same work of others.
+O is time that is waited for Postgres, and the worker's work to forward; H and M - O are the worker's work, as its
+processor time, since what they have to wait for is the same work of others. While the worker has hardly a pause, its
+work counts for more (`pressure`): it is what all others wait for, and they wait for Postgres at the same time.
+
+Most answers may never be asked for again although the ratio is good, where a few are asked for all the time. Then what
+is asked for first is turned away, and what is asked for again is kept (*second sight*). Who keeps at first sight pays
+M - O for each, and has one hit more of those that come again: with r for their share the same formula says which is
+cheaper, with r in the place of h. What is known of r is how many of the answers that had to go were never read again.
 
 Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
 hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
@@ -11,11 +17,17 @@ once. Of few keys that are read more than all others together the sample may hav
 So what is let in is judged by all of its reads as well; and now and then, ever more seldom, all are let in for that.
 """
 
+from enum import Enum
+
 from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.l2_yield import L2Yield
+from services.proxy.admission.pressure import Pressure
+from services.proxy.admission.sightings import Sightings
+from services.proxy.reasons import Reason
 
 _SAMPLE_MASK = 15  # one key in sixteen
 _ENOUGH_READS = 32  # of the sample, to judge by
+_ENOUGH_GONE = 32  # answers that had to go, to judge by how many of them were read again
 _FEW_READS = 8  # of the sample since the last judgment: too few to go by while there are others
 _SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
 _TURNED_AWAY = 512  # as well
@@ -44,61 +56,103 @@ class Tally:
         hits: Answered from memory or Redis.
         misses: Sent upstream, to be kept.
         evicted: Answers that a change evicted.
+        displaced: Those that had to make room.
+        unused: Those of both that were never read again.
         reused: Whether what is kept is likely to be read again; until that is known it is hoped for.
     """
 
-    __slots__ = ("evicted", "hits", "misses", "reused")
+    __slots__ = ("displaced", "evicted", "hits", "misses", "reused", "unused")
 
     def __init__(self) -> None:
         self.reused = True
         self.hits = 0
         self.misses = 0
         self.evicted = 0
+        self.displaced = 0
+        self.unused = 0
+
+    @property
+    def gone(self) -> int:
+        """How many answers had to go."""
+        return self.evicted + self.displaced
+
+
+class Keeps(Enum):
+    """Whose answers are kept; the value is for people."""
+
+    ALL = "yes"
+    SEEN_BEFORE = "2nd sight"  # what was asked for before, and the sample
+    SAMPLE = "1 in 16"
+
+
+class Prices:
+    """What all templates of a worker have in common.
+
+    Attributes:
+        forwarding: The work for a statement that is forwarded, of whatever template.
+        pressure: How dear work is.
+        sightings: What was asked for lately, of those templates of which that matters.
+    """
+
+    __slots__ = ("forwarding", "pressure", "sightings")
+
+    def __init__(self) -> None:
+        self.forwarding = Work(FORWARDING_SECONDS)
+        self.pressure = Pressure()
+        self.sightings = Sightings()
 
 
 class Economy:
     """One template's.
 
     Attributes:
-        admitted: All keys are cached; else only those of the sample.
+        keeps: Whose answers are kept.
         sample, rest: The tallies of both.
         turned_away: Reads that were forwarded because caching does not pay.
         origin: What Postgres has its client wait.
-        miss, hit, forwarding: The work of the worker for one read: of this template, and of any that is forwarded.
+        miss, hit: The work of the worker for one read of this template.
+        prices: What it has in common with others.
         l2: What Redis yields.
     """
 
     __slots__ = (
         "_adapts",
+        "_gone",
         "_hits",
         "_misses",
         "_misses_allowed",
         "_retry_after",
+        "_second_sight",
         "_seen",
+        "_seen_gone",
         "_seen_turned_away",
         "_times_refused",
-        "admitted",
-        "forwarding",
+        "_unused",
         "hit",
+        "keeps",
         "l2",
         "miss",
         "origin",
+        "prices",
         "rest",
         "sample",
         "turned_away",
     )
 
-    def __init__(self, forwarding: Work, *, adapts: bool = True) -> None:
+    def __init__(self, prices: Prices, *, adapts: bool = True) -> None:
         """Let all in at first; for ever, unless it `adapts`."""
         self._adapts = adapts
-        self.admitted = True
+        self.keeps = Keeps.ALL
+        self._second_sight = False  # also while only the sample is kept
         self.sample, self.rest = Tally(), Tally()
         self.turned_away = 0
         self.origin = Wait(_ORIGIN_SECONDS)
-        self.miss, self.hit, self.forwarding = Work(_MISS_SECONDS), Work(_HIT_SECONDS), forwarding
+        self.miss, self.hit, self.prices = Work(_MISS_SECONDS), Work(_HIT_SECONDS), prices
         self.l2 = L2Yield(self.origin if adapts else None)
         self._hits = self._misses = 0.0  # by which it is judged; the older ones count less
         self._seen = (0, 0, 0, 0)  # hits and misses of the sample and of the rest, when it was judged last
+        self._gone = self._unused = 0.0  # by which it is judged whether the first sight pays
+        self._seen_gone = (0, 0, 0, 0)  # gone and unused of the sample and of the rest, when it was judged last
         self._seen_turned_away = 0
         self._misses_allowed = _MISSES  # of the others, until it is judged
         self._times_refused = 0  # by the sample, since all were let in last
@@ -108,14 +162,19 @@ class Economy:
         """Return the tally of a read; see `read_number`."""
         return self.rest if number & _SAMPLE_MASK else self.sample
 
-    def turns_away(self, number: int) -> bool:
-        """Tell, and count it, whether a read is forwarded without looking for its answer."""
-        if self.admitted or not number & _SAMPLE_MASK:
-            return False
+    def turns_away(self, number: int) -> str:
+        """Return, and count it, why a read is forwarded without looking for its answer; empty where it is not."""
+        if self.keeps is Keeps.ALL or not number & _SAMPLE_MASK:
+            return ""
+        reason = Reason.DOES_NOT_PAY
+        if self.keeps is Keeps.SEEN_BEFORE:
+            if self.prices.sightings.again(number):
+                return ""
+            reason = Reason.FIRST_SIGHT
         self.turned_away += 1
         if self.turned_away - self._seen_turned_away >= _TURNED_AWAY:
             self._judge()
-        return True
+        return reason
 
     def missed(self, tally: Tally) -> None:
         """A read goes upstream, whose answer is to be kept."""
@@ -125,21 +184,33 @@ class Economy:
             self._judge()
 
     @property
+    def admitted(self) -> bool:
+        """Whether more than the sample is kept."""
+        return self.keeps is not Keeps.SAMPLE
+
+    @property
     def overhead(self) -> float:
         """What a miss takes more than to forward: M - O, in seconds."""
-        return max(self.miss.seconds - self.forwarding.seconds, _LEAST_OVERHEAD)
+        return max(self.miss.seconds - self.prices.forwarding.seconds, _LEAST_OVERHEAD)
 
     @property
     def ratio_needed(self) -> float:
         """The hit ratio from which on caching pays; above 1 where a hit takes longer than to ask Postgres."""
-        saved = self.origin.seconds - self.hit.seconds
-        return self.overhead / (self.overhead + saved) if saved > 0 else 2.0
+        dear = self.prices.pressure.factor
+        saved = self.origin.seconds + dear * (self.prices.forwarding.seconds - self.hit.seconds)
+        overhead = dear * self.overhead
+        return overhead / (overhead + saved) if saved > 0 else 2.0
 
     @property
     def ratio(self) -> float | None:
         """The hit ratio lately, by what it is judged by; None while that is too little."""
         reads = self._hits + self._misses
         return self._hits / reads if reads >= _ENOUGH_READS else None
+
+    @property
+    def reuse(self) -> float | None:
+        """Of the answers that had to go lately, the share that was read again; None while those are too few."""
+        return 1.0 - self._unused / self._gone if self._gone >= _ENOUGH_GONE else None
 
     def _judge(self) -> None:
         if not self._adapts:
@@ -148,30 +219,46 @@ class Economy:
         self._seen = now = (sample.hits, sample.misses, rest.hits, rest.misses)
         self._seen_turned_away = self.turned_away
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
-        blind, self._misses_allowed = not (self.admitted or hits or misses), _MISSES
-        if self.admitted:
+        admitted, second_sight = self.admitted, self._first_sight_is_in_vain()
+        blind, self._misses_allowed = not (admitted or hits or misses), _MISSES
+        if admitted:
             hits, misses = _the_better((hits, misses), (hits + rest_hits, misses + rest_misses))
         self._hits, self._misses = self._hits / 2 + hits, self._misses / 2 + misses
         ratio, needed = self.ratio, self.ratio_needed
         sample.reused = rest.reused = ratio is None or ratio >= _REUSED
         if blind or self._times_refused >= self._retry_after:
-            self._let_all_in(blind=blind)
+            self._begin_trial(blind=blind)
+            admitted = True
         elif self.overhead <= _LITTLE * self.origin.seconds:
-            self.admitted = True
+            admitted, second_sight = True, False
         elif ratio is not None:
-            self.admitted = ratio * _SLACK >= needed if self.admitted else ratio >= min(needed, 0.95)
-        if self.admitted:
-            self._times_refused = 0
+            admitted = ratio * _SLACK >= needed if admitted else ratio >= min(needed, 0.95)
+        self._times_refused = 0 if admitted else self._times_refused + 1
+        self._second_sight = second_sight
+        if admitted:
+            self.keeps = Keeps.SEEN_BEFORE if second_sight else Keeps.ALL
         else:
-            self._times_refused += 1
+            self.keeps = Keeps.SAMPLE
 
-    def _let_all_in(self, *, blind: bool) -> None:
+    def _first_sight_is_in_vain(self) -> bool:
+        """Tell whether it costs more to keep what is asked for first than those answers yield that are read again."""
+        seen, sample, rest = self._seen_gone, self.sample, self.rest
+        self._seen_gone = now = (sample.gone, sample.unused, rest.gone, rest.unused)
+        gone, unused, rest_gone, rest_unused = (new - old for new, old in zip(now, seen, strict=True))
+        if self.keeps is Keeps.ALL:  # else the others were kept for a reason
+            gone, unused = gone + rest_gone, unused + rest_unused
+        self._gone, self._unused = self._gone / 2 + gone, self._unused / 2 + unused
+        reuse, needed = self.reuse, self.ratio_needed
+        if reuse is None:
+            return self._second_sight
+        return reuse < needed if self._second_sight else reuse * _SLACK < needed
+
+    def _begin_trial(self, *, blind: bool) -> None:
         """Judge by all keys, and not by what was seen of the sample; where that may be in vain, not so soon again.
 
         Args:
             blind: Nothing was seen of it for all that was turned away, so there are few keys.
         """
-        self.admitted = True
         self._hits = self._misses = 0.0
         self._misses_allowed = _BLIND_TRIAL_MISSES if blind else _TRIAL_MISSES
         if not blind:

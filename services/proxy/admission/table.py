@@ -8,6 +8,7 @@ _HEADINGS = (
     "cached",
     "hit ratio",
     "pays from",
+    "reused",
     "hits",
     "misses",
     "turned away",
@@ -34,9 +35,10 @@ def decision_table(decisions: Sequence[Decision]) -> str:
 
 def _cells(decision: Decision) -> tuple[str, ...]:
     return (
-        "yes" if decision.admitted else "1 in 16",
+        decision.keeps.value,
         "-" if decision.ratio is None else f"{decision.ratio:.1%}",
         "never" if decision.ratio_needed > 1 else f"{decision.ratio_needed:.1%}",
+        "-" if decision.reuse is None else f"{decision.reuse:.1%}",
         f"{decision.hits:,}",
         f"{decision.misses:,}",
         f"{decision.turned_away:,}",

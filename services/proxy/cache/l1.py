@@ -143,6 +143,7 @@ class L1:
         self._end(doomed)
         for entry in doomed:
             entry.tally.evicted += 1
+            entry.tally.unused += not entry.hits
         self._recent.note(position, tags, relations, applied)
         self.evicted += len(doomed)
         return len(doomed)
@@ -237,6 +238,8 @@ class L1:
         for entry in entries:
             entry.displaced = entry.live
             self.displaced += entry.live
+            entry.tally.displaced += entry.live
+            entry.tally.unused += entry.live and not entry.hits
             self._kill(entry)
 
     def _remove(self, entry: Entry) -> None:

@@ -79,7 +79,7 @@ class Express:
             return self._take_read(data, form, route, template)
         conversation.database.statistics.forwarded[refusal] += 1
         effect = route.effect_of(data, form, template)
-        self._send(data, form, route, None if effect.writes else self._economies.forwarding, effect=effect)
+        self._send(data, form, route, None if effect.writes else self._economies.prices.forwarding, effect=effect)
         return True
 
     @property
@@ -147,8 +147,9 @@ class Express:
         economy = template.economy
         number = read_number(form.head if route.prepared is None else route.prepared.text, bound.values)
         # While Postgres is down, what is there is all there is.
-        if not database.outage.serves and economy.turns_away(number):
-            return self._turn_away(data, form, route)
+        away = "" if database.outage.serves else economy.turns_away(number)
+        if away:
+            return self._turn_away(data, form, route, away)
         lookup = conversation.lookup
         demanded = demand(database.templates.promise, state)
         if demanded.strong or demanded.level is Consistency.OFF:
@@ -185,12 +186,12 @@ class Express:
         self._turns.take_apart(part, messages, (Step(plan.request, len(messages) - (not form.simple), plan),))
         return True
 
-    def _turn_away(self, data: bytes, form: TurnForm, route: Route) -> bool:
+    def _turn_away(self, data: bytes, form: TurnForm, route: Route, reason: str) -> bool:
         """Forward a read that it does not pay to cache."""
         statistics = self._turns.conversation.database.statistics
         statistics.misses += 1
-        statistics.forwarded[Reason.DOES_NOT_PAY] += 1
-        self._send(data, form, route, self._economies.forwarding)
+        statistics.forwarded[reason] += 1
+        self._send(data, form, route, self._economies.prices.forwarding)
         return True
 
     def _answer(self, asked: Asked, entry: Entry) -> None:

@@ -55,8 +55,8 @@ class Miss:
         return self.flight is not None and self.flight.waiting > 0
 
 
-def turns_away(plan: Plan) -> bool:
-    """Tell, and count it, whether it does not pay to keep the answer to a read."""
+def turns_away(plan: Plan) -> str:
+    """Return, and count it, why it does not pay to keep the answer to a read; empty where it does."""
     assert plan.template is not None
     assert plan.request is not None
     return plan.template.economy.turns_away(read_number(plan.request.text, plan.request.values))

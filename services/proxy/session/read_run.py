@@ -301,10 +301,10 @@ class ReadRun:
                 before, behind = self._settings_for(step)
                 pieces.append(before.raw)
                 closes = before.closes
-            away = refusal != Reason.AUDITED and turns_away(plan)
+            away = "" if refusal == Reason.AUDITED else turns_away(plan)
             miss = None if away else lookup.begin_miss(plan, state, refusal, lookup.keep_refusal(plan, state))
             statistics.misses += 1
-            statistics.forwarded[Reason.DOES_NOT_PAY if away else refusal] += 1
+            statistics.forwarded[away or refusal] += 1
             messages, raw = self._next_messages(step)
             first, acks = statements.catch_up(messages)
             acks += statements.expected(messages, conversation.meaning)

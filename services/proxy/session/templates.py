@@ -119,7 +119,7 @@ class Templates:
         try:
             lexed = lex(text.decode())
         except (LexError, UnicodeDecodeError):
-            return Template(Lexed.empty(), unanalysable(), Economy(self.economies.forwarding))
+            return Template(Lexed.empty(), unanalysable(), Economy(self.economies.prices))
         identity = (lexed.template, name_space)
         known = self._by_template.get(identity)
         if known is None:

@@ -8,7 +8,7 @@ What was sent is a turn like any other as soon as anything about it is not usual
 from collections.abc import Callable
 from time import thread_time
 
-from services.proxy.admission.economy import read_number
+from services.proxy.admission.economy import Keeps, read_number
 from services.proxy.reasons import Reason
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import Route
@@ -102,7 +102,7 @@ class WayThrough:
         if through.writes:
             self._conversation.written()
         if began:
-            self._economies.forwarding.note(self._spent + thread_time() - began)
+            self._economies.prices.forwarding.note(self._spent + thread_time() - began)
         return True
 
     def unfold(self) -> None:
@@ -157,19 +157,15 @@ class WayThrough:
             return "" if state is None else state.refusal
         economy, prepared = through.template.economy, through.route.prepared
         behind_writes = self._behind_writes if self._covered == database.freshness.covered else ()
-        if (economy.admitted and not behind_writes) or database.outage.serves:
+        if (economy.keeps is Keeps.ALL and not behind_writes) or database.outage.serves:
             return ""
         bound = NO_VALUES if form.simple else read_bound(data, form)
         if bound is None:
             return ""
         number = read_number(form.head if prepared is None else prepared.text, bound.values)
-        if number in behind_writes:
-            reason = Reason.OWN_WRITE
-        elif economy.turns_away(number):
-            reason = Reason.DOES_NOT_PAY
-        else:
-            return ""
-        database.statistics.misses += 1
+        reason = Reason.OWN_WRITE if number in behind_writes else economy.turns_away(number)
+        if reason:
+            database.statistics.misses += 1
         return reason
 
     def _begin_write(self, data: bytes, form: TurnForm, through: Through) -> None:

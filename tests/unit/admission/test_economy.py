@@ -7,7 +7,7 @@ import pytest
 
 from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.economies import Economies
-from services.proxy.admission.economy import Economy, read_number
+from services.proxy.admission.economy import Economy, Keeps, Prices, read_number
 from services.proxy.admission.l2_yield import L2Yield
 from services.proxy.sql.verdict import NameSpace
 
@@ -15,7 +15,7 @@ POINT_READ, AGGREGATE = 100e-6, 20e-3  # seconds that Postgres takes
 
 
 def economy(origin: float, *, adapts: bool = True) -> Economy:
-    made = Economy(Work(50e-6), adapts=adapts)
+    made = Economy(Prices(), adapts=adapts)
     made.origin.note(origin)
     made.miss.note(110e-6)
     made.hit.note(20e-6)
@@ -96,7 +96,7 @@ def test_a_template_is_let_in_again_when_its_keys_are_read_again() -> None:
 
 def test_where_the_sample_holds_no_key_all_are_tried_again_now_and_then() -> None:
     subject = economy(POINT_READ)
-    subject.admitted = False
+    subject.keeps = Keeps.SAMPLE
     for _ in range(512):
         subject.turns_away(1)
     assert lets_all_in(Keys(subject))
@@ -107,7 +107,7 @@ def test_where_the_sample_holds_no_key_all_are_tried_again_now_and_then() -> Non
 
 def test_what_is_let_in_so_stays_where_it_pays() -> None:
     subject = economy(POINT_READ)
-    subject.admitted = False
+    subject.keeps = Keeps.SAMPLE
     for _ in range(512):
         subject.turns_away(1)
     subject.rest.hits += 300
@@ -194,7 +194,7 @@ def test_work_is_followed_by_its_average() -> None:
 
 def test_a_miss_never_takes_less_than_to_forward() -> None:
     subject = economy(POINT_READ)
-    subject.forwarding.note(1.0)
+    subject.prices.forwarding.note(1.0)
     assert 0 < subject.ratio_needed < 0.1
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.proxy.admission.economy import Economy
+from services.proxy.admission.economy import Economy, Keeps
 from services.proxy.cache.entry import Entry
 from services.proxy.session import lookup, single_read
 from services.proxy.session.recorder import Recorder
@@ -216,7 +216,7 @@ def test_what_does_not_pay_is_served_all_the_same_while_postgres_is_down() -> No
         reads = [bound(READ, b"", b"%d" % number) for number in range(40)]
         for read in reads:
             session.exchange(read)
-        economy_of(session, READ).admitted = False
+        economy_of(session, READ).keeps = Keeps.SAMPLE
         session.database.freshness.lose()
         session.database.l1.forget_replies()
         forwarded = [read for read in reads if session.exchange(read)[0]]

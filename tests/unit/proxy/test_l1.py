@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.proxy.admission.economy import Tally
 from services.proxy.cache.entry import Answer, Entry, Reply
 from services.proxy.cache.l1 import L1
 from services.proxy.cache.named_rows import NamedRows
@@ -251,6 +252,33 @@ def test_what_has_to_make_room_is_no_more_than_that() -> None:
     assert l1.get(b"\0") is None
     l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),))
     assert [(one.live, one.displaced) for one in kept] == [(False, True)] + 4 * [(False, False)]
+
+
+def test_of_what_had_to_go_it_is_counted_whether_it_was_read_again() -> None:
+    rows = bytes(1_000)
+    l1 = L1(5 * entry(rows=rows).size, (START,), ManualClock())
+    made = [entry(bytes([number]), rows=rows) for number in range(8)]
+    tally = Tally()
+    for number, one in enumerate(made):
+        one.tally = tally
+        one.hits = number % 2
+        assert l1.insert(one) == ""
+    displaced = [one for one in made if one.displaced]
+    assert tally.gone == tally.displaced == len(displaced) > 2
+    assert tally.unused == sum(not one.hits for one in displaced)
+    l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),))
+    assert (tally.gone, tally.unused) == (8, 4)
+
+
+def test_what_is_dropped_for_another_reason_says_nothing_of_whether_it_would_be_read_again(l1: L1) -> None:
+    kept = [entry(b"1"), entry(b"2"), entry(b"3", expires_at=1_000.0)]
+    for one in kept:
+        one.tally = Tally()
+        assert l1.insert(one) == ""
+    assert l1.get(b"3") is None  # too old
+    l1.discard(kept[0])
+    l1.drop((at(9),))
+    assert [(one.tally.gone, one.tally.unused) for one in kept] == 3 * [(0, 0)]
 
 
 def test_room_is_made_even_where_everything_was_hit() -> None:

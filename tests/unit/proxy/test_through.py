@@ -10,8 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from services.proxy.admission.cost import Work
-from services.proxy.admission.economy import Economy
+from services.proxy.admission.economy import Economy, Keeps, Prices
 from services.proxy.session import through, through_statements
 from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
@@ -137,7 +136,7 @@ def test_texts_of_one_skeleton_are_of_one_template(text: str, data: st.DataObjec
 
     other = _BLANK.sub(another, text)
     assert skeleton(other.encode()) == skeleton(text.encode())
-    analysis = Template(lex(text), unanalysable(), Economy(Work(0.0)))
+    analysis = Template(lex(text), unanalysable(), Economy(Prices()))
     found = analysis_of(other.encode(), analysis)
     assert found is not None
     assert found.lexed == lex(other)
@@ -366,7 +365,7 @@ def test_a_read_goes_through_while_caching_it_does_not_pay(text: bytes, read: Ca
             assert not goes_through(session, read(value))
             session.exchange()
         economy = economy_of(session, text)
-        economy.admitted = False
+        economy.keeps = Keeps.SAMPLE
         through_: list[bool] = []
         while len(through_) < 40 or all(through_):  # one key in sixteen is cached all the same, by chance none of many
             through_.append(goes_through(session, read(next(values))))
@@ -375,8 +374,30 @@ def test_a_read_goes_through_while_caching_it_does_not_pay(text: bytes, read: Ca
         counted = session.database.statistics
         assert counted.forwarded["does_not_pay"] == economy.turned_away
         assert counted.misses == 3 + len(through_)
-        economy.admitted = True
+        economy.keeps = Keeps.ALL
         assert not goes_through(session, read(b"1"))
+
+    asyncio.run(play())
+
+
+def test_a_read_goes_through_the_first_time_where_most_are_never_asked_for_again() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        economy = economy_of(session, READ)
+        economy.keeps = Keeps.SEEN_BEFORE
+        counted = session.database.statistics
+        values = [b"%d" % number for number in range(200, 300)]
+
+        def comes(value: bytes) -> bool:
+            through_ = goes_through(session, bound(READ, b"a", value))
+            session.exchange()
+            return through_
+
+        first, again = [comes(value) for value in values], [comes(value) for value in values]
+        assert sum(first) > 70  # one key in sixteen is kept at once
+        assert sum(again) < 3  # two may want the same cell
+        assert counted.forwarded["first_sight"] == economy.turned_away
+        assert 0 <= economy.turned_away - sum(first) - sum(again) <= 1  # the first of all is looked at
 
     asyncio.run(play())
 
