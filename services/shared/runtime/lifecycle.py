@@ -41,8 +41,13 @@ def run_until_stopped(main: Callable[[], Coroutine[None, None, None]], grace_sec
     Raises:
         Exception: Whatever the coroutine raised.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_watched(main, grace_seconds))
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_watched(main, grace_seconds))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # a loop leaves the default behind
 
 
 async def run_together(services: Mapping[str, Callable[[], Awaitable[None]]]) -> None:

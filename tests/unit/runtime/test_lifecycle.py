@@ -77,15 +77,21 @@ def test_what_the_work_raises_comes_out() -> None:
         run_until_stopped(main)
 
 
-def test_a_stop_in_this_process_leaves_the_signals_as_they_were() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_in_this_process_leaves_the_signals_as_they_were(number: signal.Signals) -> None:
+    def own(*_: object) -> None:
+        pytest.fail("the signal was for what ran")
 
     async def main() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         await asyncio.sleep(10)
 
-    assert run_until_stopped(main) is True
-    assert signal.getsignal(signal.SIGTERM) == before
+    before = signal.signal(number, own)
+    try:
+        assert run_until_stopped(main) is True
+        assert signal.getsignal(number) is own
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_first_failure_ends_all_and_comes_out_alone() -> None:
