@@ -19,12 +19,13 @@ from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Phase, Plan, Setting, Step, TurnPlan, plan_turn
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
-from services.proxy.session.reply_table import ReplyTable
+from services.proxy.session.reply_table import ReplyTable, used_name
 from services.proxy.session.requests import Request, decode_part, read_requests
 from services.proxy.session.row_names import looked_at
 from services.proxy.session.state import SessionState, prepared_names
 from services.proxy.session.state_keeper import StateKeeper
 from services.proxy.session.statements import SessionStatements
+from services.proxy.session.turn_form import turn_form
 from services.proxy.session.turn_summary import summary
 from services.proxy.session.turns import Part
 from services.proxy.session.write_scope import SharedWrites
@@ -271,7 +272,8 @@ class Conversation:
         plans = [step.plan for step in steps if step.plan is not None]
         if self.writes.tokens is not None and len(plans) == 1:
             reply.looked_at = looked_at(plans[0])
-        self.lookup.remember(turn, reply, self._replies(state, situation))
+        table = self._replies(state, situation)
+        self.lookup.remember(turn, reply, table if turn_form(turn) is None else self.table_of(turn, table))
 
     def remember_read(self, turn: bytes, plan: Plan, payload: bytes, entry: Entry, state: SessionState) -> None:
         """Do what `remember` does for a turn of one read of a usual form outside of a block, with less ado.
@@ -290,7 +292,7 @@ class Conversation:
         reply = Reply(entry, payload, follow_up, 1, plan.ttl)
         if self.writes.tokens is not None:
             reply.looked_at = looked_at(plan)
-        self.lookup.remember(turn, reply, self._replies(state, b""))
+        self.lookup.remember(turn, reply, self.table_of(turn, self._replies(state, b"")))
 
     def follow(self, follow_up: FollowUp) -> None:
         """A ready-made reply was sent: note what it changes."""
@@ -307,6 +309,16 @@ class Conversation:
         known = templates.number == how.catalog or self.writes.definitions == how.definitions
         template = templates.find(prepared.text, NameSpace(how.schemas)) if known else None
         return replace(prepared, meaning=meaning_of(template, how.reading) if template is not None else None)
+
+    def table_of(self, turn: bytes, table: ReplyTable) -> ReplyTable:
+        """Return the table that the reply to a turn of a usual form stands in: that of the name that it uses.
+
+        Args:
+            turn: The client's bytes.
+            table: That of all names.
+        """
+        found = table.narrowed(turn)
+        return self.statements.names.alone(used_name(turn), table) if found is None else found
 
     def _replies(self, state: SessionState, way: bytes) -> ReplyTable:
         """Return the table of ready-made replies: one for each way in which the same bytes are answered."""

@@ -1,7 +1,10 @@
 """What each statement name means in a session, and which of them Postgres has seen.
 
 The meaning is an interned value: sessions that prepared the same statements under the same names share one `Names`, and
-with it the table of ready-made replies, in which the bytes of a Bind mean the same for all of them. Pure.
+with it the table of ready-made replies, in which the bytes of a Bind mean the same for all of them.
+
+Most turns use one name, or none. So that what is ready for them outlasts the next Parse, and is shared by sessions that
+have other names beside it, it stands in the table of that name alone, or of no names. Pure.
 """
 
 from collections.abc import Callable, Set
@@ -22,15 +25,19 @@ class Names:
             parsing it are never in it, since its meaning is not part of this value.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_interned", "replies")
+    __slots__ = ("__weakref__", "_alone", "_by_name", "_interned", "_nameless", "replies")
 
     def __init__(
         self,
         by_name: dict[bytes, Prepared],
+        alone: "dict[bytes, Names]",
         interned: "WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names]",
+        nameless: "Names | None",
     ) -> None:
         self._by_name = by_name
+        self._alone = alone  # each name by itself, where there are several: held here, so that they outlast the others
         self._interned = interned
+        self._nameless = nameless  # None: it is this one
         self.replies: dict[bytes, ReplyTable] = {}
 
     def get(self, name: bytes) -> Prepared | None:
@@ -41,25 +48,27 @@ class Names:
         """Return the names after this Parse; with too many of them, a further one is not known."""
         if len(self._by_name) >= _MAX_NAMES:
             return self.without(name)
-        return self._intern({**self._by_name, name: prepared})
+        return self._intern(
+            {**self._by_name, name: prepared}, {**self._each_alone(), name: self._single(name, prepared)}
+        )
 
     def without(self, name: bytes) -> "Names":
         """Return the names after this Close or DEALLOCATE."""
         if name not in self._by_name:
             return self
-        return self._intern({known: prepared for known, prepared in self._by_name.items() if known != name})
+        return self._changed({known: prepared for known, prepared in self._by_name.items() if known != name})
 
     def only(self, existing: Set[bytes]) -> "Names":
         """Return the names of which only these still exist."""
         if self._by_name.keys() <= existing:
             return self
-        return self._intern({name: prepared for name, prepared in self._by_name.items() if name in existing})
+        return self._changed({name: prepared for name, prepared in self._by_name.items() if name in existing})
 
     def looked_up(self, looked_up: Callable[[Prepared], Prepared]) -> "Names":
         """Return the names when all meanings are known that had to be looked up."""
         if not any(isinstance(prepared.meaning, LookUp) for prepared in self._by_name.values()):
             return self
-        return self._intern(
+        return self._changed(
             {
                 name: looked_up(prepared) if isinstance(prepared.meaning, LookUp) else prepared
                 for name, prepared in self._by_name.items()
@@ -71,7 +80,7 @@ class Names:
         if not earlier._by_name:
             return self
         together = {**earlier._by_name, **self._by_name}
-        return self if len(together) > _MAX_NAMES else self._intern(together)
+        return self if len(together) > _MAX_NAMES else self._changed(together)
 
     def __bool__(self) -> bool:
         """Tell whether any name is known."""
@@ -83,14 +92,43 @@ class Names:
         if found is None:
             if len(self.replies) >= _MANY_CONTEXTS:
                 self.replies = {key: replies for key, replies in self.replies.items() if replies}
-            found = self.replies[state_key] = ReplyTable()
+            plain = None if self._nameless is None else self._nameless.context(state_key)
+            found = self.replies[state_key] = ReplyTable(state_key, plain)
         return found
 
-    def _intern(self, by_name: dict[bytes, Prepared]) -> "Names":
+    def alone(self, name: bytes, table: ReplyTable) -> ReplyTable:
+        """Return the table for turns that use this name and no other one.
+
+        Args:
+            name: The name.
+            table: That of all of these names, in the same state.
+        """
+        single = self._alone.get(name)
+        if single is None:  # it is the only one, or not known
+            return table
+        table.alone[name] = found = single.context(table.state_key)
+        return found
+
+    def _each_alone(self) -> "dict[bytes, Names]":
+        return self._alone if len(self._by_name) > 1 else dict.fromkeys(self._by_name, self)
+
+    def _single(self, name: bytes, prepared: Prepared) -> "Names":
+        return self._intern({name: prepared}, {})
+
+    def _changed(self, by_name: dict[bytes, Prepared]) -> "Names":
+        known = self._each_alone()
+        alone = {
+            name: known[name] if self._by_name.get(name) is prepared else self._single(name, prepared)
+            for name, prepared in by_name.items()
+        }
+        return self._intern(by_name, alone)
+
+    def _intern(self, by_name: dict[bytes, Prepared], alone: "dict[bytes, Names]") -> "Names":
         identity = frozenset(by_name.items())
         found = self._interned.get(identity)
         if found is None:
-            found = Names(by_name, self._interned)
+            nameless = self if self._nameless is None else self._nameless
+            found = Names(by_name, alone if len(by_name) > 1 else {}, self._interned, nameless)
             self._interned[identity] = found
         return found
 
@@ -98,6 +136,6 @@ class Names:
 def no_names() -> Names:
     """Make the empty meaning, the root of one cache's interned values; the caller keeps it."""
     interned: WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names] = WeakValueDictionary()
-    root = Names({}, interned)
+    root = Names({}, {}, interned, None)
     interned[frozenset()] = root
     return root

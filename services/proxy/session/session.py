@@ -123,7 +123,10 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client. Called by the loop; the hot path."""
-        reply = self._replies.get(data)
+        replies = self._replies
+        reply = replies.get(data)
+        if reply is None:
+            reply = replies.find_narrowed(data)
         if (
             reply is not None
             and reply.entry.live
@@ -142,12 +145,11 @@ class Session(asyncio.Protocol):
                 if reply.follow_up.changes_block:
                     self._arm()
             return
-        table = self._replies
-        if table is not _NO_REPLIES and not self.client_full and (form := turn_form(data)) is not None:
-            name = statement_name(form)
+        if replies is not _NO_REPLIES and not self.client_full and (form := turn_form(data)) is not None:
+            name, table = statement_name(form), self._conversation.table_of(data, replies)
             if self._through.take(data, form, name, table):
                 self._rested = False
-                self._replies, self._replies_behind = _NO_REPLIES, table
+                self._replies, self._replies_behind = _NO_REPLIES, replies
                 return
             if self._express.take(data, form, name, table):
                 self._rested = False

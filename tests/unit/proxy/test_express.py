@@ -443,7 +443,7 @@ class Kept(NamedTuple):
     @property
     def is_ready(self) -> bool:
         """Whether its reply is ready, so that a hit is one look and one write."""
-        reply = self.session.session._replies.get(self.asked)
+        reply = self.session.session._replies.find(self.asked)
         return reply is not None and reply.entry.live
 
 
@@ -530,6 +530,36 @@ def test_the_client_has_its_answer_before_it_is_kept(monkeypatch: pytest.MonkeyP
         _, got = session.exchange(bound(READ, b"a", b"5"), split_at=split_at)
         assert shown == [got]
         assert got.endswith(READY_FOR_QUERY[TransactionStatus.IDLE])
+
+    asyncio.run(play())
+
+
+def test_what_is_ready_stays_ready_when_another_statement_is_prepared() -> None:
+    async def play() -> None:
+        for asked in (simple(READ), bound(READ, b"", b"7"), bound(READ, b"a", b"7")):
+            found = kept(asked)
+            session = found.session
+            for name in (b"another", b"a third"):
+                session.exchange(turn(Parse(name, READ, ()), Sync()))
+                cut = session.cut
+                for _ in range(2):  # the first time, its table is looked for
+                    assert session.exchange(asked)[0] == b""
+                assert session.cut == cut
+                assert found.is_ready
+
+    asyncio.run(play())
+
+
+def test_what_is_ready_is_so_for_sessions_that_have_prepared_other_statements() -> None:
+    async def play() -> None:
+        asked = bound(READ, b"a", b"7")
+        found = kept(asked)
+        other = LoneSession(found.session.database)
+        for name in (b"another", b"a"):
+            other.exchange(turn(Parse(name, READ, ()), Sync()))
+        other.exchange(asked.replace(b"7", b"6"))
+        assert Kept(other, asked).is_ready
+        assert other.exchange(asked)[0] == b""
 
     asyncio.run(play())
 

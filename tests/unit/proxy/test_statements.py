@@ -6,6 +6,7 @@ import weakref
 from services.proxy.cache.entry import Answer, Entry, Reply
 from services.proxy.session.names import Names, no_names
 from services.proxy.session.prepared import Prepared
+from services.shared.pgwire.frontend import Bind, Execute, Query, Sync
 
 ONE, TWO = Prepared(b"SELECT 1", (), b"raw 1"), Prepared(b"SELECT 2", (23,), b"raw 2")
 
@@ -60,6 +61,67 @@ def test_replies_are_kept_by_session_state() -> None:
     names.context(b"state")[b"turn"] = a_reply()
     assert b"turn" in names.context(b"state")
     assert names.context(b"other state") == {}
+
+
+def bind(name: bytes, value: bytes = b"7") -> bytes:
+    return Bind(b"", name, (), (value,), ()).encode() + Execute(b"", 0).encode() + Sync().encode()
+
+
+def test_what_uses_one_name_is_ready_whatever_other_names_there_are() -> None:
+    root = no_names()
+    alone, beside = root.having(b"a", ONE), root.having(b"b", TWO).having(b"a", ONE)
+    others = beside.having(b"c", ONE).without(b"b")
+    reply = a_reply()
+    alone.context(b"state")[bind(b"a")] = reply
+    for names in (alone, beside, others, others.only({b"a", b"c"}), root.over(beside)):
+        table = names.context(b"state")
+        assert names.alone(b"a", table) is alone.context(b"state")
+        assert table.find(bind(b"a")) is reply
+        assert table.find(bind(b"a", b"8")) is None
+        assert names.alone(b"a", names.context(b"other")).find(bind(b"a")) is None
+
+
+def test_a_name_that_means_something_else_has_a_table_of_its_own() -> None:
+    root = no_names()
+    one, two = root.having(b"b", TWO).having(b"a", ONE), root.having(b"b", TWO).having(b"a", TWO)
+    assert one.alone(b"a", one.context(b"s")) is not two.alone(b"a", two.context(b"s"))
+    assert one.alone(b"b", one.context(b"s")) is two.alone(b"b", two.context(b"s"))
+    again = two.having(b"a", ONE)
+    assert again.alone(b"a", again.context(b"s")) is one.alone(b"a", one.context(b"s"))
+
+
+def test_what_uses_no_name_is_ready_whatever_names_there_are() -> None:
+    root, text = no_names(), Query(b"SELECT 1").encode()
+    names = root.having(b"a", ONE)
+    root.context(b"state")[text] = reply = a_reply()
+    assert names.context(b"state").find(text) is root.context(b"state").find(text) is reply
+    assert names.context(b"other").find(text) is None
+
+
+def test_what_uses_several_names_is_ready_where_all_of_them_mean_the_same() -> None:
+    both = no_names().having(b"a", ONE).having(b"b", TWO)
+    table, turn = both.context(b"state"), bind(b"a")[: -len(Sync().encode())] + bind(b"b")
+    table[turn] = reply = a_reply()
+    assert both.alone(b"a", table) is not table
+    assert table.find(turn) is reply
+    assert both.having(b"b", ONE).context(b"state").find(turn) is None
+
+
+def test_what_is_ready_for_a_name_outlasts_the_names_beside_it() -> None:
+    names = no_names().having(b"a", ONE).having(b"b", TWO)
+    names.alone(b"a", names.context(b"state"))[bind(b"a")] = a_reply()
+    for number in range(5):
+        names = names.having(b"%d" % number, ONE)
+        gc.collect()
+    table = names.context(b"state")
+    assert names.alone(b"a", table).find(bind(b"a")) is not None
+
+
+def test_an_unknown_name_has_no_table_of_its_own() -> None:
+    names = no_names().having(b"a", ONE).having(b"b", TWO)
+    table = names.context(b"state")
+    assert names.alone(b"c", table) is table
+    assert not table.alone
 
 
 def test_a_meaning_that_no_session_has_is_forgotten() -> None:
