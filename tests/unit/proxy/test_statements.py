@@ -1,11 +1,13 @@
 """What statement names mean: an interned value that sessions share."""
 
 import gc
+import random
 import weakref
+from dataclasses import replace
 
 from services.proxy.cache.entry import Answer, Entry, Reply
 from services.proxy.session.names import Names, no_names
-from services.proxy.session.prepared import Prepared
+from services.proxy.session.prepared import LookUp, Prepared
 from services.shared.pgwire.frontend import Bind, Execute, Query, Sync
 
 ONE, TWO = Prepared(b"SELECT 1", (), b"raw 1"), Prepared(b"SELECT 2", (23,), b"raw 2")
@@ -88,6 +90,32 @@ def test_a_name_that_means_something_else_has_a_table_of_its_own() -> None:
     assert one.alone(b"b", one.context(b"s")) is two.alone(b"b", two.context(b"s"))
     again = two.having(b"a", ONE)
     assert again.alone(b"a", again.context(b"s")) is one.alone(b"a", one.context(b"s"))
+
+
+def test_the_table_of_a_name_is_that_of_what_it_means_now_however_that_came_about() -> None:
+    chooser, root = random.Random(1), no_names()
+    statements = [Prepared(b"SELECT %d" % number, (), b"raw") for number in range(3)]
+    later = [replace(one, meaning=LookUp((), 1, 1)) for one in statements]
+    names = earlier = root
+    for _ in range(3_000):
+        name = b"%d" % chooser.randrange(4)
+        match chooser.randrange(6):
+            case 0:
+                names = names.without(name)
+            case 1:
+                names = names.only({name, b"0", b"1"})
+            case 2:
+                names, earlier = names.over(earlier), names
+            case 3:
+                names = names.looked_up(lambda prepared: replace(prepared, meaning=(1, 2)))
+            case _:
+                names = names.having(name, chooser.choice(statements + later))
+        table = names.context(b"state")
+        for name in (b"0", b"1", b"2", b"3"):
+            means = names.get(name)
+            expected = table if means is None else root.having(name, means).context(b"state")
+            assert names.alone(name, table) is expected
+            assert table.narrowed(bind(name)) in (None, expected)
 
 
 def test_what_uses_no_name_is_ready_whatever_names_there_are() -> None:
