@@ -5,10 +5,11 @@ So it is in an application of many queries. And what it costs when the catalog c
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 
 import psycopg
 
@@ -76,13 +77,13 @@ def _truncated_each_second(url: str) -> Iterator[None]:
             while not over.wait(1.0):
                 connection.execute("TRUNCATE staging")
 
-    truncating = Thread(target=truncate)
-    truncating.start()
-    try:
-        yield
-    finally:
-        over.set()
-        truncating.join()
+    with ThreadPoolExecutor(1) as beside:
+        truncating = beside.submit(truncate)
+        try:
+            yield
+        finally:
+            over.set()
+        truncating.result()  # what failed would have changed nothing
 
 
 def _checked(spellings: int) -> Iterator[Statement]:

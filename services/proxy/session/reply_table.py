@@ -40,11 +40,6 @@ class ReplyTable(dict[bytes, Reply]):
         self.known: KnownStatements | None = None
         self.through: dict[bytes, Through | None] = {}
 
-    def find(self, data: bytes) -> Reply | None:
-        """Return what is ready for these bytes of a client."""
-        reply = self.get(data)
-        return self.find_narrowed(data) if reply is None else reply
-
     def find_narrowed(self, data: bytes) -> Reply | None:
         """Return what is ready for these bytes in the table of the name that they use, or of none."""
         table = self.narrowed(data)

@@ -47,7 +47,8 @@ def run_until_stopped(main: Callable[[], Coroutine[None, None, None]], grace_sec
             return runner.run(_watched(main, grace_seconds))
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)  # a loop leaves the default behind
+            if handler is not None:  # else it was set from outside of Python, which cannot be undone from here
+                signal.signal(number, handler)  # a loop leaves the default behind
 
 
 async def run_together(services: Mapping[str, Callable[[], Awaitable[None]]]) -> None:

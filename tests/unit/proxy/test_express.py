@@ -443,7 +443,8 @@ class Kept(NamedTuple):
     @property
     def is_ready(self) -> bool:
         """Whether its reply is ready, so that a hit is one look and one write."""
-        reply = self.session.session._replies.find(self.asked)
+        replies = self.session.session._replies
+        reply = replies.get(self.asked) or replies.find_narrowed(self.asked)
         return reply is not None and reply.entry.live
 
 
