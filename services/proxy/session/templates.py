@@ -1,7 +1,7 @@
 """What the proxy knows of a statement's text: analysed once per template, found again by a dictionary look-up.
 
-Bounded: the least lately used texts and templates are forgotten. A new catalog forgets every analysis, since a name may
-mean something else in it.
+Bounded: the least lately used texts and templates are forgotten. A new catalog forgets every analysis that it may
+touch (`catalog_changes.py`), since a name may mean something else in it.
 """
 
 from collections import OrderedDict
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from services.proxy.admission.economies import Economies, Identity
 from services.proxy.admission.economy import Economy
 from services.proxy.session.write_token import reads_token
+from services.proxy.sql.catalog_changes import changes_between
 from services.proxy.sql.directives import MARK, NO_DIRECTIVES, Directives, read_directives
 from services.proxy.sql.lexer import LexError
 from services.proxy.sql.snapshot import Catalog
@@ -92,12 +93,20 @@ class Templates:
         return self._catalog.policy_settings if self._catalog is not None else ()
 
     def use(self, catalog: Catalog) -> None:
-        """Analyse against another catalog from now on."""
+        """Analyse against another catalog from now on; what it does not touch is not analysed again."""
+        changes = changes_between(self._catalog, catalog) if self._catalog is not None else None
         self._catalog = catalog
         self.number += 1
-        self._by_text.clear()
-        self._texts_bytes = 0
-        self._by_template.clear()
+        kept: set[int] = set()
+        for identity, template in list(self._by_template.items()):
+            if changes is None or changes.touches(template.lexed.template):
+                del self._by_template[identity]
+            else:
+                kept.add(id(template.analysis))
+        for (text, name_space), template in list(self._by_text.items()):
+            if id(template.analysis) not in kept:
+                del self._by_text[text, name_space]
+                self._texts_bytes -= _cost(text, template)
 
     def find(self, text: bytes, name_space: NameSpace) -> Template | None:
         """Return the analysis of a statement, or None when there is no catalog yet or the text cannot be one."""

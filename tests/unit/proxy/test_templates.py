@@ -40,15 +40,18 @@ def test_the_kind_of_a_literal_and_the_name_space_belong_to_the_template() -> No
     assert len({id(template.analysis) for template in found if template is not None}) == 3
 
 
-def test_a_new_catalog_forgets_every_analysis() -> None:
+def test_a_new_catalog_forgets_the_analyses_that_it_touches() -> None:
     templates = with_catalog()
-    text = b"SELECT name FROM users WHERE id = 1"
-    before = templates.find(text, PUBLIC)
-    templates.use(small_catalog(relation_parts={USERS.oid: "changed"}))
-    after = templates.find(text, PUBLIC)
-    assert before is not None
-    assert after is not None
-    assert before.analysis.fingerprint != after.analysis.fingerprint
+    of_users, of_items = b"SELECT name FROM users WHERE id = 1", b"SELECT sku FROM items WHERE line = 1"
+    before = templates.find(of_users, PUBLIC), templates.find(of_items, PUBLIC)
+    parts = {**small_catalog().relation_parts, USERS.oid: "changed"}
+    templates.use(small_catalog(relation_parts=parts))
+    after = templates.find(of_users, PUBLIC), templates.find(of_items, PUBLIC)
+    assert before[0] is not None
+    assert after[0] is not None
+    assert before[0].analysis.fingerprint != after[0].analysis.fingerprint
+    assert after[1] is before[1]
+    assert templates.number == 2
 
 
 def test_what_is_not_text_or_too_long_is_not_cacheable() -> None:
@@ -71,5 +74,5 @@ def test_what_is_remembered_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch)
     assert templates._texts_bytes == remembered <= module._TEXTS_BYTES
     assert 10 < len(templates._by_text) < 60
     assert len(templates._by_template) == 1
-    templates.use(small_catalog())
+    templates.use(small_catalog(global_part="another"))
     assert templates._texts_bytes == 0
