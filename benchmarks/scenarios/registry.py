@@ -9,6 +9,7 @@ from benchmarks.scenarios.large_results import LARGE_RESULTS
 from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
 from benchmarks.scenarios.mix import MIX, MIX_AWAY
+from benchmarks.scenarios.numbered import NUMBERED
 from benchmarks.scenarios.spellings import SPELLINGS
 from benchmarks.scenarios.stampede import STAMPEDE
 from benchmarks.scenarios.warm_up import WARM_UP
@@ -20,6 +21,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     MIX,
     MIX_AWAY,
     SPELLINGS,
+    NUMBERED,
     DASHBOARDS,
     LARGE_RESULTS,
     WARM_UP,

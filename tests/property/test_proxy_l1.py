@@ -49,7 +49,7 @@ class Worker:
         self.positions = [START] * PARTITIONS
         self.noted: list[tuple[Position, ...]] = [tuple(self.positions)]  # positions at which queries began
         self.history: list[tuple[int, Position, str | int]] = []
-        self.contexts: list[dict[bytes, Reply]] = [{}, {}]
+        self.contexts: list[dict[bytes, Reply]] = [{}, {}, {}]
         self.inserted: dict[bytes, Entry] = {}  # what was taken last, by key; it may have had to make room since
 
     def fill(self, key: int, tags: Iterable[str], age: int) -> None:
@@ -84,7 +84,8 @@ class Worker:
         entry = self.l1.get(b"%d" % key)
         if entry is not None:
             turn = b"turn %d %d" % (key, length)
-            self.l1.remember_reply(entry, self.contexts[context % 2], turn, Reply(entry, bytes(length), None))
+            reply, also = Reply(entry, bytes(length), None), (self.contexts[2], turn + b" of %d" % (context % 2))
+            self.l1.remember_reply(entry, self.contexts[context % 2], turn, reply, also if length % 2 else None)
 
     def expire(self, key: int) -> None:
         entry = self.l1.get(b"%d" % key)
@@ -107,7 +108,8 @@ class Worker:
         standing = [(context, turn) for context in self.contexts for turn in context]
         for context, turn in standing:
             reply = context[turn]
-            assert (reply.table is context, reply.turn) == (True, turn)
+            assert any(table is context and by == turn for table, by in reply.places)
+            assert all(table[by] is reply for table, by in reply.places)
             assert reply in reply.entry.replies
             assert known[reply.entry.key] is reply.entry
         assert l1.bytes_used == sum(_size(entry) for entry in known.values())
@@ -150,7 +152,7 @@ def play(worker: Worker, step: tuple[str, object, object, object]) -> None:
             assert len(worker.l1) == 0
         case "forget replies", _, _, _:
             worker.l1.forget_replies()
-            assert worker.contexts == [{}, {}]
+            assert worker.contexts == [{}, {}, {}]
         case "expire", int(key), _, _:
             worker.expire(key)
         case _:
@@ -171,7 +173,7 @@ def test_what_is_kept_is_valid_and_adds_up(
     assert all(not entry.tags for entry in worker.l1._entries)
     worker.check()
     worker.drop()
-    assert (worker.l1.bytes_used, len(worker.l1), worker.contexts) == (0, 0, [{}, {}])
+    assert (worker.l1.bytes_used, len(worker.l1), worker.contexts) == (0, 0, [{}, {}, {}])
 
 
 @settings(max_examples=100)

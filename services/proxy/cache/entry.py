@@ -22,7 +22,8 @@ _ENTRY_BYTES = 570  # an Entry, its Answer, their slices' headers, its key and i
 _TAG_BYTES = 170  # a tag's text but for its letters, its cell in the index, and its share of a set
 _RELATION_BYTES = 60  # a cell in the set of a relation's entries
 _NAMED_BYTES = 450  # NamedRows of one column and one value
-_REPLY_BYTES = 260  # a Reply, its payload's and key's headers, and its cell in a session's table
+_REPLY_BYTES = 190  # a Reply and its payload's header
+_PLACE_BYTES = 170  # a key's header, its cell in a table of replies, and what tells of both
 
 
 class Answer(NamedTuple):
@@ -163,11 +164,15 @@ class Reply:
         expires_at: Boot-clock second from which on it is not served: where the answer ages, by what this turn asks.
         ages: Whether it does.
         looked_at: The rows that it rests on; None where they may be any, or nobody needed to know.
-        table: Where it is found; empty before it is kept.
-        turn: By what.
+        bind_rest: How many bytes of its turn's Bind stand behind the statement's name, where it is found by these.
+        places: Where it is found: tables, and by what in each; empty before it is kept.
     """
 
-    __slots__ = ("ages", "entry", "expires_at", "follow_up", "looked_at", "payload", "reads", "table", "tally", "turn")
+    # fmt: off
+    __slots__ = (
+        "ages", "bind_rest", "entry", "expires_at", "follow_up", "looked_at", "payload", "places", "reads", "tally",
+    )
+    # fmt: on
 
     def __init__(
         self, entry: Entry, payload: bytes, follow_up: FollowUp | None, reads: int = 1, ttl: float = inf
@@ -180,10 +185,11 @@ class Reply:
         self.follow_up = follow_up
         self.reads = reads
         self.looked_at: tuple[NamedRows, ...] | None = None
-        self.table: dict[bytes, Reply] = {}
-        self.turn = b""
+        self.bind_rest = 0
+        self.places: tuple[tuple[dict[bytes, Reply], bytes], ...] = ()
 
     @property
     def size(self) -> int:
         """What it takes, in bytes, by estimate."""
-        return _REPLY_BYTES + len(self.turn) + len(self.payload) + _NAMED_BYTES * len(self.looked_at or ())
+        found = sum(_PLACE_BYTES + len(turn) for _, turn in self.places)
+        return _REPLY_BYTES + found + len(self.payload) + _NAMED_BYTES * len(self.looked_at or ())

@@ -91,8 +91,23 @@ class L1:
         self._displace(self._entries.add(entry))
         return ""
 
-    def remember_reply(self, entry: Entry, context: dict[bytes, Reply], turn: bytes, reply: Reply) -> None:
-        """Keep the ready-made reply to an exact turn, for as long as its entry lives."""
+    def remember_reply(
+        self,
+        entry: Entry,
+        context: dict[bytes, Reply],
+        turn: bytes,
+        reply: Reply,
+        also: tuple[dict[bytes, Reply], bytes] | None = None,
+    ) -> None:
+        """Keep a ready-made reply for as long as its entry lives.
+
+        Args:
+            entry: What it rests on.
+            context: The table in which it is found, where it is not yet.
+            turn: By these bytes of a turn.
+            reply: The reply.
+            also: A second table, and by what it is found there.
+        """
         if not entry.live:
             return
         known = context.get(turn)
@@ -111,6 +126,8 @@ class L1:
             self._tables.take_out(oldest)
             growth -= oldest.size
         self._tables.put(reply, context, turn)
+        if also is not None and also[1] not in also[0]:
+            self._tables.put(reply, *also)
         entry.replies = (*entry.replies, reply)
         growth += reply.size
         self._take_out_dead(0, growth)

@@ -19,7 +19,7 @@ from services.proxy.session.own_writes import OwnWrites
 from services.proxy.session.planning import Effect, Phase, Plan, Setting, Step, TurnPlan, plan_turn
 from services.proxy.session.portals import Portals
 from services.proxy.session.prepared import LookUp, Meaning, Prepared, meaning_of
-from services.proxy.session.reply_table import ReplyTable, used_name
+from services.proxy.session.reply_table import ReplyTable, behind_name, used_name
 from services.proxy.session.requests import Request, decode_part, read_requests
 from services.proxy.session.row_names import looked_at
 from services.proxy.session.state import SessionState, prepared_names
@@ -273,7 +273,10 @@ class Conversation:
         if self.writes.tokens is not None and len(plans) == 1:
             reply.looked_at = looked_at(plans[0])
         table = self._replies(state, situation)
-        self.lookup.remember(turn, reply, table if turn_form(turn) is None else self.table_of(turn, table))
+        if turn_form(turn) is None:
+            self.lookup.remember(turn, reply, table)
+        else:
+            self._remember_usual(turn, reply, table)
 
     def remember_read(self, turn: bytes, plan: Plan, payload: bytes, entry: Entry, state: SessionState) -> None:
         """Do what `remember` does for a turn of one read of a usual form outside of a block, with less ado.
@@ -292,7 +295,17 @@ class Conversation:
         reply = Reply(entry, payload, follow_up, 1, plan.ttl)
         if self.writes.tokens is not None:
             reply.looked_at = looked_at(plan)
-        self.lookup.remember(turn, reply, self.table_of(turn, self._replies(state, b"")))
+        self._remember_usual(turn, reply, self._replies(state, b""))
+
+    def _remember_usual(self, turn: bytes, reply: Reply, table: ReplyTable) -> None:
+        """Keep the reply to a turn of a usual form, so that it is found under other names, too."""
+        name = used_name(turn)
+        replies = self.statements.names.meant(name, table) if name else None
+        if replies is None:
+            self.lookup.remember(turn, reply, table if name or table.plain is None else table.plain)
+            return
+        rest, reply.bind_rest = behind_name(turn)
+        self.lookup.remember(rest, reply, replies, (table, turn))
 
     def follow(self, follow_up: FollowUp) -> None:
         """A ready-made reply was sent: note what it changes."""
@@ -311,7 +324,7 @@ class Conversation:
         return replace(prepared, meaning=meaning_of(template, how.reading) if template is not None else None)
 
     def table_of(self, turn: bytes, table: ReplyTable) -> ReplyTable:
-        """Return the table that the reply to a turn of a usual form stands in: that of the name that it uses.
+        """Return the table in which the statement of a turn of a usual form is known: that of the name that it uses.
 
         Args:
             turn: The client's bytes.

@@ -195,14 +195,20 @@ class Lookup:
             return False
         return not plan.template.economy.l2.skips()
 
-    def remember(self, turn: bytes, reply: Reply, context: dict[bytes, Reply]) -> None:
-        """Keep a ready-made reply for the hot path, where its bytes alone say what they ask."""
+    def remember(
+        self,
+        turn: bytes,
+        reply: Reply,
+        context: dict[bytes, Reply],
+        also: tuple[dict[bytes, Reply], bytes] | None = None,
+    ) -> None:
+        """Keep a ready-made reply for the hot path, where bytes of the turn alone say what it asks; see `L1`."""
         if len(reply.payload) > MAX_REPLY_BYTES or len(turn) > _MAX_TURN_BYTES:
             return
         if reply.entry is ALWAYS_LIVE:
             self._database.block_replies.remember(context, turn, reply)
         else:
-            self._database.l1.remember_reply(reply.entry, context, turn, reply)
+            self._database.l1.remember_reply(reply.entry, context, turn, reply, also)
 
     def could_join(self, plan: Plan, state: SessionState | None) -> bool:
         """Tell whether another session's query is under way that this read may join."""

@@ -4,17 +4,61 @@ The meaning is an interned value: sessions that prepared the same statements und
 with it the table of ready-made replies, in which the bytes of a Bind mean the same for all of them.
 
 Most turns use one name, or none. So that what is ready for them outlasts the next Parse, and is shared by sessions that
-have other names beside it, it stands in the table of that name alone, or of no names. Pure.
+have other names beside it, it stands in the table of that name alone, or of no names. Replies are shared further: by
+all names of a statement. Pure.
 """
 
 from collections.abc import Callable, Set
 from weakref import WeakValueDictionary
 
-from services.proxy.session.prepared import LookUp, Prepared
+from services.proxy.cache.entry import Reply
+from services.proxy.session.prepared import LookUp, Meaning, Prepared
 from services.proxy.session.reply_table import ReplyTable
 
 _MAX_NAMES = 1_000  # more would cost a millisecond for each further Parse; what is not known here is forwarded
 _MANY_CONTEXTS = 256  # from here on empty tables of other session states are let go
+
+
+class StatementReplies:
+    """What is ready for a prepared statement, whatever it is called.
+
+    Attributes:
+        by_state: Session state key → what stands behind the statement's name in a turn → reply.
+    """
+
+    __slots__ = ("__weakref__", "by_state")
+
+    def __init__(self) -> None:
+        self.by_state: dict[bytes, dict[bytes, Reply]] = {}
+
+    def in_state(self, state_key: bytes) -> dict[bytes, Reply]:
+        """Return the replies for a session state."""
+        found = self.by_state.get(state_key)
+        if found is None:
+            if len(self.by_state) >= _MANY_CONTEXTS:
+                self.by_state = {key: replies for key, replies in self.by_state.items() if replies}
+            found = self.by_state[state_key] = {}
+        return found
+
+
+class _Interned:
+    """The values of one cache that are in use."""
+
+    __slots__ = ("names", "statements")
+
+    def __init__(self) -> None:
+        self.names: WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names] = WeakValueDictionary()
+        self.statements: WeakValueDictionary[tuple[bytes, tuple[int, ...], Meaning], StatementReplies] = (
+            WeakValueDictionary()
+        )
+
+    def replies_of(self, prepared: Prepared) -> StatementReplies:
+        """Return what is ready for a statement."""
+        identity = (prepared.text, prepared.parameter_types, prepared.meaning)
+        found = self.statements.get(identity)
+        if found is None:
+            found = self.statements[identity] = StatementReplies()
+        return found
 
 
 class Names:
@@ -25,19 +69,17 @@ class Names:
             parsing it are never in it, since its meaning is not part of this value.
     """
 
-    __slots__ = ("__weakref__", "_alone", "_by_name", "_interned", "_nameless", "replies")
+    __slots__ = ("__weakref__", "_alone", "_by_name", "_interned", "_nameless", "_statement", "replies")
 
     def __init__(
-        self,
-        by_name: dict[bytes, Prepared],
-        alone: "dict[bytes, Names]",
-        interned: "WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names]",
-        nameless: "Names | None",
+        self, by_name: dict[bytes, Prepared], alone: "dict[bytes, Names]", interned: _Interned, nameless: "Names | None"
     ) -> None:
         self._by_name = by_name
         self._alone = alone  # each name by itself, where there are several: held here, so that they outlast the others
         self._interned = interned
         self._nameless = nameless  # None: it is this one
+        single = next(iter(by_name.values())) if len(by_name) == 1 else None
+        self._statement = None if single is None else interned.replies_of(single)
         self.replies: dict[bytes, ReplyTable] = {}
 
     def get(self, name: bytes) -> Prepared | None:
@@ -109,6 +151,19 @@ class Names:
         table.alone[name] = found = single.context(table.state_key)
         return found
 
+    def meant(self, name: bytes, table: ReplyTable) -> dict[bytes, Reply] | None:
+        """Return the replies to turns that use this name and no other one; None: it is not known.
+
+        Args:
+            name: The name.
+            table: As for `alone`.
+        """
+        single = self._alone.get(name, self)
+        if single._statement is None or name not in single._by_name:
+            return None
+        table.meant[name] = found = single._statement.in_state(table.state_key)
+        return found
+
     def _each_alone(self) -> "dict[bytes, Names]":
         return self._alone if len(self._by_name) > 1 else dict.fromkeys(self._by_name, self)
 
@@ -125,17 +180,17 @@ class Names:
 
     def _intern(self, by_name: dict[bytes, Prepared], alone: "dict[bytes, Names]") -> "Names":
         identity = frozenset(by_name.items())
-        found = self._interned.get(identity)
+        found = self._interned.names.get(identity)
         if found is None:
             nameless = self if self._nameless is None else self._nameless
             found = Names(by_name, alone if len(by_name) > 1 else {}, self._interned, nameless)
-            self._interned[identity] = found
+            self._interned.names[identity] = found
         return found
 
 
 def no_names() -> Names:
     """Make the empty meaning, the root of one cache's interned values; the caller keeps it."""
-    interned: WeakValueDictionary[frozenset[tuple[bytes, Prepared]], Names] = WeakValueDictionary()
+    interned = _Interned()
     root = Names({}, {}, interned, None)
-    interned[frozenset()] = root
+    interned.names[frozenset()] = root
     return root

@@ -19,10 +19,10 @@ LITTLE, MUCH = 0.6, 1.15  # tracemalloc sees neither rounding nor gaps: resident
 
 
 def fill(
-    l1: L1, tag_count: int, sharing: int, reply_count: int, row_bytes: int, named_count: int
-) -> dict[bytes, Reply]:
-    """Insert entries of one shape; of each tag there are as many as share it."""
-    context: dict[bytes, Reply] = {}
+    l1: L1, tag_count: int, sharing: int, reply_count: int, row_bytes: int, named_count: int, *, twice: bool
+) -> tuple[dict[bytes, Reply], ...]:
+    """Insert entries of one shape; of each tag there are as many as share it; replies are found once, or twice."""
+    context, elsewhere = dict[bytes, Reply](), dict[bytes, Reply]()
     for number in range(ENTRIES):
         key = blake2b(b"%d" % number, digest_size=20).digest()
         tags = tuple(f"16384:abcdefgh:{number // sharing}:{which}" for which in range(tag_count))
@@ -37,34 +37,36 @@ def fill(
                     NamedRows(relation, 300, COLUMNS, frozenset(((b"%d of %d" % (number, relation),),)))
                     for relation in RELATIONS[:named_count]
                 )
-            l1.remember_reply(entry, context, turn, reply)
-    return context
+            l1.remember_reply(entry, context, turn, reply, (elsewhere, turn[4:]) if twice else None)
+    return context, elsewhere
 
 
 @pytest.mark.parametrize(
-    ("tag_count", "sharing", "reply_count", "row_bytes", "named_count"),
+    ("tag_count", "sharing", "reply_count", "row_bytes", "named_count", "twice"),
     [
-        (0, 1, 0, 100, 0),
-        (1, 1, 1, 100, 0),
-        (2, 2, 0, 300, 0),
-        (10, 1, 0, 100, 0),
-        (10, 20, 2, 1_000, 0),
-        (1, 1, 1, 100, 1),
-        (2, 1, 4, 100, 3),
+        (0, 1, 0, 100, 0, False),
+        (1, 1, 1, 100, 0, False),
+        (1, 1, 1, 100, 0, True),
+        (2, 2, 0, 300, 0, False),
+        (10, 1, 0, 100, 0, False),
+        (10, 20, 2, 1_000, 0, False),
+        (1, 1, 1, 100, 1, False),
+        (2, 1, 4, 100, 3, False),
+        (1, 1, 4, 100, 0, True),
     ],
 )
 def test_the_estimate_is_near_the_truth(
-    tag_count: int, sharing: int, reply_count: int, row_bytes: int, named_count: int
+    tag_count: int, sharing: int, reply_count: int, row_bytes: int, named_count: int, *, twice: bool
 ) -> None:
     l1 = L1(1 << 30, (START,))
     gc.collect()
     tracemalloc.start()
     try:
-        context = fill(l1, tag_count, sharing, reply_count, row_bytes, named_count)
+        context, elsewhere = fill(l1, tag_count, sharing, reply_count, row_bytes, named_count, twice=twice)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(context) == ENTRIES * reply_count
+    assert (len(context), len(elsewhere)) == (ENTRIES * reply_count, ENTRIES * reply_count * twice)
     assert LITTLE < taken / l1.bytes_used < MUCH
 
 

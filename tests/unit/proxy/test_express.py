@@ -470,6 +470,25 @@ def test_what_is_likely_to_be_read_again_is_ready_as_soon_as_it_is_kept(asked: b
     asyncio.run(play())
 
 
+def test_a_reply_is_ready_for_sessions_that_call_its_statement_otherwise() -> None:
+    """Drivers that number their statements do: as soon as such a session has asked once under a name."""
+
+    async def play() -> None:
+        found = learnt(LoneSession())
+        other = LoneSession(found.database)
+        other.exchange(turn(Parse(b"s_1234", READ), Sync()))
+        answers = [found.exchange(bound(READ, b"a", value))[1] for value in (b"5", b"7", b"5", b"7")][2:]
+        assert other.exchange(bound(READ, b"s_1234", b"5")) == (b"", answers[0])
+        reply = found.session._replies[bound(READ, b"a", b"7")]
+        asked = bound(READ, b"s_1234", b"7")
+        assert other.session._replies.get(asked) is None
+        assert other.session._replies.find_narrowed(asked) is reply
+        assert other.exchange(asked) == (b"", answers[1])
+        assert [len(entry.replies) for entry in found.database.l1._entries] == [1, 1]
+
+    asyncio.run(play())
+
+
 def quarantined(session: LoneSession) -> None:
     """What comes while the read is under way: its template has been proven wrong."""
     session.database.quarantine.templates = frozenset(("select name from users where id = $1",))

@@ -362,6 +362,38 @@ def test_an_entry_keeps_a_bounded_number_of_replies(l1: L1) -> None:
     assert l1.bytes_used == 0
 
 
+def test_a_reply_that_is_found_in_two_places_is_found_in_neither_behind_its_entry(l1: L1) -> None:
+    here, there = dict[bytes, Reply](), dict[bytes, Reply]()
+    for forget in (
+        l1.discard,
+        l1.forget_replies_of,
+        lambda _: l1.forget_replies(),
+        lambda _: l1.evict(0, at(6), (SHOP_TAG,), (), (at(5),)),
+    ):
+        kept = entry()
+        l1.insert(kept)
+        bare = l1.bytes_used
+        l1.remember_reply(kept, here, b"turn", reply_of(kept), (there, b"rest"))
+        assert here[b"turn"] is there[b"rest"]
+        assert l1.bytes_used == bare + kept.replies[0].size
+        forget(kept)
+        assert (here, there) == ({}, {})
+        assert l1.bytes_used == (bare if kept.live else 0)
+
+
+def test_a_second_place_that_is_taken_stays_as_it_is(l1: L1) -> None:
+    here, there = dict[bytes, Reply](), dict[bytes, Reply]()
+    one, other = entry(b"one"), entry(b"other")
+    for kept in (one, other):
+        l1.insert(kept)
+        l1.remember_reply(kept, here, kept.key, reply_of(kept), (there, b"rest"))
+    assert there[b"rest"].entry is one
+    l1.discard(other)
+    assert there[b"rest"].entry is one
+    l1.discard(one)
+    assert (here, there) == ({}, {})
+
+
 def test_a_reply_that_does_not_fit_may_push_out_its_own_entry() -> None:
     l1 = L1(8_000, (START,), ManualClock())
     kept = entry()

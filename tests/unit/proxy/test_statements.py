@@ -8,7 +8,7 @@ from dataclasses import replace
 from services.proxy.cache.entry import Answer, Entry, Reply
 from services.proxy.session.names import Names, no_names
 from services.proxy.session.prepared import LookUp, Prepared
-from services.proxy.session.reply_table import ReplyTable
+from services.proxy.session.reply_table import ReplyTable, behind_name, used_name
 from services.shared.pgwire.frontend import Bind, Execute, Query, Sync
 
 ONE, TWO = Prepared(b"SELECT 1", (), b"raw 1"), Prepared(b"SELECT 2", (23,), b"raw 2")
@@ -71,6 +71,22 @@ def ready(table: ReplyTable, data: bytes) -> Reply | None:
     return table.get(data) or table.find_narrowed(data)
 
 
+def keep(names: Names, state: bytes, turn: bytes) -> Reply:
+    """Keep a reply to a turn of one named statement as a session does, but for its exact bytes."""
+    replies = names.meant(used_name(turn), names.context(state))
+    assert replies is not None
+    rest, reply = behind_name(turn), a_reply()
+    replies[rest[0]], reply.bind_rest = reply, rest[1]
+    return reply
+
+
+def ready_under(names: Names, state: bytes, turn: bytes) -> Reply | None:
+    """Look for a reply in a session that has used the name before."""
+    table = names.context(state)
+    names.meant(used_name(turn), table)
+    return ready(table, turn)
+
+
 def bind(name: bytes, value: bytes = b"7") -> bytes:
     return Bind(b"", name, (), (value,), ()).encode() + Execute(b"", 0).encode() + Sync().encode()
 
@@ -79,14 +95,36 @@ def test_what_uses_one_name_is_ready_whatever_other_names_there_are() -> None:
     root = no_names()
     alone, beside = root.having(b"a", ONE), root.having(b"b", TWO).having(b"a", ONE)
     others = beside.having(b"c", ONE).without(b"b")
-    reply = a_reply()
-    alone.context(b"state")[bind(b"a")] = reply
+    reply = keep(alone, b"state", bind(b"a"))
     for names in (alone, beside, others, others.only({b"a", b"c"}), root.over(beside)):
-        table = names.context(b"state")
-        assert names.alone(b"a", table) is alone.context(b"state")
-        assert ready(table, bind(b"a")) is reply
-        assert ready(table, bind(b"a", b"8")) is None
-        assert ready(names.alone(b"a", names.context(b"other")), bind(b"a")) is None
+        assert names.alone(b"a", names.context(b"state")) is alone.context(b"state")
+        assert ready_under(names, b"state", bind(b"a")) is reply
+        assert ready_under(names, b"state", bind(b"a", b"8")) is None
+        assert ready_under(names, b"other", bind(b"a")) is None
+
+
+def test_what_is_ready_for_a_statement_is_so_under_each_of_its_names() -> None:
+    root, another = no_names(), replace(ONE, raw=b"another Parse message")
+    names = root.having(b"a", ONE)
+    reply = keep(names, b"state", bind(b"a"))
+    for name in (b"b", b"a much longer name", b"a"):
+        assert ready_under(root.having(name, another), b"state", bind(name)) is reply
+        assert ready_under(root.having(name, another).having(b"c", TWO), b"state", bind(name)) is reply
+    for other in (TWO, replace(ONE, parameter_types=(23,)), replace(ONE, meaning=(1,))):
+        assert ready_under(root.having(b"b", other), b"state", bind(b"b")) is None
+    assert ready(root.having(b"b", another).context(b"other"), bind(b"b")) is None
+
+
+def test_bytes_that_are_cut_another_way_or_run_another_portal_are_another_turn() -> None:
+    names = no_names().having(b"a", ONE)
+    reply, turn = keep(names, b"state", bind(b"a")), bind(b"a")
+    assert ready_under(names, b"state", turn) is reply
+    length = int.from_bytes(turn[1:5], "big")
+    for wrong in (length - 1, length + 1, length + 10):
+        assert ready_under(names, b"state", turn[:1] + wrong.to_bytes(4, "big") + turn[5:]) is None
+    assert ready_under(names, b"state", turn[:5] + b"p" + turn[6:]) is None
+    for end in range(1, len(turn)):
+        assert ready(names.context(b"state"), turn[:end]) is None
 
 
 def test_a_name_that_means_something_else_has_a_table_of_its_own() -> None:
@@ -143,19 +181,20 @@ def test_what_uses_several_names_is_ready_where_all_of_them_mean_the_same() -> N
 
 def test_what_is_ready_for_a_name_outlasts_the_names_beside_it() -> None:
     names = no_names().having(b"a", ONE).having(b"b", TWO)
-    names.alone(b"a", names.context(b"state"))[bind(b"a")] = a_reply()
+    reply = keep(names, b"state", bind(b"a"))
     for number in range(5):
         names = names.having(b"%d" % number, ONE)
         gc.collect()
-    table = names.context(b"state")
-    assert ready(names.alone(b"a", table), bind(b"a")) is not None
+    assert ready_under(names, b"state", bind(b"a")) is reply
 
 
 def test_an_unknown_name_has_no_table_of_its_own() -> None:
     names = no_names().having(b"a", ONE).having(b"b", TWO)
     table = names.context(b"state")
     assert names.alone(b"c", table) is table
+    assert names.meant(b"c", table) is None
     assert not table.alone
+    assert not table.meant
 
 
 def test_a_meaning_that_no_session_has_is_forgotten() -> None:
@@ -163,7 +202,8 @@ def test_a_meaning_that_no_session_has_is_forgotten() -> None:
     gone = weakref.ref(root.having(b"a", ONE))
     gc.collect()
     assert gone() is None
-    assert len(root._interned) == 1
+    assert len(root._interned.names) == 1
+    assert not root._interned.statements
 
 
 def test_empty_tables_of_many_session_states_are_let_go() -> None:
@@ -173,6 +213,16 @@ def test_empty_tables_of_many_session_states_are_let_go() -> None:
         names.context(b"%d" % number)
     assert len(names.replies) <= 256
     assert b"turn" in names.context(b"kept")
+
+
+def test_so_are_those_of_a_statement() -> None:
+    names = no_names().having(b"a", ONE)
+    reply = keep(names, b"kept", bind(b"a"))
+    for number in range(10_000):
+        names.meant(b"a", ReplyTable(b"%d" % number))
+    assert names._statement is not None
+    assert len(names._statement.by_state) <= 256
+    assert ready_under(names, b"kept", bind(b"a")) is reply
 
 
 def test_beyond_a_number_of_names_further_ones_are_not_known() -> None:
