@@ -108,8 +108,9 @@ class Worker:
         standing = [(context, turn) for context in self.contexts for turn in context]
         for context, turn in standing:
             reply = context[turn]
-            assert any(table is context and by == turn for table, by in reply.places)
-            assert all(table[by] is reply for table, by in reply.places)
+            places = [(reply.table, reply.turn)] + [(reply.also, reply.also_turn)] * bool(reply.also_turn)
+            assert any(table is context and by == turn for table, by in places)
+            assert all(table[by] is reply for table, by in places)
             assert reply in reply.entry.replies
             assert known[reply.entry.key] is reply.entry
         assert l1.bytes_used == sum(_size(entry) for entry in known.values())
@@ -193,4 +194,5 @@ def test_what_is_dead_is_within_the_bound_until_it_is_taken_out(
             pass
         assert all(entry.live for entry in worker.l1._entries)
         standing = sum(len(context) for context in worker.contexts)
-        assert standing == sum(len(entry.replies) for entry in worker.l1._entries)
+        replies = [reply for entry in worker.l1._entries for reply in entry.replies]
+        assert standing == sum(1 + bool(reply.also_turn) for reply in replies)

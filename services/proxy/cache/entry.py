@@ -22,8 +22,8 @@ _ENTRY_BYTES = 570  # an Entry, its Answer, their slices' headers, its key and i
 _TAG_BYTES = 170  # a tag's text but for its letters, its cell in the index, and its share of a set
 _RELATION_BYTES = 60  # a cell in the set of a relation's entries
 _NAMED_BYTES = 450  # NamedRows of one column and one value
-_REPLY_BYTES = 190  # a Reply and its payload's header
-_PLACE_BYTES = 170  # a key's header, its cell in a table of replies, and what tells of both
+_REPLY_BYTES = 290  # a Reply, its payload's and key's headers, and its cell in a session's table
+_PLACE_BYTES = 100  # a second key's header, and its cell
 
 
 class Answer(NamedTuple):
@@ -153,6 +153,9 @@ ALWAYS_LIVE = Entry(b"", Answer(b"", b"", b""), (), (), (), (), inf)
 """Stands for the entry of a reply that rests on none: to a BEGIN that is held back, and to its end."""
 
 
+_NOWHERE: "dict[bytes, Reply]" = {}
+
+
 class Reply:
     """The whole wire answer to one exact turn, ready to be written: what the hot path finds.
 
@@ -165,12 +168,16 @@ class Reply:
         ages: Whether it does.
         looked_at: The rows that it rests on; None where they may be any, or nobody needed to know.
         bind_rest: How many bytes of its turn's Bind stand behind the statement's name, where it is found by these.
-        places: Where it is found: tables, and by what in each; empty before it is kept.
+        table: Where it is found; empty before it is kept.
+        turn: By what.
+        also: Where else it is found; empty where it is not.
+        also_turn: By what there.
     """
 
     # fmt: off
     __slots__ = (
-        "ages", "bind_rest", "entry", "expires_at", "follow_up", "looked_at", "payload", "places", "reads", "tally",
+        "ages", "also", "also_turn", "bind_rest", "entry", "expires_at", "follow_up", "looked_at", "payload", "reads",
+        "table", "tally", "turn",
     )
     # fmt: on
 
@@ -186,10 +193,13 @@ class Reply:
         self.reads = reads
         self.looked_at: tuple[NamedRows, ...] | None = None
         self.bind_rest = 0
-        self.places: tuple[tuple[dict[bytes, Reply], bytes], ...] = ()
+        self.table = self.also = _NOWHERE
+        self.turn = self.also_turn = b""
 
     @property
     def size(self) -> int:
         """What it takes, in bytes, by estimate."""
-        found = sum(_PLACE_BYTES + len(turn) for _, turn in self.places)
-        return _REPLY_BYTES + found + len(self.payload) + _NAMED_BYTES * len(self.looked_at or ())
+        size = _REPLY_BYTES + len(self.turn) + len(self.payload)
+        if self.also_turn:
+            size += _PLACE_BYTES + len(self.also_turn)
+        return size if self.looked_at is None else size + _NAMED_BYTES * len(self.looked_at)

@@ -127,7 +127,7 @@ class L1:
             growth -= oldest.size
         self._tables.put(reply, context, turn)
         if also is not None and also[1] not in also[0]:
-            self._tables.put(reply, *also)
+            self._tables.put_also(reply, *also)
         entry.replies = (*entry.replies, reply)
         growth += reply.size
         self._take_out_dead(0, growth)

@@ -15,31 +15,41 @@ class ReplyTables:
         self._tables: dict[int, tuple[dict[bytes, Reply], int]] = {}  # by identity: the table, and its replies
 
     def put(self, reply: Reply, table: dict[bytes, Reply], turn: bytes) -> None:
-        """Have a reply found in a table by these bytes, beside where it is found so far. None may be there."""
-        reply.places = (*reply.places, (table, turn))
-        table[turn] = reply
-        _, count = self._tables.get(id(table), (table, 0))
-        self._tables[id(table)] = table, count + 1
+        """Have a reply found in a table by these bytes of a client. None may be there."""
+        reply.table, reply.turn = table, turn
+        self._put(reply, table, turn)
+
+    def put_also(self, reply: Reply, table: dict[bytes, Reply], turn: bytes) -> None:
+        """Have a reply found in a second table, too."""
+        reply.also, reply.also_turn = table, turn
+        self._put(reply, table, turn)
 
     def stands(self, reply: Reply) -> bool:
         """Tell whether a reply is found where it was put: in all of its tables, or in none."""
-        table, turn = reply.places[0]
-        return table.get(turn) is reply
+        return reply.table.get(reply.turn) is reply
 
     def take_out(self, reply: Reply) -> None:
         """Have a reply found no more, if it still is."""
-        for table, turn in reply.places:
-            if table.get(turn) is not reply:
-                continue
-            del table[turn]
-            _, count = self._tables[id(table)]
-            if count > 1:
-                self._tables[id(table)] = table, count - 1
-            else:
-                del self._tables[id(table)]
+        if reply.table.get(reply.turn) is reply:
+            self._take_out(reply.table, reply.turn)
+        if reply.also_turn and reply.also.get(reply.also_turn) is reply:
+            self._take_out(reply.also, reply.also_turn)
 
     def clear(self) -> None:
         """Empty all tables: what else stands there is made anew when it is asked for."""
         for table, _ in self._tables.values():
             table.clear()
         self._tables.clear()
+
+    def _put(self, reply: Reply, table: dict[bytes, Reply], turn: bytes) -> None:
+        table[turn] = reply
+        _, count = self._tables.get(id(table), (table, 0))
+        self._tables[id(table)] = table, count + 1
+
+    def _take_out(self, table: dict[bytes, Reply], turn: bytes) -> None:
+        del table[turn]
+        _, count = self._tables[id(table)]
+        if count > 1:
+            self._tables[id(table)] = table, count - 1
+        else:
+            del self._tables[id(table)]

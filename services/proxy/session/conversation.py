@@ -300,9 +300,12 @@ class Conversation:
     def _remember_usual(self, turn: bytes, reply: Reply, table: ReplyTable) -> None:
         """Keep the reply to a turn of a usual form, so that it is found under other names, too."""
         name = used_name(turn)
-        replies = self.statements.names.meant(name, table) if name else None
-        if replies is None:
-            self.lookup.remember(turn, reply, table if name or table.plain is None else table.plain)
+        if not name:
+            self.lookup.remember(turn, reply, table if table.plain is None else table.plain)
+            return
+        replies = table.meant.get(name)
+        if replies is None and (replies := self.statements.names.meant(name, table)) is None:
+            self.lookup.remember(turn, reply, table)
             return
         rest, reply.bind_rest = behind_name(turn)
         self.lookup.remember(rest, reply, replies, (table, turn))
