@@ -79,6 +79,7 @@ class Templates:
         self.number = 0
         self._catalog: Catalog | None = None
         self._texts_bytes = 0
+        self._texts_complete = True  # of each that can be read, the template is known
         self._by_text: OrderedDict[tuple[bytes, NameSpace], Template] = OrderedDict()
         self._by_template: OrderedDict[Identity, Template] = OrderedDict()
 
@@ -97,16 +98,12 @@ class Templates:
         changes = changes_between(self._catalog, catalog) if self._catalog is not None else None
         self._catalog = catalog
         self.number += 1
-        kept: set[int] = set()
         for identity, template in list(self._by_template.items()):
             if changes is None or changes.touches(template.lexed.template):
                 del self._by_template[identity]
-            else:
-                kept.add(id(template.analysis))
-        for (text, name_space), template in list(self._by_text.items()):
-            if id(template.analysis) not in kept:
-                del self._by_text[text, name_space]
-                self._texts_bytes -= _cost(text, template)
+                self._texts_complete = False
+        if not self._texts_complete:
+            self._forget_texts()
 
     def find(self, text: bytes, name_space: NameSpace) -> Template | None:
         """Return the analysis of a statement, or None when there is no catalog yet or the text cannot be one."""
@@ -124,6 +121,15 @@ class Templates:
             self._texts_bytes -= _cost(oldest, forgotten)
         return template
 
+    def _forget_texts(self) -> None:
+        """Forget the texts of which the template was forgotten."""
+        kept = {id(template.analysis) for template in self._by_template.values()}
+        for (text, name_space), template in list(self._by_text.items()):
+            if id(template.analysis) not in kept:
+                del self._by_text[text, name_space]
+                self._texts_bytes -= _cost(text, template)
+        self._texts_complete = True
+
     def _analyse(self, text: bytes, name_space: NameSpace, catalog: Catalog) -> Template:
         try:
             lexed = lex(text.decode())
@@ -136,6 +142,7 @@ class Templates:
             self._by_template[identity] = known
             if len(self._by_template) > _TEMPLATES:
                 self._by_template.popitem(last=False)
+                self._texts_complete = False
         else:
             self._by_template.move_to_end(identity)
         directives = read_directives(text.decode()) if MARK in text else NO_DIRECTIVES

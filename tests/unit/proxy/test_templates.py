@@ -54,6 +54,19 @@ def test_a_new_catalog_forgets_the_analyses_that_it_touches() -> None:
     assert templates.number == 2
 
 
+def test_texts_whose_template_had_to_go_are_forgotten_with_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TEMPLATES", 1)
+    templates = with_catalog()
+    of_users = templates.find(b"SELECT name FROM users WHERE id = 1", PUBLIC)
+    templates.find(b"SELECT sku FROM items WHERE line = 1", PUBLIC)
+    parts = {**small_catalog().relation_parts, USERS.oid: "changed"}
+    templates.use(small_catalog(relation_parts=parts))
+    again = templates.find(b"SELECT name FROM users WHERE id = 1", PUBLIC)
+    assert of_users is not None
+    assert again is not None
+    assert again.analysis.fingerprint != of_users.analysis.fingerprint
+
+
 def test_what_is_not_text_or_too_long_is_not_cacheable() -> None:
     templates = with_catalog()
     unreadable = templates.find(b"SELECT '\xff'", PUBLIC)
