@@ -10,6 +10,7 @@ from benchmarks.scenarios.levels import LEVELS
 from benchmarks.scenarios.misses import MISSES
 from benchmarks.scenarios.mix import MIX, MIX_AWAY
 from benchmarks.scenarios.numbered import NUMBERED
+from benchmarks.scenarios.room import ROOM
 from benchmarks.scenarios.spellings import SPELLINGS
 from benchmarks.scenarios.stampede import STAMPEDE
 from benchmarks.scenarios.warm_up import WARM_UP
@@ -22,6 +23,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     MIX_AWAY,
     SPELLINGS,
     NUMBERED,
+    ROOM,
     DASHBOARDS,
     LARGE_RESULTS,
     WARM_UP,

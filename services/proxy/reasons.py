@@ -51,6 +51,7 @@ class Reason(StrEnum):
     NOT_CACHED = "not_cached"
     DOES_NOT_PAY = "does_not_pay"
     FIRST_SIGHT = "first_sight"
+    NO_ROOM = "no_room"
     FLIGHT_FAILED = "flight_failed"
     NOT_SYNCHRONISED = "not_synchronised"
     MEMORY_POLICY = "memory_policy"
@@ -114,6 +115,8 @@ ADVICE: dict[Reason, str] = {
     "whether that changes (`admission`; the page `/admission` lists the decisions).",
     Reason.FIRST_SIGHT: "Many answers of its template are never read again, so one is kept when it is asked for a "
     "second time (`admission`; the page `/admission` lists the decisions).",
+    Reason.NO_ROOM: "There is no room for all answers that are asked for again, so one in several is kept: more memory "
+    "(`l1_bytes`) takes more of them (`admission`; the page `/admission` lists the decisions).",
     Reason.NOT_CACHED: "The answer was not in the cache: an ordinary miss.",
     Reason.FLIGHT_FAILED: "The query of another session that this one waited for gave no answer to share.",
     Reason.NOT_SYNCHRONISED: "The proxy has just started and has not read the cache's state yet.",

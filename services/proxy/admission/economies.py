@@ -21,6 +21,7 @@ class Decision:
     Attributes:
         template: Its text, without literals.
         keeps: Whose answers are kept.
+        one_in: Of what is seen again one in so many, where first sight does not do.
         ratio: The hit ratio by which it is judged; None while that is not known.
         ratio_needed: The one from which on caching pays.
         reuse: Of the answers that had to go, the share that was read again; None while that is not known.
@@ -32,6 +33,7 @@ class Decision:
 
     template: str
     keeps: Keeps
+    one_in: int
     ratio: float | None
     ratio_needed: float
     reuse: float | None
@@ -97,6 +99,7 @@ def _decision(template: str, economy: Economy) -> Decision:
     return Decision(
         template,
         economy.keeps,
+        economy.one_in,
         economy.ratio,
         economy.ratio_needed,
         economy.reuse,
@@ -106,7 +109,7 @@ def _decision(template: str, economy: Economy) -> Decision:
         sample.evicted + rest.evicted,
         economy.origin.seconds,
         economy.overhead,
-        economy.hit.seconds,
+        economy.hit,
         economy.l2.lookups,
         economy.l2.hits,
     )

@@ -11,6 +11,11 @@ is asked for first is turned away, and what is asked for again is kept (*second 
 M - O for each, and has one hit more of those that come again: with r for their share the same formula says which is
 cheaper, with r in the place of h. What is known of r is how many of the answers that had to go were never read again.
 
+Where there is no room for all that is asked for again, answers displace one another. The sample does not show it, for
+that has room; and who keeps one in two of them, or in sixteen, has about as many hits, of what stays. So while most of
+what is kept makes another one go, and the worker is busy, ever less of what is seen again is kept, until that takes
+little of its time. What is hot gets in all the same, being asked for often.
+
 Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
 hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
 once. Of few keys that are read more than all others together the sample may have none, and knows too little of them.
@@ -18,6 +23,7 @@ So what is let in is judged by all of its reads as well; and now and then, ever 
 """
 
 from enum import Enum
+from random import random
 
 from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.l2_yield import L2Yield
@@ -33,6 +39,8 @@ _SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
 _TURNED_AWAY = 512  # as well
 _BLIND_TRIAL_MISSES, _TRIAL_MISSES = 64, 256  # of the others, where all were let in, without and with a sample
 _RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # judgments by the sample: the first trial of all keys, and at last each
+_ONE_IN_MOST = 16  # of what is seen again, where there is no room
+_TOO_MUCH_SPENT, _LITTLE_SPENT = 0.05, 0.02  # for what makes others go, by what it would take to forward everything
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
 
 _LITTLE = 0.05  # of what Postgres takes: for so little, misses are let in, since equal ones share one query
@@ -40,6 +48,7 @@ _REUSED = 0.5  # ratio from which on what was kept is likely to be read again, b
 
 # Until they are measured, and on the safe side: nothing is turned away by a guess.
 _ORIGIN_SECONDS, _MISS_SECONDS, _HIT_SECONDS = 1e-3, 100e-6, 20e-6
+_READY_HIT_SECONDS = 8e-6  # one look-up and one write: too quick to be measured each time
 FORWARDING_SECONDS = 50e-6
 _LEAST_OVERHEAD = 5e-6  # less than that a miss cannot take, whatever was measured
 
@@ -54,6 +63,7 @@ class Tally:
 
     Attributes:
         hits: Answered from memory or Redis.
+        looked_up: Those of them for which no reply was ready.
         misses: Sent upstream, to be kept.
         evicted: Answers that a change evicted.
         displaced: Those that had to make room.
@@ -61,11 +71,12 @@ class Tally:
         reused: Whether what is kept is likely to be read again; until that is known it is hoped for.
     """
 
-    __slots__ = ("displaced", "evicted", "hits", "misses", "reused", "unused")
+    __slots__ = ("displaced", "evicted", "hits", "looked_up", "misses", "reused", "unused")
 
     def __init__(self) -> None:
         self.reused = True
         self.hits = 0
+        self.looked_up = 0
         self.misses = 0
         self.evicted = 0
         self.displaced = 0
@@ -107,10 +118,12 @@ class Economy:
 
     Attributes:
         keeps: Whose answers are kept.
+        one_in: Of what is seen again, where first sight does not do: the share that is kept is 1 / `one_in`.
         sample, rest: The tallies of both.
         turned_away: Reads that were forwarded because caching does not pay.
         origin: What Postgres has its client wait.
-        miss, hit: The work of the worker for one read of this template.
+        miss: The work of the worker for one read of this template that misses.
+        looked_up: The same for one that hits, and for which no reply was ready.
         prices: What it has in common with others.
         l2: What Redis yields.
     """
@@ -119,19 +132,23 @@ class Economy:
         "_adapts",
         "_gone",
         "_hits",
+        "_looked_up",
         "_misses",
         "_misses_allowed",
         "_retry_after",
         "_second_sight",
         "_seen",
+        "_seen_displaced",
         "_seen_gone",
+        "_seen_looked_up",
         "_seen_turned_away",
         "_times_refused",
         "_unused",
-        "hit",
         "keeps",
         "l2",
+        "looked_up",
         "miss",
+        "one_in",
         "origin",
         "prices",
         "rest",
@@ -143,15 +160,19 @@ class Economy:
         """Let all in at first; for ever, unless it `adapts`."""
         self._adapts = adapts
         self.keeps = Keeps.ALL
+        self.one_in = 1
         self._second_sight = False  # also while only the sample is kept
         self.sample, self.rest = Tally(), Tally()
         self.turned_away = 0
         self.origin = Wait(_ORIGIN_SECONDS)
-        self.miss, self.hit, self.prices = Work(_MISS_SECONDS), Work(_HIT_SECONDS), prices
+        self.miss, self.looked_up, self.prices = Work(_MISS_SECONDS), Work(_HIT_SECONDS), prices
         self.l2 = L2Yield(self.origin if adapts else None)
         self._hits = self._misses = 0.0  # by which it is judged; the older ones count less
+        self._looked_up = 1.0  # the share of its hits lately for which no reply was ready
+        self._seen_looked_up = 0
         self._seen = (0, 0, 0, 0)  # hits and misses of the sample and of the rest, when it was judged last
         self._gone = self._unused = 0.0  # by which it is judged whether the first sight pays
+        self._seen_displaced = 0
         self._seen_gone = (0, 0, 0, 0)  # gone and unused of the sample and of the rest, when it was judged last
         self._seen_turned_away = 0
         self._misses_allowed = _MISSES  # of the others, until it is judged
@@ -168,9 +189,11 @@ class Economy:
             return ""
         reason = Reason.DOES_NOT_PAY
         if self.keeps is Keeps.SEEN_BEFORE:
-            if self.prices.sightings.again(number):
-                return ""
             reason = Reason.FIRST_SIGHT
+            if self.prices.sightings.again(number):
+                if self.one_in == 1 or random() * self.one_in < 1.0:  # noqa: S311 - nothing secret
+                    return ""
+                reason = Reason.NO_ROOM
         self.turned_away += 1
         if self.turned_away - self._seen_turned_away >= _TURNED_AWAY:
             self._judge()
@@ -194,10 +217,15 @@ class Economy:
         return max(self.miss.seconds - self.prices.forwarding.seconds, _LEAST_OVERHEAD)
 
     @property
+    def hit(self) -> float:
+        """What a hit takes on the average: H, in seconds."""
+        return _READY_HIT_SECONDS + self._looked_up * max(self.looked_up.seconds - _READY_HIT_SECONDS, 0.0)
+
+    @property
     def ratio_needed(self) -> float:
         """The hit ratio from which on caching pays; above 1 where a hit takes longer than to ask Postgres."""
         dear = self.prices.pressure.factor
-        saved = self.origin.seconds + dear * (self.prices.forwarding.seconds - self.hit.seconds)
+        saved = self.origin.seconds + dear * (self.prices.forwarding.seconds - self.hit)
         overhead = dear * self.overhead
         return overhead / (overhead + saved) if saved > 0 else 2.0
 
@@ -217,9 +245,12 @@ class Economy:
             return
         seen, sample, rest = self._seen, self.sample, self.rest
         self._seen = now = (sample.hits, sample.misses, rest.hits, rest.misses)
+        turned_away = self.turned_away - self._seen_turned_away
         self._seen_turned_away = self.turned_away
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
-        admitted, second_sight = self.admitted, self._first_sight_is_in_vain()
+        self._note_looked_up(hits + rest_hits)
+        self._adapt_to_room(sum(now) - sum(seen) + turned_away, misses + rest_misses)
+        admitted, second_sight = self.admitted, self._first_sight_is_in_vain() or self.one_in > 1
         blind, self._misses_allowed = not (admitted or hits or misses), _MISSES
         if admitted:
             hits, misses = _the_better((hits, misses), (hits + rest_hits, misses + rest_misses))
@@ -239,6 +270,23 @@ class Economy:
             self.keeps = Keeps.SEEN_BEFORE if second_sight else Keeps.ALL
         else:
             self.keeps = Keeps.SAMPLE
+
+    def _note_looked_up(self, hits: int) -> None:
+        seen, self._seen_looked_up = self._seen_looked_up, self.sample.looked_up + self.rest.looked_up
+        if hits >= _FEW_READS:
+            self._looked_up += (min((self._seen_looked_up - seen) / hits, 1.0) - self._looked_up) / 2
+
+    def _adapt_to_room(self, reads: int, misses: int) -> None:
+        """Decide how much of what is seen again is kept, by what was read since the last judgment."""
+        seen, self._seen_displaced = self._seen_displaced, self.sample.displaced + self.rest.displaced
+        if not self.admitted or reads < _ENOUGH_READS:
+            return
+        crowded = self.prices.pressure.factor > 1.0 and 2 * (self._seen_displaced - seen) >= misses
+        spent = misses * self.overhead / (reads * self.prices.forwarding.seconds)
+        if crowded and spent > _TOO_MUCH_SPENT:
+            self.one_in = min(self.one_in * 2, _ONE_IN_MOST)
+        elif not crowded or spent < _LITTLE_SPENT:
+            self.one_in = max(self.one_in // 2, 1)
 
     def _first_sight_is_in_vain(self) -> bool:
         """Tell whether it costs more to keep what is asked for first than those answers yield that are read again."""

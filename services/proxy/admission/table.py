@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.proxy.admission.economies import Decision
+from services.proxy.admission.economy import Keeps
 
 _HEADINGS = (
     "cached",
@@ -35,7 +36,7 @@ def decision_table(decisions: Sequence[Decision]) -> str:
 
 def _cells(decision: Decision) -> tuple[str, ...]:
     return (
-        decision.keeps.value,
+        _kept(decision),
         "-" if decision.ratio is None else f"{decision.ratio:.1%}",
         "never" if decision.ratio_needed > 1 else f"{decision.ratio_needed:.1%}",
         "-" if decision.reuse is None else f"{decision.reuse:.1%}",
@@ -47,3 +48,8 @@ def _cells(decision: Decision) -> tuple[str, ...]:
         f"{decision.l2_hits:,}/{decision.l2_lookups:,}",
         decision.template[:_LONGEST_TEMPLATE],
     )
+
+
+def _kept(decision: Decision) -> str:
+    some = decision.keeps is Keeps.SEEN_BEFORE and decision.one_in > 1
+    return f"{decision.keeps.value}, 1 in {decision.one_in}" if some else decision.keeps.value

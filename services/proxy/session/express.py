@@ -164,7 +164,7 @@ class Express:
         if entry is not None:
             self._answer(Asked(data, plan, state), entry)
             if self._began:
-                economy.hit.note(thread_time() - self._began)
+                economy.looked_up.note(thread_time() - self._began)
         elif lookup.finds_elsewhere(plan, refusal):
             return self._ask_elsewhere(data, form, plan)
         else:

@@ -125,6 +125,7 @@ class Lookup:
             return None
         entry.hits += 1
         entry.tally.hits += 1
+        entry.tally.looked_up += 1
         self._database.statistics.hits += 1
         self._note_ageing(plan)
         self._proof.shown(entry)
@@ -377,6 +378,7 @@ class Lookup:
             plan.template.economy.l2.hits += 1
         entry.hits += 1
         entry.tally.hits += 1
+        entry.tally.looked_up += 1
         database.statistics.hits_l2 += 1
         self._note_ageing(plan)
         return entry.answer, refusal

@@ -18,7 +18,7 @@ def economy(origin: float, *, adapts: bool = True) -> Economy:
     made = Economy(Prices(), adapts=adapts)
     made.origin.note(origin)
     made.miss.note(110e-6)
-    made.hit.note(20e-6)
+    made.looked_up.note(20e-6)
     return made
 
 
@@ -156,11 +156,33 @@ def test_all_are_let_in_ever_more_seldom_where_that_is_in_vain() -> None:
     assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(distances[:4]))
 
 
+def test_a_hit_takes_what_its_hits_take_on_the_average() -> None:
+    """Most find a reply ready, which takes a tenth of what it takes to look one up."""
+    subject = economy(POINT_READ)
+    subject.looked_up.seconds = 200e-6
+    assert subject.ratio_needed > 1
+
+    def read(looked_up: int) -> None:
+        for _ in range(1_024):
+            subject.rest.hits += 10
+            subject.rest.looked_up += looked_up
+            subject.missed(subject.rest)
+
+    for _ in range(10):
+        read(looked_up=1)
+    assert subject.hit == pytest.approx(8e-6 + 0.1 * 192e-6, rel=0.05)
+    assert subject.ratio_needed < 0.5
+    for _ in range(10):
+        read(looked_up=10)
+    assert subject.hit == pytest.approx(200e-6, rel=0.05)
+    assert subject.ratio_needed > 1
+
+
 def test_a_hit_that_takes_longer_than_postgres_never_pays() -> None:
     subject = economy(POINT_READ)
     for _ in range(100):
-        subject.hit.note(1.0)
-    subject.hit.seconds = 1.0
+        subject.looked_up.note(1.0)
+    subject.looked_up.seconds = 1.0
     assert subject.ratio_needed > 1
     subject.sample.hits = 10_000
     for _ in range(64):

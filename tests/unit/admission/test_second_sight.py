@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.proxy.admission.economies import Economies
+from services.proxy.admission.economies import Decision, Economies
 from services.proxy.admission.economy import Economy, Keeps, Prices
 from services.proxy.admission.table import decision_table
 from services.proxy.sql.verdict import NameSpace
@@ -19,7 +19,7 @@ def economy(origin: float) -> Economy:
     made = Economy(Prices())
     made.origin.note(origin)
     made.miss.note(150e-6)
-    made.hit.note(20e-6)
+    made.looked_up.note(20e-6)
     return made
 
 
@@ -162,3 +162,85 @@ def test_whose_answers_are_kept_is_shown() -> None:
     assert lines["ALL"].lstrip().startswith("yes  ")
     assert lines["SEEN_BEFORE"].lstrip().startswith("2nd sight  ")
     assert " 75.0% " in lines["SAMPLE"]
+
+
+class ReadyCache(Cache):
+    """The same where what is in it is answered without a look at the economy, its reply being ready."""
+
+    def read(self, key: int) -> None:
+        if key not in self.hits_of:
+            super().read(key)
+            return
+        self.hits_of[key] += 1
+        self.hits_of.move_to_end(key)
+        self.subject.rest.hits += 1
+        self.hits += 1
+
+
+def busy_economy() -> Economy:
+    subject = economy(POINT_READ)
+    for _ in range(50):
+        subject.prices.pressure.note(0.95)
+    return subject
+
+
+def all_alike(reads: int, keys: int) -> Iterator[int]:
+    chooser = random.Random(1)
+    for _ in range(reads):
+        yield chooser.randrange(keys)
+
+
+def test_where_there_is_no_room_ever_less_of_what_is_seen_again_is_kept() -> None:
+    """Whatever is kept displaces what is asked for as often: the sample, which has room, does not show that."""
+    cache = ReadyCache(busy_economy())
+    for key in all_alike(60_000, 2 * _ROOM):
+        cache.read(key)
+    assert cache.subject.keeps is Keeps.SEEN_BEFORE
+    assert cache.subject.one_in > 4
+    before, hits, misses = cache.forwarded["no_room"], cache.hits, cache.misses
+    for key in all_alike(20_000, 2 * _ROOM):
+        cache.read(key)
+    assert cache.hits - hits > 0.4 * 20_000
+    assert cache.misses - misses < 0.1 * 20_000
+    assert cache.forwarded["no_room"] - before > 0.3 * 20_000
+    assert f"2nd sight, 1 in {cache.subject.one_in}" in decision_table(decided(cache.subject))
+
+
+def decided(subject: Economy) -> list[Decision]:
+    economies = Economies()
+    economies._by_identity["select", NameSpace(())] = subject
+    return economies.decisions()
+
+
+def test_what_is_hot_gets_in_all_the_same() -> None:
+    cache = ReadyCache(busy_economy())
+    for key in all_alike(60_000, 2 * _ROOM):
+        cache.read(key)
+    hot = 1_000_000 + 7  # that is not of the sample
+    for turn, key in enumerate(all_alike(4_000, 2 * _ROOM)):
+        cache.read(hot if turn % 10 == 0 else key)
+    assert cache.hits_of.get(hot, 0) > 200
+
+
+def test_a_worker_that_has_pauses_keeps_all_again() -> None:
+    cache = ReadyCache(busy_economy())
+    for key in all_alike(60_000, 2 * _ROOM):
+        cache.read(key)
+    assert cache.subject.one_in > 4
+    for _ in range(50):
+        cache.subject.prices.pressure.note(0.5)
+    for key in all_alike(60_000, 2 * _ROOM):
+        cache.read(key)
+    assert cache.subject.one_in == 1
+
+
+def test_so_does_one_that_has_room_again() -> None:
+    cache = ReadyCache(busy_economy())
+    for key in all_alike(60_000, 2 * _ROOM):
+        cache.read(key)
+    assert cache.subject.one_in > 4
+    for key in all_alike(60_000, _ROOM // 2):
+        cache.read(key)
+        if key % 3 == 0:  # else nothing would miss any more
+            cache.evict((key * 7 + 1) % _ROOM)
+    assert cache.subject.one_in == 1
