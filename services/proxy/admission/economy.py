@@ -14,7 +14,8 @@ cheaper, with r in the place of h. What is known of r is how many of the answers
 Where there is no room for all that is asked for again, answers displace one another. The sample does not show it, for
 that has room; and who keeps one in two of them, or in sixteen, has about as many hits, of what stays. So while most of
 what is kept makes another one go, and the worker is busy, ever less of what is seen again is kept, until that takes
-little of its time. What is hot gets in all the same, being asked for often.
+little of its time: an ever smaller part of the keys, and soon another one. What is hot gets in all the same, being
+asked for in the time of each.
 
 Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
 hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
@@ -23,7 +24,6 @@ So what is let in is judged by all of its reads as well; and now and then, ever 
 """
 
 from enum import Enum
-from random import random
 
 from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.l2_yield import L2Yield
@@ -40,6 +40,7 @@ _TURNED_AWAY = 512  # as well
 _BLIND_TRIAL_MISSES, _TRIAL_MISSES = 64, 256  # of the others, where all were let in, without and with a sample
 _RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # judgments by the sample: the first trial of all keys, and at last each
 _ONE_IN_MOST = 16  # of what is seen again, where there is no room
+_ROUND_BITS = 5  # of so many that are turned away: then other keys are let in
 _TOO_MUCH_SPENT, _LITTLE_SPENT = 0.05, 0.02  # for what makes others go, by what it would take to forward everything
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
 
@@ -160,7 +161,7 @@ class Economy:
         """Let all in at first; for ever, unless it `adapts`."""
         self._adapts = adapts
         self.keeps = Keeps.ALL
-        self.one_in = 1
+        self.one_in = 1  # a power of two
         self._second_sight = False  # also while only the sample is kept
         self.sample, self.rest = Tally(), Tally()
         self.turned_away = 0
@@ -191,7 +192,8 @@ class Economy:
         if self.keeps is Keeps.SEEN_BEFORE:
             reason = Reason.FIRST_SIGHT
             if self.prices.sightings.again(number):
-                if self.one_in == 1 or random() * self.one_in < 1.0:  # noqa: S311 - nothing secret
+                # Whatever is asked about one read has one answer; soon it is another part of the keys.
+                if not ((number >> 12) + (self.turned_away >> _ROUND_BITS)) & (self.one_in - 1):
                     return ""
                 reason = Reason.NO_ROOM
         self.turned_away += 1
@@ -250,7 +252,7 @@ class Economy:
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
         self._note_looked_up(hits + rest_hits)
         self._adapt_to_room(sum(now) - sum(seen) + turned_away, misses + rest_misses)
-        admitted, second_sight = self.admitted, self._first_sight_is_in_vain() or self.one_in > 1
+        admitted, second_sight = self.admitted, self._first_sight_is_in_vain()
         blind, self._misses_allowed = not (admitted or hits or misses), _MISSES
         if admitted:
             hits, misses = _the_better((hits, misses), (hits + rest_hits, misses + rest_misses))
@@ -261,13 +263,13 @@ class Economy:
             self._begin_trial(blind=blind)
             admitted = True
         elif self.overhead <= _LITTLE * self.origin.seconds:
-            admitted, second_sight = True, False
+            admitted, second_sight, self.one_in = True, False, 1
         elif ratio is not None:
             admitted = ratio * _SLACK >= needed if admitted else ratio >= min(needed, 0.95)
         self._times_refused = 0 if admitted else self._times_refused + 1
         self._second_sight = second_sight
         if admitted:
-            self.keeps = Keeps.SEEN_BEFORE if second_sight else Keeps.ALL
+            self.keeps = Keeps.SEEN_BEFORE if second_sight or self.one_in > 1 else Keeps.ALL
         else:
             self.keeps = Keeps.SAMPLE
 
@@ -282,7 +284,7 @@ class Economy:
         if not self.admitted or reads < _ENOUGH_READS:
             return
         crowded = self.prices.pressure.factor > 1.0 and 2 * (self._seen_displaced - seen) >= misses
-        spent = misses * self.overhead / (reads * self.prices.forwarding.seconds)
+        spent = misses * self.overhead / (reads * max(self.prices.forwarding.seconds, _LEAST_OVERHEAD))
         if crowded and spent > _TOO_MUCH_SPENT:
             self.one_in = min(self.one_in * 2, _ONE_IN_MOST)
         elif not crowded or spent < _LITTLE_SPENT:

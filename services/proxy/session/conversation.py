@@ -38,6 +38,7 @@ OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
 
 _IN_BLOCK, _FAILED = int(TransactionStatus.IN_BLOCK), int(TransactionStatus.FAILED)
 _READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
+_LASTS_FROM = 16  # replies: names of sessions that are soon over are not held by what these have read
 _HELD, _LISTENS, _DEBUGS, _REFUSED = b"T", b"L", b"D", b"R"  # tell the tables of ready-made replies apart
 
 
@@ -308,7 +309,8 @@ class Conversation:
             self.lookup.remember(turn, reply, table)
             return
         rest, reply.bind_rest = behind_name(turn)
-        self.lookup.remember(rest, reply, replies, (table, turn))
+        table.made += 1
+        self.lookup.remember(rest, reply, replies, (table, turn) if table.made > _LASTS_FROM else None)
 
     def follow(self, follow_up: FollowUp) -> None:
         """A ready-made reply was sent: note what it changes."""

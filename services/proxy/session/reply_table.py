@@ -31,17 +31,19 @@ class ReplyTable(dict[bytes, Reply]):
             and the same meaning of that name, for whatever other names there are. Of replies there are none in them.
         meant: Replies to such turns, by the name, and then by what stands behind it in the turn: of the same state and
             statement, whatever it is called.
+        made: How many replies to turns of one name were made ready for these sessions.
         known: The routes of turns for which no reply is ready; None while nobody needed one.
         through: The statements that go through, by their names; None where a name stands for several.
     """
 
-    __slots__ = ("alone", "known", "meant", "plain", "state_key", "through")
+    __slots__ = ("alone", "known", "made", "meant", "plain", "state_key", "through")
 
     def __init__(self, state_key: bytes = b"", plain: "ReplyTable | None" = None) -> None:
         """Begin empty; see the class."""
         super().__init__()
         self.state_key = state_key
         self.plain = plain
+        self.made = 0
         self.alone: dict[bytes, ReplyTable] = {}
         self.meant: dict[bytes, dict[bytes, Reply]] = {}
         self.known: KnownStatements | None = None

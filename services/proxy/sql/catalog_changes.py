@@ -14,6 +14,7 @@ from dataclasses import replace
 from services.proxy.sql.snapshot import Catalog, Relation
 
 _MOST_NAMES = 64  # each is looked for in each text
+_MOST_RELATIONS = 300  # that differ; each name is compared with each
 _QUOTE = '"'  # doubled within quotes
 _ESCAPED_NAME = 'u&"'
 
@@ -38,6 +39,8 @@ def changes_between(before: Catalog, after: Catalog) -> Changes | None:
     if not (before.complete and after.complete and _but_for_relations(before) == _but_for_relations(after)):
         return None
     oids = _with_what_rests_on_them(before, after, _differing(before, after))
+    if len(oids) > _MOST_RELATIONS:
+        return None
     names = {relation.name.casefold() for relation in _relations_of(oids, before, after)}
     shortest = _without_longer(names)
     if len(shortest) > _MOST_NAMES or any(_QUOTE in name for name in shortest):
@@ -61,19 +64,23 @@ def _differing(before: Catalog, after: Catalog) -> set[int]:
 
 
 def _with_what_rests_on_them(before: Catalog, after: Catalog, oids: set[int]) -> set[int]:
-    """Add what is a part of them, and the views and the tables with policies whose definitions may name them."""
+    """Add what is a part of them, and the views and the tables with policies whose definitions may name them.
+
+    What is beyond `_MOST_RELATIONS` is incomplete.
+    """
     found = set(oids)
     for catalog in (before, after):
         found.update(relation.oid for relation in catalog.by_oid.values() if not found.isdisjoint(relation.ancestors))
     definitions = {
         oid: "\n".join(texts).casefold() for catalog in (before, after) for oid, texts in _definitions(catalog)
     }
-    while True:
+    while len(found) <= _MOST_RELATIONS:
         names = _without_longer(relation.name.casefold() for relation in _relations_of(found, before, after))
         more = {oid for oid, text in definitions.items() if oid not in found and any(name in text for name in names)}
         if not more:
-            return found
+            break
         found |= more
+    return found
 
 
 def _definitions(catalog: Catalog) -> Iterator[tuple[int, list[str]]]:

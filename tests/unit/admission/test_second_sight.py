@@ -234,6 +234,19 @@ def test_a_worker_that_has_pauses_keeps_all_again() -> None:
     assert cache.subject.one_in == 1
 
 
+def test_how_often_it_is_asked_about_one_read_makes_no_difference() -> None:
+    """A read that goes on to the express way, or waits for Redis in vain, is asked about again."""
+    subject = busy_economy()
+    subject._adapts = False
+    subject.keeps, subject.one_in = Keeps.SEEN_BEFORE, 16
+    chooser = random.Random(1)
+    numbers = [chooser.getrandbits(64) | 1 for _ in range(20_000)]
+    for number in numbers:
+        subject.prices.sightings.again(number)
+    let_in = [number for number in numbers if not subject.turns_away(number) and not subject.turns_away(number)]
+    assert 20_000 / 20 < len(let_in) < 20_000 / 14
+
+
 def test_so_does_one_that_has_room_again() -> None:
     cache = ReadyCache(busy_economy())
     for key in all_alike(60_000, 2 * _ROOM):

@@ -479,12 +479,28 @@ def test_a_reply_is_ready_for_sessions_that_call_its_statement_otherwise() -> No
         other.exchange(turn(Parse(b"s_1234", READ), Sync()))
         answers = [found.exchange(bound(READ, b"a", value))[1] for value in (b"5", b"7", b"5", b"7")][2:]
         assert other.exchange(bound(READ, b"s_1234", b"5")) == (b"", answers[0])
-        reply = found.session._replies[bound(READ, b"a", b"7")]
+        reply = found.session._replies.find_narrowed(bound(READ, b"a", b"7"))
+        assert reply is not None
         asked = bound(READ, b"s_1234", b"7")
         assert other.session._replies.get(asked) is None
         assert other.session._replies.find_narrowed(asked) is reply
         assert other.exchange(asked) == (b"", answers[1])
         assert [len(entry.replies) for entry in found.database.l1._entries] == [1, 1]
+
+    asyncio.run(play())
+
+
+def test_who_has_made_many_replies_ready_finds_them_by_their_exact_bytes() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        turns = [bound(READ, b"a", b"%d" % value) for value in range(40)]
+        for asked in turns * 2:
+            session.exchange(asked)
+        replies = session.session._replies
+        exact = [asked for asked in turns if replies.get(asked) is not None]
+        assert exact == turns[-len(exact) :]
+        assert 20 < len(exact) < 30
+        assert all(replies.get(asked) is replies.find_narrowed(asked) for asked in exact)
 
     asyncio.run(play())
 

@@ -75,6 +75,15 @@ def test_many_names_with_one_in_common_are_one() -> None:
     ]
 
 
+def test_very_many_touch_everything_whatever_their_names_have_in_common() -> None:
+    assert changes_between(small_catalog(), small_catalog(*(table(21_000 + n, f"log_{n}") for n in range(400)))) is None
+    views = {VIEW.oid + n: " SELECT id FROM public.orders" for n in range(1, 400)}
+    more = [table(oid, f"view_{oid}", kind="v") for oid in views]
+    before = small_catalog(*more, views=views)
+    parts = {**before.relation_parts, ORDERS.oid: "another"}
+    assert changes_between(before, replace(before, relation_parts=parts)) is None
+
+
 def test_an_escaped_name_may_be_any() -> None:
     assert Changes(["items"]).touches('select 1 from u&"\\0069tems"')
 
