@@ -47,10 +47,11 @@ def test_a_change_of_another_row_leaves_the_answer(
         def evicted_by(row: int) -> bool:
             """Change a row, wait until that is seen, and tell whether the read has to be answered anew."""
             proxied.wait_all_cached(answer, 3)
-            before = proxied.hits()
             table = "visits" if "visits" in read else "orders"  # the change does not tell the old values of visits
-            direct.execute(f"UPDATE {table} SET note = note || 'n' WHERE id = %s", [row])
             seen = f"SELECT length(note) FROM {table} WHERE id = %s"
+            # Of what is in the cache a change is seen when it has evicted; else it would be seen before that.
+            proxied.wait_all_cached(lambda: client.execute(seen, [row]).fetchall(), 1)
+            direct.execute(f"UPDATE {table} SET note = note || 'n' WHERE id = %s", [row])
             expected = direct.execute(seen, [row]).fetchall()
             wait_until(lambda: client.execute(seen, [row]).fetchall() == expected, "the change to be seen")
             before = proxied.hits()
