@@ -12,8 +12,8 @@ M - O for each, and has one hit more of those that come again: with r for their 
 cheaper, with r in the place of h. What is known of r is how many of the answers that had to go were never read again.
 
 Where there is no room for all that is asked for again, answers displace one another. The sample does not show it, for
-that has room; and who keeps one in two of them, or in sixteen, has about as many hits, of what stays. So while most of
-what is kept makes another one go, and the worker is busy, ever less of what is seen again is kept, until that takes
+that has room; and who keeps one in two of them, or in sixty-four, has about as many hits, of what stays. So while most
+of what is kept makes another one go, and the worker is busy, ever less of what is seen again is kept, until that takes
 little of its time: an ever smaller part of the keys, and soon another one. What is hot gets in all the same, being
 asked for in the time of each.
 
@@ -39,7 +39,7 @@ _SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
 _TURNED_AWAY = 512  # as well
 _BLIND_TRIAL_MISSES, _TRIAL_MISSES = 64, 256  # of the others, where all were let in, without and with a sample
 _RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # judgments by the sample: the first trial of all keys, and at last each
-_ONE_IN_MOST = 16  # of what is seen again, where there is no room
+_ONE_IN_MOST = 64  # of what is seen again, where there is no room
 _ROUND_BITS = 5  # of so many that are turned away: then other keys are let in
 _TOO_MUCH_SPENT, _LITTLE_SPENT = 0.05, 0.02  # for what makes others go, by what it would take to forward everything
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
@@ -251,7 +251,7 @@ class Economy:
         self._seen_turned_away = self.turned_away
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
         self._note_looked_up(hits + rest_hits)
-        self._adapt_to_room(sum(now) - sum(seen) + turned_away, misses + rest_misses)
+        self._adapt_to_room(sum(now) - sum(seen) + turned_away, misses, rest_misses)
         admitted, second_sight = self.admitted, self._first_sight_is_in_vain()
         blind, self._misses_allowed = not (admitted or hits or misses), _MISSES
         if admitted:
@@ -278,13 +278,19 @@ class Economy:
         if hits >= _FEW_READS:
             self._looked_up += (min((self._seen_looked_up - seen) / hits, 1.0) - self._looked_up) / 2
 
-    def _adapt_to_room(self, reads: int, misses: int) -> None:
-        """Decide how much of what is seen again is kept, by what was read since the last judgment."""
+    def _adapt_to_room(self, reads: int, misses: int, rest_misses: int) -> None:
+        """Decide how much of what is seen again is kept, by what was read since the last judgment.
+
+        Args:
+            reads: All of them.
+            misses: Those of the sample that missed.
+            rest_misses: Those of the others.
+        """
         seen, self._seen_displaced = self._seen_displaced, self.sample.displaced + self.rest.displaced
         if not self.admitted or reads < _ENOUGH_READS:
             return
-        crowded = self.prices.pressure.factor > 1.0 and 2 * (self._seen_displaced - seen) >= misses
-        spent = misses * self.overhead / (reads * max(self.prices.forwarding.seconds, _LEAST_OVERHEAD))
+        crowded = self.prices.pressure.factor > 1.0 and 2 * (self._seen_displaced - seen) >= misses + rest_misses
+        spent = rest_misses * self.overhead / (reads * max(self.prices.forwarding.seconds, _LEAST_OVERHEAD))
         if crowded and spent > _TOO_MUCH_SPENT:
             self.one_in = min(self.one_in * 2, _ONE_IN_MOST)
         elif not crowded or spent < _LITTLE_SPENT:
