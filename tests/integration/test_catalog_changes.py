@@ -50,6 +50,7 @@ _CHANGES = (
     "ALTER TABLE orders RENAME TO purchases",
     "ALTER TABLE purchases RENAME TO orders",
     "ALTER TABLE parted_low ADD CHECK (id < 1000)",
+    "CREATE INDEX part_index ON parted_low (twice(id))",
     "ALTER PUBLICATION tidegate_test DROP TABLE parted_low",
     "ALTER PUBLICATION tidegate_test ADD TABLE parted_low",
     "CREATE TRIGGER t AFTER INSERT ON child FOR EACH ROW EXECUTE FUNCTION touched()",

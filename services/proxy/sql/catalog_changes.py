@@ -53,7 +53,7 @@ def _but_for_relations(catalog: Catalog) -> Catalog:
 
 
 def _differing(before: Catalog, after: Catalog) -> set[int]:
-    """Return the OIDs of the relations that came, went, or are not what they were, with all that is below them."""
+    """Return the OIDs of the relations that came, went, or are not what they were."""
 
     def seen(catalog: Catalog, oid: int) -> tuple[object, ...]:
         tables = (catalog.by_oid, catalog.relation_parts, catalog.views, catalog.policies)
@@ -64,13 +64,14 @@ def _differing(before: Catalog, after: Catalog) -> set[int]:
 
 
 def _with_what_rests_on_them(before: Catalog, after: Catalog, oids: set[int]) -> set[int]:
-    """Add what is a part of them, and the views and the tables with policies whose definitions may name them.
+    """Add what they are a part of and what is a part of them, and the views and policies that may name any of these.
 
     What is beyond `_MOST_RELATIONS` is incomplete.
     """
     found = set(oids)
     for catalog in (before, after):
-        found.update(relation.oid for relation in catalog.by_oid.values() if not found.isdisjoint(relation.ancestors))
+        found.update(relation.oid for relation in catalog.by_oid.values() if not oids.isdisjoint(relation.ancestors))
+    found.update(oid for relation in _relations_of(oids, before, after) for oid in relation.ancestors)
     definitions = {
         oid: "\n".join(texts).casefold() for catalog in (before, after) for oid, texts in _definitions(catalog)
     }

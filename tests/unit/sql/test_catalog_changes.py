@@ -55,6 +55,13 @@ def test_what_is_a_part_of_it_is_touched() -> None:
     assert touched(small_catalog(leaf), small_catalog(leaf, relation_parts=parts), "leaf", "users") == [True, False]
 
 
+def test_what_it_is_a_part_of_is_touched() -> None:
+    """A write to the whole runs what hangs on the part: an index of it that calls code of this database, say."""
+    leaf = table(20_102, "leaf", ancestors=(ITEMS.oid,))
+    other = replace(leaf, user_code=True)
+    assert touched(small_catalog(leaf), small_catalog(other), "leaf", "items", "users") == [True, True, False]
+
+
 @pytest.mark.parametrize("change", [{"global_part": "other"}, {"complete": False}, {"user_casts": True}])
 def test_what_belongs_to_no_relation_touches_everything(change: dict[str, object]) -> None:
     assert changes_between(small_catalog(), small_catalog(**change)) is None
