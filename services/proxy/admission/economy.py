@@ -252,7 +252,7 @@ class Economy:
         hits, misses, rest_hits, rest_misses = (new - old for new, old in zip(now, seen, strict=True))
         self._note_looked_up(hits + rest_hits)
         self._adapt_to_room(sum(now) - sum(seen) + turned_away, misses, rest_misses)
-        admitted, second_sight = self.admitted, self._first_sight_is_in_vain()
+        admitted, second_sight = self.admitted, self._first_sight_is_in_vain(misses + rest_misses)
         blind, self._misses_allowed = not (admitted or hits or misses), _MISSES
         if admitted:
             hits, misses = _the_better((hits, misses), (hits + rest_hits, misses + rest_misses))
@@ -296,11 +296,17 @@ class Economy:
         elif not crowded or spent < _LITTLE_SPENT:
             self.one_in = max(self.one_in // 2, 1)
 
-    def _first_sight_is_in_vain(self) -> bool:
-        """Tell whether it costs more to keep what is asked for first than those answers yield that are read again."""
+    def _first_sight_is_in_vain(self, kept: int) -> bool:
+        """Tell whether it costs more to keep what is asked for first than those answers yield that are read again.
+
+        Args:
+            kept: How many were kept since the last judgment.
+        """
         seen, sample, rest = self._seen_gone, self.sample, self.rest
         self._seen_gone = now = (sample.gone, sample.unused, rest.gone, rest.unused)
         gone, unused, rest_gone, rest_unused = (new - old for new, old in zip(now, seen, strict=True))
+        if kept >= _SAMPLE_MISSES and not gone + rest_gone:
+            return False  # there is room
         if self.keeps is Keeps.ALL:  # else the others were kept for a reason
             gone, unused = gone + rest_gone, unused + rest_unused
         self._gone, self._unused = self._gone / 2 + gone, self._unused / 2 + unused

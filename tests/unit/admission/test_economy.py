@@ -178,6 +178,14 @@ def test_a_hit_takes_what_its_hits_take_on_the_average() -> None:
     assert subject.ratio_needed > 1
 
 
+def test_a_clock_too_coarse_for_what_is_forwarded_does_no_harm() -> None:
+    subject = economy(POINT_READ)
+    subject.prices.forwarding.note(0.0)
+    for _ in range(1_024):
+        subject.missed(subject.rest)
+    assert subject.one_in == 1
+
+
 def test_a_hit_that_takes_longer_than_postgres_never_pays() -> None:
     subject = economy(POINT_READ)
     for _ in range(100):
