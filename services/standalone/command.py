@@ -90,11 +90,16 @@ def up(  # noqa: PLR0913, PLR0917 - the parameters are the options of the comman
     except SettingsError as error:
         _complain(_in_words_of_the_command_line(str(error), overrides))
         raise typer.Exit(EXIT_WRONG_USE) from error
+    _run(plan, StackOptions(data_dir=data_dir, ready_file=ready_file))
+
+
+def _run(plan: Plan, options: StackOptions) -> None:
+    """Run the stack until it is stopped; a refusal ends the command."""
     process = plan.process.model_copy(update={"log_format": _log_format(plan.process)})
     plan = replace(plan, process=process)
     configure_logging(process, service="standalone", process="up")
     try:
-        run_until_stopped(lambda: _up(plan, StackOptions(data_dir=data_dir, ready_file=ready_file)), stop_seconds(plan))
+        run_until_stopped(lambda: _up(plan, options), stop_seconds(plan))
     except Refusal as error:
         _complain(str(error))
         raise typer.Exit(EXIT_REFUSED) from error

@@ -490,6 +490,20 @@ def test_a_reply_is_ready_for_sessions_that_call_its_statement_otherwise() -> No
     asyncio.run(play())
 
 
+def test_a_hit_is_looked_up_only_where_no_reply_is_ready() -> None:
+    async def play() -> None:
+        session = learnt(LoneSession())
+        asked = bound(READ, b"a", b"7")
+        session.exchange(asked)
+        session.database.l1.forget_replies()
+        tally = next(iter(session.database.l1._entries)).tally
+        for hits in (1, 2, 3):
+            assert session.exchange(asked)[0] == b""
+            assert (tally.hits, tally.looked_up) == (hits, 1)
+
+    asyncio.run(play())
+
+
 def test_who_has_made_many_replies_ready_finds_them_by_their_exact_bytes() -> None:
     async def play() -> None:
         session = learnt(LoneSession())
