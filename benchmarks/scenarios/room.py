@@ -10,7 +10,7 @@ from benchmarks.peers import Peers, at_level, running_peers
 from benchmarks.pgbench import Load
 from benchmarks.scenarios.accounts import READ, hot_reads, make_accounts
 
-_ROWS = (10_000, 100_000)
+_ROWS = (10_000, 100_000, 1_000_000)
 _CLIENTS = 8
 _PROTOCOL = "prepared"
 _WARM_SECONDS = 25
@@ -19,7 +19,7 @@ _FORWARDING = (Target(_OFF, 0.85), Target(PGBOUNCER, 0.85))  # nothing may be sl
 
 
 def measure_room(run: Run) -> Iterator[Case]:
-    """Measure where all rows fit into memory, and where less than half of them do."""
+    """Measure where all rows fit into memory, where less than half of them do, and where hardly any do."""
     with running_peers(partial(make_accounts, rows=max(_ROWS))) as peers:
         for rows in _ROWS[:1] if run.quick else _ROWS:
             yield _measure(peers, run, rows)
@@ -40,7 +40,7 @@ ROOM = Scenario(
     "room",
     "More than there is room for",
     f"Point SELECTs a second of {_CLIENTS} clients, prepared; all rows are asked for alike, so that no part of them is "
-    f"hot. Of the larger table less than half has room in the memory of a worker (64 MiB), behind {_WARM_SECONDS} s of "
-    "the same reads. *Tidegate, off* forwards everything.",
+    f"hot. Of 100,000 less than half have room in the memory of a worker (64 MiB), of 1,000,000 one in thirty, behind "
+    f"{_WARM_SECONDS} s of the same reads. *Tidegate, off* forwards everything.",
     measure_room,
 )

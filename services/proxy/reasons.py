@@ -111,8 +111,8 @@ ADVICE: dict[Reason, str] = {
     Reason.QUARANTINED: "A cached answer of this template was proven wrong, so none is cached any more: see the "
     "proxy's log, and please report it. `tidegate quarantine` lists such templates and releases them.",
     Reason.AUDITED: "The auditor compares this answer with the cached one: one hit a second at most (`audit_rate`).",
-    Reason.DOES_NOT_PAY: "Its template is read again too seldom for what caching costs; a sixteenth of its keys shows "
-    "whether that changes (`admission`; the page `/admission` lists the decisions).",
+    Reason.DOES_NOT_PAY: "Its template is read again too seldom for what caching costs; some of its keys "
+    "show whether that changes (`admission`; the page `/admission` lists the decisions).",
     Reason.FIRST_SIGHT: "Many answers of its template are never read again, so one is kept when it is asked for a "
     "second time (`admission`; the page `/admission` lists the decisions).",
     Reason.NO_ROOM: "There is no room for all answers that are asked for again, so one in several is kept: more memory "

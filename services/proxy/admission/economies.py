@@ -22,6 +22,7 @@ class Decision:
         template: Its text, without literals.
         keeps: Whose answers are kept.
         one_in: Of what is seen again one in so many, where first sight does not do.
+        sampled: One key in so many is cached in any case.
         ratio: The hit ratio by which it is judged; None while that is not known.
         ratio_needed: The one from which on caching pays.
         reuse: Of the answers that had to go, the share that was read again; None while that is not known.
@@ -34,6 +35,7 @@ class Decision:
     template: str
     keeps: Keeps
     one_in: int
+    sampled: int
     ratio: float | None
     ratio_needed: float
     reuse: float | None
@@ -100,6 +102,7 @@ def _decision(template: str, economy: Economy) -> Decision:
         template,
         economy.keeps,
         economy.one_in,
+        economy.sampled,
         economy.ratio,
         economy.ratio_needed,
         economy.reuse,

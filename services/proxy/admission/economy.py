@@ -21,6 +21,8 @@ Whoever does not cache learns nothing of the hit ratio that he would have. So on
 hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
 once. Of few keys that are read more than all others together the sample may have none, and knows too little of them.
 So what is let in is judged by all of its reads as well; and now and then, ever more seldom, all are let in for that.
+Each time that is in vain the sample becomes smaller, down to one key in 256: a sixteenth of the reads at several times
+the cost is a tenth of what Postgres takes and more. It is a sixteenth again once caching pays.
 """
 
 from enum import Enum
@@ -31,14 +33,15 @@ from services.proxy.admission.pressure import Pressure
 from services.proxy.admission.sightings import Sightings
 from services.proxy.reasons import Reason
 
-_SAMPLE_MASK = 15  # one key in sixteen
+_SAMPLED, _SAMPLED_LEAST = 16, 256  # one key in so many, at first and at last
+_THINNING = 4
 _ENOUGH_READS = 32  # of the sample, to judge by
 _ENOUGH_GONE = 32  # answers that had to go, to judge by how many of them were read again
 _FEW_READS = 8  # of the sample since the last judgment: too few to go by while there are others
 _SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
-_TURNED_AWAY = 512  # as well
+_TURNED_AWAY = 512  # as well; with a smaller sample, as many more
 _BLIND_TRIAL_MISSES, _TRIAL_MISSES = 64, 256  # of the others, where all were let in, without and with a sample
-_RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # judgments by the sample: the first trial of all keys, and at last each
+_RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # times as many: the first trial of all keys, and at last each
 _ONE_IN_MOST = 64  # of what is seen again, where there is no room
 _ROUND_BITS = 5  # of so many that are turned away: then other keys are let in
 _TOO_MUCH_SPENT, _LITTLE_SPENT = 0.05, 0.02  # for what makes others go, by what it would take to forward everything
@@ -90,11 +93,11 @@ class Tally:
 
 
 class Keeps(Enum):
-    """Whose answers are kept; the value is for people."""
+    """Whose answers are kept; the value is for people, who are also told how large the sample is."""
 
     ALL = "yes"
     SEEN_BEFORE = "2nd sight"  # what was asked for before, and the sample
-    SAMPLE = "1 in 16"
+    SAMPLE = "sample"
 
 
 class Prices:
@@ -120,6 +123,7 @@ class Economy:
     Attributes:
         keeps: Whose answers are kept.
         one_in: Of what is seen again, where first sight does not do: the share that is kept is 1 / `one_in`.
+        sampled: One key in so many is of the sample; a power of two.
         sample, rest: The tallies of both.
         turned_away: Reads that were forwarded because caching does not pay.
         origin: What Postgres has its client wait.
@@ -154,6 +158,7 @@ class Economy:
         "prices",
         "rest",
         "sample",
+        "sampled",
         "turned_away",
     )
 
@@ -162,6 +167,7 @@ class Economy:
         self._adapts = adapts
         self.keeps = Keeps.ALL
         self.one_in = 1  # a power of two
+        self.sampled = _SAMPLED
         self._second_sight = False  # also while only the sample is kept
         self.sample, self.rest = Tally(), Tally()
         self.turned_away = 0
@@ -182,11 +188,11 @@ class Economy:
 
     def tally(self, number: int) -> Tally:
         """Return the tally of a read; see `read_number`."""
-        return self.rest if number & _SAMPLE_MASK else self.sample
+        return self.rest if number & (self.sampled - 1) else self.sample
 
     def turns_away(self, number: int) -> str:
         """Return, and count it, why a read is forwarded without looking for its answer; empty where it is not."""
-        if self.keeps is Keeps.ALL or not number & _SAMPLE_MASK:
+        if self.keeps is Keeps.ALL or not number & (self.sampled - 1):
             return ""
         reason = Reason.DOES_NOT_PAY
         if self.keeps is Keeps.SEEN_BEFORE:
@@ -197,7 +203,7 @@ class Economy:
                     return ""
                 reason = Reason.NO_ROOM
         self.turned_away += 1
-        if self.turned_away - self._seen_turned_away >= _TURNED_AWAY:
+        if self.turned_away - self._seen_turned_away >= _TURNED_AWAY * (self.sampled // _SAMPLED):
             self._judge()
         return reason
 
@@ -266,7 +272,8 @@ class Economy:
             admitted, second_sight, self.one_in = True, False, 1
         elif ratio is not None:
             admitted = ratio * _SLACK >= needed if admitted else ratio >= min(needed, 0.95)
-        self._times_refused = 0 if admitted else self._times_refused + 1
+            self.sampled = _SAMPLED if admitted else self.sampled
+        self._times_refused = 0 if admitted else self._times_refused + self.sampled // _SAMPLED
         self._second_sight = second_sight
         if admitted:
             self.keeps = Keeps.SEEN_BEFORE if second_sight or self.one_in > 1 else Keeps.ALL
@@ -316,7 +323,9 @@ class Economy:
         return reuse < needed if self._second_sight else reuse * _SLACK < needed
 
     def _begin_trial(self, *, blind: bool) -> None:
-        """Judge by all keys, and not by what was seen of the sample; where that may be in vain, not so soon again.
+        """Judge by all keys, and not by what was seen of the sample.
+
+        It may be in vain: then the next one comes later, and until then the sample is smaller.
 
         Args:
             blind: Nothing was seen of it for all that was turned away, so there are few keys.
@@ -325,6 +334,7 @@ class Economy:
         self._misses_allowed = _BLIND_TRIAL_MISSES if blind else _TRIAL_MISSES
         if not blind:
             self._retry_after = min(2 * self._retry_after, _RETRY_AFTER_MOST)
+            self.sampled = min(_THINNING * self.sampled, _SAMPLED_LEAST)
 
 
 def _the_better(sample: tuple[int, int], all_reads: tuple[int, int]) -> tuple[int, int]:

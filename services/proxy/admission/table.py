@@ -51,5 +51,7 @@ def _cells(decision: Decision) -> tuple[str, ...]:
 
 
 def _kept(decision: Decision) -> str:
+    if decision.keeps is Keeps.SAMPLE:
+        return f"1 in {decision.sampled}"
     some = decision.keeps is Keeps.SEEN_BEFORE and decision.one_in > 1
     return f"{decision.keeps.value}, 1 in {decision.one_in}" if some else decision.keeps.value

@@ -9,13 +9,17 @@ from services.proxy.admission.cost import Wait, Work
 from services.proxy.admission.economies import Economies
 from services.proxy.admission.economy import Economy, Keeps, Prices, read_number
 from services.proxy.admission.l2_yield import L2Yield
+from services.proxy.admission.table import decision_table
 from services.proxy.sql.verdict import NameSpace
 
 POINT_READ, AGGREGATE = 100e-6, 20e-3  # seconds that Postgres takes
 
 
 def economy(origin: float, *, adapts: bool = True) -> Economy:
-    made = Economy(Prices(), adapts=adapts)
+    return measured(Economy(Prices(), adapts=adapts), origin)
+
+
+def measured(made: Economy, origin: float) -> Economy:
     made.origin.note(origin)
     made.miss.note(110e-6)
     made.looked_up.note(20e-6)
@@ -52,6 +56,36 @@ def test_of_what_is_never_read_again_a_sixteenth_is_kept() -> None:
     assert not keys.subject.admitted
     assert len(keys.cached) < 2_000 + 50_000 / 14
     assert keys.subject.ratio == 0.0
+
+
+def test_the_sample_becomes_smaller_as_long_as_nothing_is_read_again() -> None:
+    economies = Economies()
+    keys = Keys(measured(economies.of(("SELECT", NameSpace(()))), POINT_READ))
+    kept: list[int] = []
+    for key in range(200_000):
+        before = len(keys.cached)
+        keys.read(key)
+        if len(keys.cached) > before:
+            kept.append(key)
+    assert keys.subject.sampled == 256
+    assert sum(key >= 100_000 for key in kept) < 100_000 / 100  # with a trial of all
+    assert "1 in 256" in decision_table(economies.decisions())
+
+
+def test_what_becomes_hot_is_found_by_a_small_sample_and_by_its_first_one_again_behind_that() -> None:
+    keys, chooser = Keys(economy(POINT_READ)), random.Random(1)
+    for key in range(200_000):
+        keys.read(1_000_000 + key)
+    assert keys.subject.sampled == 256
+    reads = 0
+    while not lets_all_in(keys) and reads < 60_000:
+        keys.read(chooser.randrange(2_000))
+        reads += 1
+    assert reads < 40_000
+    for _ in range(20_000):
+        keys.read(chooser.randrange(2_000))
+    assert keys.subject.admitted
+    assert keys.subject.sampled == 16
 
 
 def test_what_is_read_again_and_again_is_cached() -> None:
