@@ -13,6 +13,7 @@ from benchmarks.scenarios.numbered import NUMBERED
 from benchmarks.scenarios.room import ROOM
 from benchmarks.scenarios.spellings import SPELLINGS
 from benchmarks.scenarios.stampede import STAMPEDE
+from benchmarks.scenarios.transactions import TRANSACTIONS
 from benchmarks.scenarios.warm_up import WARM_UP
 from benchmarks.scenarios.workers import WORKERS
 
@@ -24,6 +25,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     SPELLINGS,
     NUMBERED,
     ROOM,
+    TRANSACTIONS,
     DASHBOARDS,
     LARGE_RESULTS,
     WARM_UP,

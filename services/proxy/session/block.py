@@ -8,9 +8,12 @@ itself, and from there on the block is Postgres's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from services.proxy.session.follow_up import FollowUp, Portal
 from services.proxy.session.held_setting import Held, HeldSetting, mark_of, set_for_statement, set_local
+from services.shared.pgwire.backend import BindComplete, CloseComplete, CommandComplete, DataRow, ParseComplete
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import (
     SYNC,
@@ -30,6 +33,7 @@ _FAIL = Parse(_NAME, b"SELECT tidegate_block_has_failed").encode()  # no such co
 _COMMIT = b"COMMIT"
 _SNAPSHOT = b"SELECT"  # the shortest statement that takes one
 _CLOSES = 3  # in what `_run` returns
+_STARTS = b"START"  # a BEGIN that is answered by its other name
 
 
 @dataclass(slots=True)
@@ -127,6 +131,36 @@ def prelude(block: HeldBlock, messages: Sequence[FrontendMessage]) -> Prelude:
     return Prelude(b"".join(pieces), closes)
 
 
+class UsualBeginning(NamedTuple):
+    """A prelude whose answer is known in advance.
+
+    Attributes:
+        raw: The messages.
+        answer: What Postgres says when all goes well.
+        closes: As in `Prelude`.
+    """
+
+    raw: bytes
+    answer: bytes
+    closes: int
+
+
+@lru_cache(maxsize=32)
+def usual_beginning(begin: bytes, *, read: bool) -> UsualBeginning:
+    """Return what makes a block true upstream in which nothing is set, in front of a turn that leaves its portal be.
+
+    Args:
+        begin: The client's BEGIN.
+        read: A read was answered in the block.
+    """
+    first = prelude(HeldBlock(begin, read=read), ())
+    tag = "START TRANSACTION" if begin.lstrip()[: len(_STARTS)].upper() == _STARTS else "BEGIN"
+    answer = _answer(CommandComplete(tag).encode())
+    if read:
+        answer += _answer(DataRow(()).encode() + CommandComplete("SELECT 1").encode())
+    return UsualBeginning(first.raw, answer, first.closes)
+
+
 def settings_before(settings: Held) -> Prelude:
     """Return what sets settings for the one statement behind it, in the extended protocol: up to the Sync."""
     return Prelude(_run(set_for_statement(settings.values())), _CLOSES)
@@ -163,6 +197,12 @@ def _run(sql: bytes) -> bytes:
         Close(Target.STATEMENT, _NAME),
     )
     return b"".join(message.encode() for message in messages)
+
+
+def _answer(said: bytes) -> bytes:
+    """Return what `_run` is answered with, where its Execute is answered with this."""
+    closed = CloseComplete().encode()
+    return b"".join((closed, ParseComplete().encode(), BindComplete().encode(), said, closed, closed))
 
 
 def uses_unnamed_portal(messages: Sequence[FrontendMessage]) -> bool:

@@ -34,12 +34,13 @@ from services.proxy.sql.verdict import NameSpace
 from services.shared.pgwire.codes import TransactionStatus
 from services.shared.pgwire.frontend import FrontendMessage, Parse
 
-OUTSIDE_BLOCK = int(TransactionStatus.IDLE)
+OUTSIDE_BLOCK, IN_BLOCK = int(TransactionStatus.IDLE), int(TransactionStatus.IN_BLOCK)
 
-_IN_BLOCK, _FAILED = int(TransactionStatus.IN_BLOCK), int(TransactionStatus.FAILED)
+_FAILED = int(TransactionStatus.FAILED)
 _READ = re.compile(rb"\s*(?:select|with)\b", re.IGNORECASE)
 _LASTS_FROM = 16  # replies: names of sessions that are soon over are not held by what these have read
-_HELD, _LISTENS, _DEBUGS, _REFUSED = b"T", b"L", b"D", b"R"  # tell the tables of ready-made replies apart
+# These tell the tables of ready-made replies apart.
+_HELD, _UPSTREAM, _LISTENS, _DEBUGS, _REFUSED = b"T", b"U", b"L", b"D", b"R"
 
 
 class Conversation:
@@ -96,7 +97,7 @@ class Conversation:
             return False
         if self.status == OUTSIDE_BLOCK:
             return self.keeper.wanted()
-        if self.status != _IN_BLOCK or self.keeper.state is not None or not self.keeper.wanted():
+        if self.status != IN_BLOCK or self.keeper.state is not None or not self.keeper.wanted():
             return False
         parses = (message for message in decode_part(part) or () if isinstance(message, Parse))
         return any(parse.statement and _READ.match(parse.sql) for parse in parses)
@@ -138,11 +139,15 @@ class Conversation:
             self.keeper.forget()
         self.status = exchange.status
         if exchange.status == OUTSIDE_BLOCK:
-            self.portals.end_block()
-            self.written()
-            self.keeper.block_ended()
+            self.outside()
         if exchange.failed and self.block is not None:
             self.block.failed = True
+
+    def outside(self) -> None:
+        """Postgres is outside a block, behind whatever was run."""
+        self.portals.end_block()
+        self.written()
+        self.keeper.block_ended()
 
     def written(self) -> None:
         """Postgres is outside a block again, and says so: what was written is visible."""
@@ -233,11 +238,14 @@ class Conversation:
     def ready_made(self) -> ReplyTable | None:
         """Return the table of ready-made replies that holds now; None when each turn has to be looked at.
 
-        Where nothing of the session is cached there is never a reply in it, but statements are known by it.
+        Where nothing of the session is cached, or in a block of Postgres's, there is never a reply in it, but
+        statements are known by it.
         """
         state, block = self.keeper.state, self.block
-        if self.status != OUTSIDE_BLOCK or state is None or self._strong or self.lookup.catalog_refusal():
+        if state is None or self._strong or self.lookup.catalog_refusal():
             return None
+        if self.status != OUTSIDE_BLOCK:
+            return self._replies(state, _UPSTREAM) if self.status == IN_BLOCK else None
         if block is not None and (block.failed or state.refusal):
             return None
         return self._replies(state, _REFUSED if state.refusal else self.situation)
@@ -271,7 +279,9 @@ class Conversation:
         ttl = min((step.plan.ttl for step in steps if step.plan is not None), default=NEVER)
         reply = Reply(entry, payload, follow_up, len(entries), ttl)
         plans = [step.plan for step in steps if step.plan is not None]
-        if self.writes.tokens is not None and len(plans) == 1:
+        if not plans:
+            reply.looked_at = ()  # no write matters to what begins or ends a block
+        elif self.writes.tokens is not None and len(plans) == 1:
             reply.looked_at = looked_at(plans[0])
         table = self._replies(state, situation)
         if turn_form(turn) is None:

@@ -12,6 +12,7 @@ from services.proxy.admission.cost import Work
 from services.proxy.admission.economy import read_number
 from services.proxy.cache.entry import Entry
 from services.proxy.reasons import Reason
+from services.proxy.session.conversation import IN_BLOCK
 from services.proxy.session.demand import demand
 from services.proxy.session.exchange import Ack, Exchange, Segment
 from services.proxy.session.known_statements import KnownStatements, Route, depends_on_values
@@ -64,15 +65,18 @@ class Express:
         conversation = self._turns.conversation
         keeper = conversation.keeper
         state = keeper.state
-        if conversation.block is not None or state is None or keeper.wanted():
+        if state is None or keeper.wanted():
             return False
+        in_block = conversation.status == IN_BLOCK
         if table.known is None:
-            table.known = KnownStatements(NameSpace(state.schemas))
+            table.known = KnownStatements(NameSpace(state.schemas), in_block=in_block)
         found = table.known.find(form, conversation.database.templates, state, lambda: self._read(data))
         if found is None:
             return False
         route, template = found
         self._way_through.learn(form, name, table, route, template)
+        if in_block or conversation.block is not None:
+            return False  # for now: what may go through does so from the next time on
         self._began = thread_time() if self._economies.measures() else 0.0
         refusal = route.refusal or state.refusal
         if not refusal:

@@ -19,6 +19,7 @@ from services.proxy.session.requests import Request
 from services.proxy.session.state import SessionState
 from services.proxy.session.templates import Promise, Template, Templates
 from services.proxy.session.turn_form import NO_VALUES, Bound, TurnForm, read_bound
+from services.proxy.sql.block_statement import BlockStep, block_statement
 from services.proxy.sql.directives import NO_DIRECTIVES
 from services.proxy.sql.inputs import relative_time_input, relative_time_literal
 from services.proxy.sql.verdict import NameSpace
@@ -110,11 +111,17 @@ ReadTurn = Callable[[], Request | None]
 class KnownStatements:
     """The routes of sessions in which names and settings mean the same."""
 
-    __slots__ = ("_name_space", "_routes")
+    __slots__ = ("_in_block", "_name_space", "_routes")
 
-    def __init__(self, name_space: NameSpace) -> None:
-        """Know nothing yet; `name_space` is where names of these sessions are looked up."""
+    def __init__(self, name_space: NameSpace, *, in_block: bool = False) -> None:
+        """Know nothing yet.
+
+        Args:
+            name_space: Where names of these sessions are looked up.
+            in_block: They are in a block of Postgres's, where what ends it has a route as well.
+        """
         self._name_space = name_space
+        self._in_block = in_block
         self._routes: dict[bytes | Economy, tuple[int, Route | None]] = {}
 
     def find(
@@ -132,7 +139,7 @@ class KnownStatements:
         head: bytes | Economy = form.head
         if form.simple:
             template = templates.find(form.head, self._name_space)
-            if template is None or not _is_plain(template, templates.promise):
+            if template is None or not self._has_route(template, templates.promise):
                 return None
             head = template.economy  # one for all texts of a template
         number, route = self._routes.get(head, _UNKNOWN)
@@ -149,7 +156,7 @@ class KnownStatements:
     def _look_at(self, request: Request, templates: Templates, state: SessionState) -> Route | None:
         """Find out all that does not depend on values; None where something may that cannot be seen here."""
         template, before = templates.find(request.text, self._name_space), request.prepared_before
-        if template is None or not _is_plain(template, templates.promise):
+        if template is None or not self._has_route(template, templates.promise):
             return None
         if before is not None and before.meaning != meaning_of(template, state.reading):
             return None  # its names or its literals mean something else now, or it is not known
@@ -172,6 +179,17 @@ class KnownStatements:
             settings,
         )
 
+    def _has_route(self, template: Template, promise: Promise) -> bool:
+        """Tell whether turns of a text differ in their values alone."""
+        plain = template.lexed.keyword in _PLAIN_KEYWORDS or (self._in_block and ends_block(template))
+        return plain and _is_plain(template, promise)
+
+
+def ends_block(template: Template) -> bool:
+    """Tell whether all that a statement does is to end the block that it is run in."""
+    found = block_statement(template.lexed)
+    return found is not None and found.step is not BlockStep.BEGIN
+
 
 def depends_on_values(bound: Bound) -> bool:
     """Tell whether a parameter may be read as a moment relative to now, which decides over the whole turn."""
@@ -184,6 +202,5 @@ def _is_plain(template: Template, promise: Promise) -> bool:
         template.directives is not NO_DIRECTIVES
         or template.reads_token
         or (template.analysis.ageing and promise.ageing_ttl)
-        or template.lexed.keyword not in _PLAIN_KEYWORDS
         or (template.analysis.cacheable and relative_time_literal(template.lexed))
     )

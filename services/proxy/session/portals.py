@@ -29,6 +29,13 @@ class Portals:
         """The cache answered a read: the unnamed portal runs this, should Postgres be asked for it."""
         self._texts[_UNNAMED] = text
 
+    def bound_unnamed(self, text: bytes | None) -> None:
+        """A turn of a usual form goes to Postgres; None: it is a simple Query, which leaves no portal behind."""
+        if text is None:
+            self._texts.pop(_UNNAMED, None)
+        else:
+            self._bind(_UNNAMED, text)
+
     def forward(self, messages: Iterable[FrontendMessage], names: Names, unnamed: Prepared | None) -> None:
         """Messages go to Postgres; should one fail, the block has failed, and no portal runs any more.
 

@@ -221,9 +221,11 @@ class Session(asyncio.Protocol):
         if self._turns.stage is Stage.CLOSED:
             return
         if self._through.under_way is not None:
-            if self._relay.between_messages and self._through.answered(data):
-                self._client.write(data)
-                if self._conversation.keeper.state is not None:  # which a write may have made uncertain
+            if self._relay.between_messages and (answer := self._through.answered(data)):
+                self._client.write(answer)
+                if self._through.moved and self._replies_behind is not _NO_REPLIES:
+                    self._arm()
+                elif self._conversation.keeper.state is not None:  # which a write may have made uncertain
                     self._replies = self._replies_behind
                 if self.client_full or self._draining or self._keeps_sessions:
                     self.go_on()

@@ -1,8 +1,11 @@
 """The way through: turns of statements that are forwarded whatever their values are, in as few steps as can be.
 
-It holds where the express way holds, which learns what may go through: outside of blocks, between turns, with the
-session's state known. Between two processes that wait for each other all code is cold, so that here each call counts.
-What was sent is a turn like any other as soon as anything about it is not usual: `unfold`.
+It holds between turns, with the session's state known; the express way learns what may go through. Outside of blocks
+that is what the cache has nothing to do with, or nothing to gain from. In a block of Postgres's it is everything. Where
+a BEGIN is held back it is what makes it go upstream, in front of it.
+
+Between two processes that wait for each other all code is cold, so that here each call counts. What was sent is a turn
+like any other as soon as anything about it is not usual: `unfold`.
 """
 
 from collections.abc import Callable
@@ -10,13 +13,17 @@ from time import thread_time
 
 from services.proxy.admission.economy import Keeps, read_number
 from services.proxy.reasons import Reason
-from services.proxy.session.exchange import Ack, Exchange, Segment
-from services.proxy.session.known_statements import Route
+from services.proxy.session.block import HeldBlock, UsualBeginning, usual_beginning
+from services.proxy.session.conversation import IN_BLOCK, OUTSIDE_BLOCK
+from services.proxy.session.exchange import Ack, Exchange, ParseAck, Segment
+from services.proxy.session.known_statements import Route, ends_block
 from services.proxy.session.planning import NO_EFFECT
 from services.proxy.session.reply_table import ReplyTable
 from services.proxy.session.stage import Stage
 from services.proxy.session.templates import Template
 from services.proxy.session.through_statements import (
+    INSIDE,
+    OUTSIDE,
     History,
     Through,
     analysis_of,
@@ -25,9 +32,13 @@ from services.proxy.session.through_statements import (
 )
 from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound
 from services.proxy.session.turn_runner import TurnRunner
+from services.shared.pgwire.backend import CloseComplete, ParseComplete
+from services.shared.pgwire.frontend import Bind
 
 MOST_STATEMENTS = 1_000  # of one table; what is forgotten is looked at once more
 _MOST_BEHIND_WRITES = 16  # reads that are remembered; of more, each is looked at
+_USES_A_NAME = (Bind(b"", b"name", (), (), ()),)
+_CLOSED, _PARSED = CloseComplete().encode(), ParseComplete().encode()
 
 
 class WayThrough:
@@ -35,12 +46,13 @@ class WayThrough:
 
     Attributes:
         under_way: The statement that was sent, and of whose answer nothing has come.
+        moved: The turn that was answered last has begun or ended a block in Postgres.
     """
 
     # fmt: off
     __slots__ = (
-        "_began", "_behind_writes", "_conversation", "_covered", "_economies", "_follower", "_forwarded", "_spent",
-        "_templates", "_to_postgres", "_turns", "under_way",
+        "_before", "_began", "_beginning", "_behind_writes", "_caught_up", "_conversation", "_covered", "_economies",
+        "_follower", "_forwarded", "_ready", "_spent", "_templates", "_to_postgres", "_turns", "moved", "under_way",
     )
     # fmt: on
 
@@ -57,6 +69,11 @@ class WayThrough:
         self._began = self._spent = 0.0  # processor seconds: at the turn's beginning; for all before its answer
         self._behind_writes: tuple[int, ...] = ()  # reads that own writes kept from the cache; see `note_own_write`
         self._covered = 0  # the newest covered probe then
+        self._beginning: UsualBeginning | None = None  # what was sent in front of it, which begins its block
+        self._caught_up: list[Ack] = []  # of what Postgres was told behind that of the unnamed statement
+        self._before = b""  # what both are answered with
+        self._ready = OUTSIDE  # what its answer ends with
+        self.moved = False
         self.under_way: Through | None = None
 
     def take(self, data: bytes, form: TurnForm, name: bytes, table: ReplyTable) -> bool:
@@ -71,7 +88,11 @@ class WayThrough:
         through = table.through.get(name)
         if through is None or through.history != (self._templates.number, self._follower.epoch):
             return False
-        refusal = through.refusal or self._refusal_now(data, form, through)
+        block = self._conversation.block
+        if block is None:
+            refusal = through.refusal or self._refusal_now(data, form, through)
+        else:
+            refusal = "" if block.settings else through.refusal  # what is read may be a part of what is held back
         if not refusal:
             return False
         self._began = thread_time() if not through.writes and self._economies.measures() else 0.0
@@ -80,30 +101,48 @@ class WayThrough:
         self._forwarded[refusal] += 1
         self.under_way = through
         self._turns.stage = Stage.FORWARDED
+        if block is not None:
+            data = self._begin_block(block, form) + data
+        if through.in_block or block is not None:
+            route = through.route
+            self._ready = OUTSIDE if through.ends else INSIDE
+            self._conversation.portals.bound_unnamed(None if route.prepared is None else route.prepared.text)
+        else:
+            self._ready = OUTSIDE
         self._to_postgres(data)
         if self._began:
             self._spent = thread_time() - self._began
         return True
 
-    def answered(self, data: bytes) -> bool:
-        """Take what came from Postgres first, if it is all of a usual answer: the caller passes it on as it is.
+    def answered(self, data: bytes) -> bytes:
+        """Take what came from Postgres first, if it is all of a usual answer: return what the client is to see of it.
 
         Args:
             data: What came, from the beginning of a message on.
+
+        Returns:
+            Nothing where the answer has to be looked at.
         """
         began = thread_time() if self._began else 0.0
-        through = self.under_way
-        if through is None or not is_usual_answer(data, parsed=through.unnamed is not None):
-            return False
+        through, conversation = self.under_way, self._conversation
+        if self._beginning is not None:
+            if not data.startswith(self._before):
+                return b""
+            data = data[len(self._before) :]
+        if through is None or not is_usual_answer(data, parsed=through.unnamed is not None, ready=self._ready):
+            return b""
         self.under_way = None
         self._turns.stage = Stage.IDLE
+        self.moved = through.ends or self._beginning is not None
         if through.changes_unnamed:
-            self._conversation.statements.answered_upstream(through.unnamed)
-        if through.writes:
-            self._conversation.written()
+            conversation.statements.answered_upstream(through.unnamed)
+        if self.moved:
+            self._move(through)
+        elif through.writes and not through.in_block:
+            conversation.written()
         if began:
             self._economies.prices.forwarding.note(self._spent + thread_time() - began)
-        return True
+        return data
 
     def unfold(self) -> None:
         """Make what is under way a turn like any other: more comes from the client, or its answer is no usual one."""
@@ -111,12 +150,13 @@ class WayThrough:
         if through is None:
             return
         statements = self._conversation.statements
-        acks: list[Ack] = []
+        acks, self._caught_up = self._caught_up, []
+        beginning, self._beginning = self._beginning, None
         if through.unnamed is not None:
             acks = [statements.expect_parse(through.unnamed)]
         elif through.changes_unnamed:
             statements.expect_query()
-        self._turns.expect(Exchange([Segment(acks)]))
+        self._turns.expect(Exchange([Segment(acks)], closes=0 if beginning is None else beginning.closes))
 
     def learn(self, form: TurnForm, name: bytes, table: ReplyTable, route: Route, template: Template) -> None:
         """Have further turns of a statement go through, if they may; one that was not known, or is another by now.
@@ -134,7 +174,8 @@ class WayThrough:
         if len(table.through) >= MOST_STATEMENTS:
             table.through.clear()
         sure = not form.simple or stands_for_its_template(form.head)
-        table.through[name] = _through(form, history, route, template) if sure else None
+        in_block = self._conversation.status == IN_BLOCK
+        table.through[name] = _through(form, history, route, template, in_block=in_block) if sure else None
 
     def note_own_write(self, number: int) -> None:
         """A read was kept from the cache by a write of its session that will evict whatever answers it.
@@ -168,6 +209,33 @@ class WayThrough:
             database.statistics.misses += 1
         return reason
 
+    def _begin_block(self, block: HeldBlock, form: TurnForm) -> bytes:
+        """Return what goes in front of the first turn of a block that Postgres sees."""
+        conversation = self._conversation
+        conversation.database.statistics.blocks_sent += 1
+        conversation.block = None
+        self._beginning = beginning = usual_beginning(block.begin, read=block.read)
+        self._before = beginning.answer
+        if form.simple or form.parses:  # which replaces the unnamed statement
+            return beginning.raw
+        caught_up, self._caught_up = conversation.statements.catch_up(_USES_A_NAME, begins_block=True)
+        for ack in self._caught_up:
+            self._before += _PARSED if isinstance(ack, ParseAck) else _CLOSED
+        return beginning.raw + caught_up
+
+    def _move(self, through: Through) -> None:
+        """Postgres has begun a block, or ended one."""
+        conversation = self._conversation
+        if through.ends:
+            conversation.status = OUTSIDE_BLOCK
+            conversation.outside()
+            return
+        self._beginning = None
+        conversation.status = IN_BLOCK
+        if self._caught_up:
+            conversation.statements.settle(self._caught_up)
+            self._caught_up = []
+
     def _begin_write(self, data: bytes, form: TurnForm, through: Through) -> None:
         route, template = through.route, through.template
         own: Template | None = template  # of this very text
@@ -176,10 +244,12 @@ class WayThrough:
         self._conversation.writes.begin(route.effect if own is None else route.effect_of(data, form, own))
 
 
-def _through(form: TurnForm, history: History, route: Route, template: Template) -> Through:
+def _through(form: TurnForm, history: History, route: Route, template: Template, *, in_block: bool) -> Through:
     return Through(
         history=history,
-        refusal=route.refusal,
+        refusal=Reason.IN_TRANSACTION if in_block else route.refusal,
+        in_block=in_block,
+        ends=in_block and ends_block(template),
         changes_unnamed=form.simple or form.parses,
         unnamed=route.prepared if form.parses else None,
         writes=route.effect != NO_EFFECT,

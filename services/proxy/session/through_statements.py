@@ -25,7 +25,7 @@ _QUOTED, _NUMBER = re.compile(rb"'[^']*'"), re.compile(rb"[0-9]+")
 _BLANK = re.compile(r"'[^']*'|[0-9]+")  # the same of a text that is decoded
 _STRING, _INTEGER = LiteralKind.STRING, LiteralKind.INTEGER
 _LENGTH = struct.Struct(">I").unpack_from
-_READY = READY_FOR_QUERY[TransactionStatus.IDLE]
+OUTSIDE, INSIDE = READY_FOR_QUERY[TransactionStatus.IDLE], READY_FOR_QUERY[TransactionStatus.IN_BLOCK]
 _PARSE_COMPLETE = ParseComplete().encode()
 _ROWS_AND_BEFORE = frozenset(
     int(code)
@@ -49,6 +49,8 @@ class Through(NamedTuple):
     Attributes:
         history: What this rests on: the number of the catalog, and the epoch that is followed.
         refusal: Why it is forwarded; empty where it is a read that is forwarded only while caching it does not pay.
+        in_block: It goes through in a block of Postgres's.
+        ends: It ends that block.
         changes_unnamed: The unnamed statement means something else behind it.
         unnamed: What it means then; None: nothing.
         writes: It may write.
@@ -58,6 +60,8 @@ class Through(NamedTuple):
 
     history: History
     refusal: str
+    in_block: bool
+    ends: bool
     changes_unnamed: bool
     unnamed: Prepared | None
     writes: bool
@@ -110,17 +114,18 @@ def stands_for_its_template(text: bytes) -> bool:
     return [span for _, span in literals] == [found.span() for found in _BLANK.finditer(decoded)]
 
 
-def is_usual_answer(data: bytes, *, parsed: bool) -> bool:
-    """Tell whether these bytes are all of the answer to one statement that succeeded, outside of a block.
+def is_usual_answer(data: bytes, *, parsed: bool, ready: bytes = OUTSIDE) -> bool:
+    """Tell whether these bytes are all of the answer to one statement that succeeded.
 
     Args:
         data: The bytes, from the beginning of a message on.
         parsed: It begins with a ParseComplete.
+        ready: The ReadyForQuery that ends it: `OUTSIDE` of a block, or `INSIDE` of one.
     """
     if parsed and not data.startswith(_PARSE_COMPLETE):
         return False
-    last = len(data) - len(_READY)
-    if last <= 0 or not data.endswith(_READY):
+    last = len(data) - len(ready)
+    if last <= 0 or not data.endswith(ready):
         return False
     at, kind = 0, 0
     while at + 4 < last:

@@ -47,7 +47,9 @@ from tests.unit.proxy.test_session_state import found
 _ERROR = ErrorResponse((("S", "ERROR"), ("V", "ERROR"), ("C", "22012"), ("M", "as asked"))).encode()
 _NOTICE = NoticeResponse((("S", "NOTICE"), ("V", "NOTICE"), ("C", "00000"), ("M", "as asked"))).encode()
 _COLUMNS = RowDescription((Column("name", 0, 0, 25, -1, -1, 0),)).encode()
-_STATUS = {b"BEGIN": TransactionStatus.IN_BLOCK, b"COMMIT": TransactionStatus.IDLE, b"ROLLBACK": TransactionStatus.IDLE}
+_IN_BLOCK, _IDLE = TransactionStatus.IN_BLOCK, TransactionStatus.IDLE
+_TAGS = {b"START": "START TRANSACTION", b"INSERT": "INSERT 0 1", b"UPDATE": "UPDATE 1"}
+_STATUS = {b"BEGIN": _IN_BLOCK, b"START": _IN_BLOCK, b"COMMIT": _IDLE, b"ROLLBACK": _IDLE}
 
 
 class _Failed(Exception):
@@ -148,7 +150,7 @@ class ScriptedPostgres:
             return
         if word in _STATUS:
             self._status = _STATUS[word]
-            self._out.append(CommandComplete(word.decode()).encode())
+            self._out.append(CommandComplete(_TAGS.get(word, word.decode())).encode())
             return
         if self._status is TransactionStatus.FAILED or b"parse_fails" in sql:
             raise _Failed
@@ -163,8 +165,8 @@ class ScriptedPostgres:
         if limit and len(rows) >= limit:
             self._out.append(PORTAL_SUSPENDED)
             return
-        tag = {b"SELECT": f"SELECT {len(rows)}", b"INSERT": "INSERT 0 1", b"UPDATE": "UPDATE 1"}
-        complete = CommandComplete(tag.get(word, word.decode())).encode()
+        tag = f"SELECT {len(rows)}" if word == b"SELECT" else _TAGS.get(word, word.decode())
+        complete = CommandComplete(tag).encode()
         self._out += [complete] * (2 if b"twice" in asked else 1)
 
     def _say(self, asked: bytes, rows: Sequence[bytes]) -> None:

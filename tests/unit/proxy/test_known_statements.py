@@ -22,8 +22,8 @@ from tests.unit.proxy.test_planning import STATE
 from tests.unit.sql.small_catalog import USERS, small_catalog, table
 
 READ = b"SELECT name FROM users WHERE id = $1"
-_SECURED = table(20_400, "secured", row_security=True)
-_POLICIES = {_SECURED.oid: (Policy("by_tenant", True, "v = ('')::text", ("app.Tenant",)),)}
+SECURED = table(20_400, "secured", row_security=True)
+POLICIES = {SECURED.oid: (Policy("by_tenant", True, "v = ('')::text", ("app.Tenant",)),)}
 
 
 class Worker:
@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, templates: Templates | None = None) -> None:
         self.templates = templates or Templates()
         if not self.templates.number:
-            self.templates.use(small_catalog(_SECURED, policies=_POLICIES))
+            self.templates.use(small_catalog(SECURED, policies=POLICIES))
         self.known = KnownStatements(NameSpace(STATE.schemas))
         self.read = 0  # how often a turn was read message by message
         self.names: Names = no_names()
