@@ -25,13 +25,14 @@ from benchmarks.pgbouncer import PgBouncer
 from benchmarks.pgpool import PgPool
 from services.shared.runtime.upstream import parse_upstream
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import ServerError
+from tests.servers.processes import ServerError, wait_until
 from tests.servers.stack import RunningStack, running_stack
 
 SETTINGS: Mapping[str, str] = {"shared_buffers": "256MB", "max_connections": "1000", "max_slot_wal_keep_size": "4GB"}
 _HITS = tuple(f"tidegate_proxy_{kind}_total" for kind in ("hits", "hits_l2", "hits_joined"))
 _FORWARDED = "tidegate_proxy_forwarded_total"
 _WARM_ATTEMPTS = 20
+_REST_SECONDS = 60.0
 _WARM_SHARE = 0.95  # the rest: each client prepares its statement
 _SPARE_CHILDREN = 4  # of pgpool-II: each serves one client at a time, and the one who looks whether it is up is one
 
@@ -62,11 +63,25 @@ class Peers:
 
     def rate(self, url: str, load: Load) -> float:
         """Return how many transactions of a load come through a URL in a second."""
+        self.come_to_rest()
         return transactions_a_second(self.program, url, load, self.folder)
 
     def latency(self, url: str, load: Load) -> float:
         """Return how many milliseconds a transaction takes in the mean."""
+        self.come_to_rest()
         return mean_milliseconds(self.program, url, load, self.folder)
+
+    def come_to_rest(self) -> None:
+        """Wait until all that was written is evicted: else one side leaves its change stream's work to the next one.
+
+        Raises:
+            ServerError: It takes too long.
+        """
+        ((written,),) = self.server.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+        wait_until(lambda: self._watermark() >= float(written), "the change stream to come to rest", _REST_SECONDS)
+
+    def _watermark(self) -> float:
+        return min(self.stack.counters("tidegate_proxy_watermark_lsn", "process").values())
 
     def warm(self, load: Load, url: str | None = None) -> None:
         """Run a load through Tidegate, a second at a time, until nearly all of it is served from the cache.
