@@ -17,12 +17,12 @@ of what is kept makes another one go, and the worker is busy, ever less of what 
 little of its time: an ever smaller part of the keys, and soon another one. What is hot gets in all the same, being
 asked for in the time of each.
 
-Whoever does not cache learns nothing of the hit ratio that he would have. So one key in sixteen is always cached: its
-hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the others are turned away at
-once. Of few keys that are read more than all others together the sample may have none, and knows too little of them.
-So what is let in is judged by all of its reads as well; and now and then, ever more seldom, all are let in for that.
-Each time that is in vain the sample becomes smaller, down to one key in 256: a sixteenth of the reads at several times
-the cost is a tenth of what Postgres takes and more. It is a sixteenth again once caching pays.
+Whoever does not cache learns nothing of the hit ratio that he would have. So a sample of the keys is always cached, one
+in sixteen at first: its hit ratio is that of all keys, at a sixteenth of the cost. Where caching does not pay the
+others are turned away at once. Of few keys that are read more than all others together the sample may have none, and
+knows too little of them. So what is let in is judged by all of its reads as well; and now and then, ever more seldom,
+all are let in for that. Once that has been in vain one key in 64 has to do, and judgments come as much later: a
+sixteenth of the reads, each at several times the cost, is felt.
 """
 
 from enum import Enum
@@ -33,15 +33,14 @@ from services.proxy.admission.pressure import Pressure
 from services.proxy.admission.sightings import Sightings
 from services.proxy.reasons import Reason
 
-_SAMPLED, _SAMPLED_LEAST = 16, 256  # one key in so many, at first and at last
-_THINNING = 4
+_SAMPLED, _SAMPLED_LATER = 16, 64  # one key in so many, at first and behind the first trial that was in vain
 _ENOUGH_READS = 32  # of the sample, to judge by
 _ENOUGH_GONE = 32  # answers that had to go, to judge by how many of them were read again
 _FEW_READS = 8  # of the sample since the last judgment: too few to go by while there are others
-_SAMPLE_MISSES, _MISSES = 64, 1024  # after which a template is judged
-_TURNED_AWAY = 512  # as well; with a smaller sample, as many more
+_SAMPLE_MISSES = 64  # after which a template is judged
+_MISSES, _TURNED_AWAY = 1024, 512  # of the others, as well; with the smaller sample, four times as many
 _BLIND_TRIAL_MISSES, _TRIAL_MISSES = 64, 256  # of the others, where all were let in, without and with a sample
-_RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # times as many: the first trial of all keys, and at last each
+_RETRY_AFTER, _RETRY_AFTER_MOST = 16, 256  # times 512 that are turned away: the first trial of all keys, at last each
 _ONE_IN_MOST = 64  # of what is seen again, where there is no room
 _ROUND_BITS = 5  # of so many that are turned away: then other keys are let in
 _TOO_MUCH_SPENT, _LITTLE_SPENT = 0.05, 0.02  # for what makes others go, by what it would take to forward everything
@@ -91,6 +90,15 @@ class Tally:
         """How many answers had to go."""
         return self.evicted + self.displaced
 
+    def add(self, other: "Tally") -> None:
+        """Count what another one has counted."""
+        self.hits += other.hits
+        self.looked_up += other.looked_up
+        self.misses += other.misses
+        self.evicted += other.evicted
+        self.displaced += other.displaced
+        self.unused += other.unused
+
 
 class Keeps(Enum):
     """Whose answers are kept; the value is for people, who are also told how large the sample is."""
@@ -123,7 +131,7 @@ class Economy:
     Attributes:
         keeps: Whose answers are kept.
         one_in: Of what is seen again, where first sight does not do: the share that is kept is 1 / `one_in`.
-        sampled: One key in so many is of the sample; a power of two.
+        sampled: One key in so many is of the sample.
         sample, rest: The tallies of both.
         turned_away: Reads that were forwarded because caching does not pay.
         origin: What Postgres has its client wait.
@@ -135,11 +143,13 @@ class Economy:
 
     __slots__ = (
         "_adapts",
+        "_admitted_at",
         "_gone",
         "_hits",
         "_looked_up",
         "_misses",
         "_misses_allowed",
+        "_on_trial",
         "_retry_after",
         "_second_sight",
         "_seen",
@@ -147,7 +157,6 @@ class Economy:
         "_seen_gone",
         "_seen_looked_up",
         "_seen_turned_away",
-        "_times_refused",
         "_unused",
         "keeps",
         "l2",
@@ -183,8 +192,9 @@ class Economy:
         self._seen_gone = (0, 0, 0, 0)  # gone and unused of the sample and of the rest, when it was judged last
         self._seen_turned_away = 0
         self._misses_allowed = _MISSES  # of the others, until it is judged
-        self._times_refused = 0  # by the sample, since all were let in last
+        self._admitted_at = 0  # how many had been turned away when more than the sample was let in last
         self._retry_after = _RETRY_AFTER
+        self._on_trial = False  # all were let in to see whether that pays
 
     def tally(self, number: int) -> Tally:
         """Return the tally of a read; see `read_number`."""
@@ -203,7 +213,7 @@ class Economy:
                     return ""
                 reason = Reason.NO_ROOM
         self.turned_away += 1
-        if self.turned_away - self._seen_turned_away >= _TURNED_AWAY * (self.sampled // _SAMPLED):
+        if self.turned_away - self._seen_turned_away >= _TURNED_AWAY * self._scale:
             self._judge()
         return reason
 
@@ -218,6 +228,11 @@ class Economy:
     def admitted(self) -> bool:
         """Whether more than the sample is kept."""
         return self.keeps is not Keeps.SAMPLE
+
+    @property
+    def _scale(self) -> int:
+        """How many times as much has to be seen of the others for as much to be seen of the sample."""
+        return self.sampled // _SAMPLED
 
     @property
     def overhead(self) -> float:
@@ -259,21 +274,24 @@ class Economy:
         self._note_looked_up(hits + rest_hits)
         self._adapt_to_room(sum(now) - sum(seen) + turned_away, misses, rest_misses)
         admitted, second_sight = self.admitted, self._first_sight_is_in_vain(misses + rest_misses)
-        blind, self._misses_allowed = not (admitted or hits or misses), _MISSES
+        blind, self._misses_allowed = not (admitted or hits or misses), _MISSES * self._scale
+        on_trial, self._on_trial = self._on_trial, False
         if admitted:
             hits, misses = _the_better((hits, misses), (hits + rest_hits, misses + rest_misses))
         self._hits, self._misses = self._hits / 2 + hits, self._misses / 2 + misses
         ratio, needed = self.ratio, self.ratio_needed
         sample.reused = rest.reused = ratio is None or ratio >= _REUSED
-        if blind or self._times_refused >= self._retry_after:
+        if blind or self.turned_away - self._admitted_at >= self._retry_after * _TURNED_AWAY:
             self._begin_trial(blind=blind)
             admitted = True
         elif self.overhead <= _LITTLE * self.origin.seconds:
             admitted, second_sight, self.one_in = True, False, 1
         elif ratio is not None:
             admitted = ratio * _SLACK >= needed if admitted else ratio >= min(needed, 0.95)
-            self.sampled = _SAMPLED if admitted else self.sampled
-        self._times_refused = 0 if admitted else self._times_refused + self.sampled // _SAMPLED
+        if admitted:
+            self._admitted_at = self.turned_away
+        if on_trial and not admitted and self.sampled == _SAMPLED:
+            self._sample_fewer()
         self._second_sight = second_sight
         if admitted:
             self.keeps = Keeps.SEEN_BEFORE if second_sight or self.one_in > 1 else Keeps.ALL
@@ -323,9 +341,7 @@ class Economy:
         return reuse < needed if self._second_sight else reuse * _SLACK < needed
 
     def _begin_trial(self, *, blind: bool) -> None:
-        """Judge by all keys, and not by what was seen of the sample.
-
-        It may be in vain: then the next one comes later, and until then the sample is smaller.
+        """Judge by all keys, and not by what was seen of the sample; where that may be in vain, not so soon again.
 
         Args:
             blind: Nothing was seen of it for all that was turned away, so there are few keys.
@@ -334,7 +350,15 @@ class Economy:
         self._misses_allowed = _BLIND_TRIAL_MISSES if blind else _TRIAL_MISSES
         if not blind:
             self._retry_after = min(2 * self._retry_after, _RETRY_AFTER_MOST)
-            self.sampled = min(_THINNING * self.sampled, _SAMPLED_LEAST)
+            self._on_trial = True
+
+    def _sample_fewer(self) -> None:
+        """Go by a smaller sample, and count it anew: what is there of the other keys is hit all the same."""
+        self.sampled = _SAMPLED_LATER
+        self.rest.add(self.sample)
+        self.sample = Tally()
+        self._seen = (0, 0, self.rest.hits, self.rest.misses)
+        self._seen_gone = (0, 0, self.rest.gone, self.rest.unused)
 
 
 def _the_better(sample: tuple[int, int], all_reads: tuple[int, int]) -> tuple[int, int]:

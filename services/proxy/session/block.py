@@ -6,6 +6,7 @@ answers COMMIT or ROLLBACK itself. The first statement that is no proven read br
 itself, and from there on the block is Postgres's.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,7 +34,7 @@ _FAIL = Parse(_NAME, b"SELECT tidegate_block_has_failed").encode()  # no such co
 _COMMIT = b"COMMIT"
 _SNAPSHOT = b"SELECT"  # the shortest statement that takes one
 _CLOSES = 3  # in what `_run` returns
-_STARTS = b"START"  # a BEGIN that is answered by its other name
+_STARTS = re.compile(rb"(?:\s|--[^\n]*\n|/\*.*?\*/)*start\b", re.IGNORECASE | re.DOTALL)  # answered by its own name
 
 
 @dataclass(slots=True)
@@ -154,7 +155,7 @@ def usual_beginning(begin: bytes, *, read: bool) -> UsualBeginning:
         read: A read was answered in the block.
     """
     first = prelude(HeldBlock(begin, read=read), ())
-    tag = "START TRANSACTION" if begin.lstrip()[: len(_STARTS)].upper() == _STARTS else "BEGIN"
+    tag = "START TRANSACTION" if _STARTS.match(begin) else "BEGIN"
     answer = _answer(CommandComplete(tag).encode())
     if read:
         answer += _answer(DataRow(()).encode() + CommandComplete("SELECT 1").encode())

@@ -279,9 +279,7 @@ class Conversation:
         ttl = min((step.plan.ttl for step in steps if step.plan is not None), default=NEVER)
         reply = Reply(entry, payload, follow_up, len(entries), ttl)
         plans = [step.plan for step in steps if step.plan is not None]
-        if not plans:
-            reply.looked_at = ()  # no write matters to what begins or ends a block
-        elif self.writes.tokens is not None and len(plans) == 1:
+        if self.writes.tokens is not None and len(plans) == 1:
             reply.looked_at = looked_at(plans[0])
         table = self._replies(state, situation)
         if turn_form(turn) is None:

@@ -1,7 +1,8 @@
 """The express way: turns of a usual form whose statement is known go out without being planned again.
 
-It holds outside of blocks, between turns, with the session's state known: where a ready-made reply would hold. A turn
-that is not taken is cut, read and planned like any other: nothing has happened yet. A read that waits, for Redis or for
+It holds outside of blocks, between turns, with the session's state known: where a ready-made reply would hold. In a
+block it only learns what may go through. A turn that is not taken is cut, read and planned like any other: nothing has
+happened yet. A read that waits, for Redis or for
 another session's query, is carried out by a `ReadRun` like any other, but not planned again. What comes back is taken
 whole where it came whole; otherwise message by message, since to the session this is a turn like any other.
 """
@@ -54,7 +55,7 @@ class Express:
         self._began = self._spent = 0.0  # processor seconds: at its beginning; for all before the answer
 
     def take(self, data: bytes, form: TurnForm, name: bytes, table: ReplyTable) -> bool:
-        """Carry out a turn that does not go through, or begin to; False: it is not taken, and nothing has happened.
+        """Carry out a turn that does not go through, or begin to; False: it is not taken, and nothing is sent.
 
         Args:
             data: What came from the client, behind a whole turn.
@@ -65,17 +66,18 @@ class Express:
         conversation = self._turns.conversation
         keeper = conversation.keeper
         state = keeper.state
-        if state is None or keeper.wanted():
+        in_block, held = conversation.status == IN_BLOCK, conversation.block
+        if state is None or keeper.wanted() or (held is not None and held.settings):
             return False
-        in_block = conversation.status == IN_BLOCK
         if table.known is None:
             table.known = KnownStatements(NameSpace(state.schemas), in_block=in_block)
         found = table.known.find(form, conversation.database.templates, state, lambda: self._read(data))
         if found is None:
             return False
         route, template = found
-        self._way_through.learn(form, name, table, route, template)
-        if in_block or conversation.block is not None:
+        if held is None or route.refusal:
+            self._way_through.learn(form, name, table, route, template)
+        if in_block or held is not None:
             return False  # for now: what may go through does so from the next time on
         self._began = thread_time() if self._economies.measures() else 0.0
         refusal = route.refusal or state.refusal

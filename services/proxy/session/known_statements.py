@@ -180,7 +180,7 @@ class KnownStatements:
         )
 
     def _has_route(self, template: Template, promise: Promise) -> bool:
-        """Tell whether turns of a text differ in their values alone."""
+        """Tell whether a text is of a kind that leaves nothing behind but what it wrote, or an ended block."""
         plain = template.lexed.keyword in _PLAIN_KEYWORDS or (self._in_block and ends_block(template))
         return plain and _is_plain(template, promise)
 

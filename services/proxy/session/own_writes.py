@@ -93,9 +93,7 @@ class OwnWrites:
     def spare(self, looked_at: tuple[NamedRows, ...] | None, newest_covered: int) -> bool:
         """Tell whether all that was written of these rows has been evicted; None: any may be looked at."""
         outstanding = self._outstanding
-        if looked_at is None or outstanding is None or not looked_at:
-            return looked_at is not None
-        return outstanding.spare(looked_at, newest_covered)
+        return looked_at is not None and (outstanding is None or outstanding.spare(looked_at, newest_covered))
 
     def touch_rows(self, relations: tuple[int, ...], newest_covered: int) -> bool:
         """Tell of a read that is not covered whether that is for rows that are named: its answer will be evicted."""

@@ -132,7 +132,11 @@ class Session(asyncio.Protocol):
             and reply.entry.live
             and (now := clock_gettime(CLOCK_BOOTTIME)) < self._freshness.deadline
             and now < reply.expires_at
-            and (self._writes.tokens is None or self._writes.spare(reply.looked_at, self._database.freshness.covered))
+            and (
+                self._writes.tokens is None
+                or not reply.reads  # it begins or ends a block
+                or self._writes.spare(reply.looked_at, self._database.freshness.covered)
+            )
         ):
             self._client.write(reply.payload)
             reply.entry.hits += 1

@@ -37,7 +37,7 @@ from services.shared.pgwire.frontend import Bind
 
 MOST_STATEMENTS = 1_000  # of one table; what is forgotten is looked at once more
 _MOST_BEHIND_WRITES = 16  # reads that are remembered; of more, each is looked at
-_USES_A_NAME = (Bind(b"", b"name", (), (), ()),)
+_USES_A_NAME = (Bind(b"", b"name", (), (), ()),)  # any turn that leaves the unnamed statement as it is
 _CLOSED, _PARSED = CloseComplete().encode(), ParseComplete().encode()
 
 
@@ -51,8 +51,9 @@ class WayThrough:
 
     # fmt: off
     __slots__ = (
-        "_before", "_began", "_beginning", "_behind_writes", "_caught_up", "_conversation", "_covered", "_economies",
-        "_follower", "_forwarded", "_ready", "_spent", "_templates", "_to_postgres", "_turns", "moved", "under_way",
+        "_answer_before", "_began", "_beginning", "_behind_writes", "_caught_up", "_conversation", "_covered",
+        "_economies", "_follower", "_forwarded", "_ready", "_simple", "_spent", "_templates", "_to_postgres", "_turns",
+        "moved", "under_way",
     )
     # fmt: on
 
@@ -71,7 +72,8 @@ class WayThrough:
         self._covered = 0  # the newest covered probe then
         self._beginning: UsualBeginning | None = None  # what was sent in front of it, which begins its block
         self._caught_up: list[Ack] = []  # of what Postgres was told behind that of the unnamed statement
-        self._before = b""  # what both are answered with
+        self._answer_before = b""  # what both are answered with
+        self._simple = False  # it is a simple query, behind which there is no Sync
         self._ready = OUTSIDE  # what its answer ends with
         self.moved = False
         self.under_way: Through | None = None
@@ -100,6 +102,7 @@ class WayThrough:
             self._begin_write(data, form, through)
         self._forwarded[refusal] += 1
         self.under_way = through
+        self._simple = form.simple
         self._turns.stage = Stage.FORWARDED
         if block is not None:
             data = self._begin_block(block, form) + data
@@ -126,9 +129,9 @@ class WayThrough:
         began = thread_time() if self._began else 0.0
         through, conversation = self.under_way, self._conversation
         if self._beginning is not None:
-            if not data.startswith(self._before):
+            if not data.startswith(self._answer_before):
                 return b""
-            data = data[len(self._before) :]
+            data = data[len(self._answer_before) :]
         if through is None or not is_usual_answer(data, parsed=through.unnamed is not None, ready=self._ready):
             return b""
         self.under_way = None
@@ -152,11 +155,12 @@ class WayThrough:
         statements = self._conversation.statements
         acks, self._caught_up = self._caught_up, []
         beginning, self._beginning = self._beginning, None
+        closes = 0 if beginning is None else beginning.closes
         if through.unnamed is not None:
             acks = [statements.expect_parse(through.unnamed)]
         elif through.changes_unnamed:
             statements.expect_query()
-        self._turns.expect(Exchange([Segment(acks)], closes=0 if beginning is None else beginning.closes))
+        self._turns.expect(Exchange([Segment(acks)], closes=closes), sync_follows=not self._simple)
 
     def learn(self, form: TurnForm, name: bytes, table: ReplyTable, route: Route, template: Template) -> None:
         """Have further turns of a statement go through, if they may; one that was not known, or is another by now.
@@ -215,12 +219,12 @@ class WayThrough:
         conversation.database.statistics.blocks_sent += 1
         conversation.block = None
         self._beginning = beginning = usual_beginning(block.begin, read=block.read)
-        self._before = beginning.answer
+        self._answer_before = beginning.answer
         if form.simple or form.parses:  # which replaces the unnamed statement
             return beginning.raw
         caught_up, self._caught_up = conversation.statements.catch_up(_USES_A_NAME, begins_block=True)
         for ack in self._caught_up:
-            self._before += _PARSED if isinstance(ack, ParseAck) else _CLOSED
+            self._answer_before += _PARSED if isinstance(ack, ParseAck) else _CLOSED
         return beginning.raw + caught_up
 
     def _move(self, through: Through) -> None:

@@ -190,10 +190,10 @@ class TurnRunner:
         self.stage = Stage.FORWARDED
         self._wire.to_postgres(raw)
 
-    def expect(self, exchange: Exchange) -> None:
-        """What was sent to Postgres has this answer."""
+    def expect(self, exchange: Exchange, *, sync_follows: bool = True) -> None:
+        """What was sent to Postgres has this answer; `sync_follows`: it ends with a Sync."""
         self._exchange = self.sink = exchange
-        self._sync_follows = True
+        self._sync_follows = sync_follows
         self._unanswered = 0
 
     def carry(self, raw: bytes, exchange: Exchange, effect: Effect, read: SingleRead | None) -> None:

@@ -168,7 +168,7 @@ def _by_keyword(statement: Statement) -> StatementEffect:
         if "prepared" in words or "chain" in words:
             return WIDEST  # another session's writes; a new block at the same time
         if keyword == "ROLLBACK" and "to" in words:
-            return _step("savepoint")
+            return replace(_step("savepoint"), changes_session=True)  # what was set behind the savepoint is undone
     return _BY_KEYWORD.get(keyword, WIDEST)
 
 

@@ -2,7 +2,8 @@
 
 It knows prepared statements, skips to the Sync behind an error, and keeps the status of a transaction. What a statement
 is to do beside that stands in it, or in a value: `parse_fails`, `bind_fails`, `fails` (behind its first row),
-`says_so` (a notice), `reports` (a changed setting), `notifies`, `twice` (a further CommandComplete, as a rule brings).
+`says_so` (a notice), `reports` (a changed setting), `notifies`, `twice` (a further CommandComplete, as a rule brings);
+a BEGIN that is to fail is `NOT DEFERRABLE`.
 """
 
 import json
@@ -148,7 +149,9 @@ class ScriptedPostgres:
         if not word:
             self._out.append(EMPTY_QUERY_RESPONSE)
             return
-        if word in _STATUS:
+        if word in _STATUS and b" TO " not in sql:
+            if b"NOT DEFERRABLE" in sql:
+                raise _Failed
             self._status = _STATUS[word]
             self._out.append(CommandComplete(_TAGS.get(word, word.decode())).encode())
             return

@@ -125,6 +125,20 @@ def test_settings_that_a_block_may_have_undone_are_asked_for_again() -> None:
     asyncio.run(play())
 
 
+def test_settings_that_a_savepoint_may_have_undone_are_not_relied_on() -> None:
+    async def play() -> None:
+        session = learnt_one(UPDATE)
+        session.exchange(BEGIN)
+        session.exchange(SAVEPOINT)
+        session.exchange(simple(STATEMENTS[17]))
+        session.exchange(turn(Parse(b"d", READ), Sync()))  # for whose sake they are asked for
+        assert knows_its_state(session)
+        session.exchange(simple(b"ROLLBACK TO s"))
+        assert not knows_its_state(session)
+
+    asyncio.run(play())
+
+
 def test_a_block_that_is_over_unexpectedly_is_over() -> None:
     async def play() -> None:
         session = learnt_one(UPDATE)
@@ -247,9 +261,16 @@ def _happens(event: str, session: LoneSession) -> None:
 _AGAIN = turn(Bind(b"", b"", (), (b"3",), ()), Execute(b""), Sync())
 _READ_HERE = bound(READ, b"")
 SCENES: dict[str, tuple[bytes, ...]] = {
-    f"{first} with {value!r} behind {begin[:1]!r}": (_READ_HERE, begin, form(UPDATE, value), _AGAIN, COMMIT, _READ_HERE)
+    f"{first} with {value!r} behind {begin[:30]!r}": (
+        _READ_HERE,
+        begin,
+        form(UPDATE, value),
+        _AGAIN,
+        COMMIT,
+        _READ_HERE,
+    )
     for first, form in FORMS.items()
-    for begin in (BEGIN, bound(b"BEGIN", b""))
+    for begin in (BEGIN, bound(b"BEGIN", b""), simple(b"BEGIN NOT DEFERRABLE"))
     for value in (b"7", b"fails", b"bind_fails", b"says_so", b"reports")
 }
 
