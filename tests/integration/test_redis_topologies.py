@@ -66,10 +66,9 @@ class TestSentinels:
         async def scenario() -> None:
             async with _client(group.url) as client:
                 assert await _writes_to(client, group.primary)
-                before = group.primary
-                await asyncio.to_thread(group.fail_over)
+                await asyncio.to_thread(group.fail_over)  # which waits until another one is the primary
+                # On a busy machine the Sentinels may give up that one as well, and be back where they were.
                 await until(lambda: _writes_to(client, group.primary))
-                assert group.primary is not before
 
         asyncio.run(scenario())
 
