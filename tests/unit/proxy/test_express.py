@@ -328,33 +328,53 @@ def what_holds(session: LoneSession) -> dict[str, object]:
 
 
 Played = tuple[bytes | str, Way, Way]
+"""A turn, or what happens; how the turn comes and is answered in one session, and how in the other, in pieces."""
+
+
+def plays(steps: st.SearchStrategy[bytes | str], most: int) -> st.SearchStrategy[list[Played]]:
+    """Draw what is played to two sessions."""
+    answer_at = st.one_of(st.none(), st.integers(1, 200))
+    whole, cut = (
+        st.builds(Way, st.none(), st.one_of(st.none(), answer_at)),
+        st.builds(Way, st.integers(1, 100), answer_at),
+    )
+    return st.lists(st.tuples(steps, whole, cut), max_size=most)
+
+
+def play_alike(
+    played: list[Played],
+    sessions: tuple[LoneSession, LoneSession],
+    happens: Callable[[str, LoneSession], object],
+    holds: Callable[[LoneSession], dict[str, object]],
+) -> None:
+    """Play the same to a session whose turns come whole and to one whose turns do not, which go the long way.
+
+    Args:
+        played: What.
+        sessions: Both.
+        happens: Has something happen to one of them.
+        holds: What has to be the same behind each turn, beside what was answered and what went upstream.
+    """
+    quick, long = sessions
+    for what, one_way, other in played:
+        if isinstance(what, str):
+            for session in sessions:
+                happens(what, session)
+            continue
+        assert other.turn_at is not None
+        at = other.turn_at % len(what)
+        came = quick.exchange(what, split_at=one_way.answer_at)
+        chunks = (what,) if long.inside_turn else (what[:at], what[at:])
+        assert came == long.exchange(*chunks, split_at=other.answer_at)
+        assert holds(quick) == holds(long)
 
 
 @settings(max_examples=40)
-@given(
-    st.lists(
-        st.tuples(
-            st.one_of(_turns(), _turns(), _turns(), st.sampled_from(sorted(EVENTS))),
-            st.builds(Way, st.none(), st.one_of(st.none(), st.none(), st.integers(1, 200))),
-            st.builds(Way, st.integers(1, 100), st.one_of(st.none(), st.integers(1, 200))),
-        ),
-        max_size=14,
-    )
-)
+@given(plays(st.one_of(_turns(), _turns(), _turns(), st.sampled_from(sorted(EVENTS))), most=14))
 def test_a_turn_is_answered_alike_on_either_way(played: list[Played]) -> None:
     async def play() -> None:
-        express, long = LoneSession(), LoneSession()
-        for what, one_way, other in played:
-            if isinstance(what, str):
-                for session in (express, long):
-                    EVENTS[what](session)
-                continue
-            assert other.turn_at is not None
-            at = other.turn_at % len(what)
-            came = express.exchange(what, split_at=one_way.answer_at)
-            chunks = (what,) if long.inside_turn else (what[:at], what[at:])
-            assert came == long.exchange(*chunks, split_at=other.answer_at)
-            assert what_holds(express) == what_holds(long)
+        sessions = LoneSession(), LoneSession()
+        play_alike(played, sessions, lambda event, session: EVENTS[event](session), what_holds)
 
     asyncio.run(play())
 

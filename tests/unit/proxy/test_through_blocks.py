@@ -20,9 +20,12 @@ from tests.unit.proxy.test_express import (
     FORWARDED,
     READ,
     STATEMENTS,
+    Played,
     Way,
     bound,
     learnt,
+    play_alike,
+    plays,
     simple,
     turn,
     what_holds,
@@ -211,15 +214,19 @@ def test_the_answer_to_a_beginning_is_known_in_advance(begin: bytes, *, read: bo
     assert first.closes == prelude(HeldBlock(begin, read=read), ()).closes
 
 
+def practised_in_blocks(end: bytes) -> LoneSession:
+    """Return a session that knows what begins a block, what is run in it and what ends it."""
+    session = learnt_one(UPDATE)
+    for _ in range(2):
+        for sent in (BEGIN, bound(UPDATE, b"c", b"7"), bound(UPDATE, b"c", b"8"), end):
+            session.exchange(sent)
+    return session
+
+
 def test_a_block_that_has_failed_or_changed_the_catalog_or_a_setting_goes_the_long_way() -> None:
     async def play() -> None:
         for happens in (STATEMENTS[16], STATEMENTS[17], b"SELECT fails", STATEMENTS[15]):
-            session = learnt_one(UPDATE)
-            for _ in range(2):
-                session.exchange(BEGIN)
-                session.exchange(bound(UPDATE, b"c", b"7"))
-                session.exchange(bound(UPDATE, b"c", b"8"))
-                session.exchange(ROLLBACK)
+            session = practised_in_blocks(ROLLBACK)
             session.exchange(BEGIN)
             assert goes_through(session, bound(UPDATE, b"c", b"9"))
             session.exchange()
@@ -234,12 +241,7 @@ def test_a_block_that_has_failed_or_changed_the_catalog_or_a_setting_goes_the_lo
 
 def test_who_wants_to_look_at_the_next_turn_does_so_behind_a_block() -> None:
     async def play() -> None:
-        session = learnt_one(UPDATE)
-        for _ in range(2):
-            session.exchange(BEGIN)
-            session.exchange(bound(UPDATE, b"c", b"7"))
-            session.exchange(bound(UPDATE, b"c", b"7"))
-            session.exchange(COMMIT)
+        session = practised_in_blocks(COMMIT)
         session.exchange(BEGIN)
         assert goes_through(session, bound(UPDATE, b"c", b"7"))
         session.session.look_again()
@@ -346,30 +348,10 @@ def _what_holds(session: LoneSession) -> dict[str, object]:
 
 
 @settings(max_examples=150)
-@given(
-    st.lists(
-        st.tuples(
-            _STEPS,
-            st.builds(Way, st.none(), st.one_of(st.none(), st.none(), st.integers(1, 200))),
-            st.builds(Way, st.integers(1, 100), st.one_of(st.none(), st.integers(1, 200))),
-        ),
-        min_size=2,
-        max_size=16,
-    )
-)
-def test_a_session_is_none_the_wiser_in_a_block(played: list[tuple[bytes | str, Way, Way]]) -> None:
+@given(plays(_STEPS, most=16))
+def test_a_session_is_none_the_wiser_in_a_block(played: list[Played]) -> None:
     async def play() -> None:
-        quick, long = _practised(), _practised()
-        for what, one_way, other in [(BEGIN, Way(None, None), Way(1, None)), *played]:
-            if isinstance(what, str):
-                for session in (quick, long):
-                    _happens(what, session)
-                continue
-            assert other.turn_at is not None
-            at = other.turn_at % len(what)
-            came = quick.exchange(what, split_at=one_way.answer_at)
-            chunks = (what,) if long.inside_turn else (what[:at], what[at:])
-            assert came == long.exchange(*chunks, split_at=other.answer_at)
-            assert _what_holds(quick) == _what_holds(long)
+        begun: Played = BEGIN, Way(None, None), Way(1, None)
+        play_alike([begun, *played], (_practised(), _practised()), _happens, _what_holds)
 
     asyncio.run(play())
