@@ -10,6 +10,8 @@ Most answers may never be asked for again although the ratio is good, where a fe
 is asked for first is turned away, and what is asked for again is kept (*second sight*). Who keeps at first sight pays
 M - O for each, and has one hit more of those that come again: with r for their share the same formula says which is
 cheaper, with r in the place of h. What is known of r is how many of the answers that had to go were never read again.
+While nothing had to go, nothing is known of it. A worker with pauses keeps all then. One without, as in a cold cache,
+hopes for no more than that two in five are read again: all wait for its time, and what is hot soon comes again.
 
 Where there is no room for all that is asked for again, answers displace one another. The sample does not show it, for
 that has room; and who keeps one in two of them, or in sixty-four, has about as many hits, of what stays. So while most
@@ -47,6 +49,7 @@ _TOO_MUCH_SPENT, _LITTLE_SPENT = 0.05, 0.02  # for what makes others go, by what
 _SLACK = 1.25  # between the ratio from which on it pays again and the one below which it does not
 
 _LITTLE = 0.05  # of what Postgres takes: for so little, misses are let in, since equal ones share one query
+_HOPED_FOR = 0.4  # the share of what is kept that is read again, while nothing is known of it
 _REUSED = 0.5  # ratio from which on what was kept is likely to be read again, by other workers too
 
 # Until they are measured, and on the safe side: nothing is turned away by a guess.
@@ -263,6 +266,12 @@ class Economy:
         """Of the answers that had to go lately, the share that was read again; None while those are too few."""
         return 1.0 - self._unused / self._gone if self._gone >= _ENOUGH_GONE else None
 
+    @property
+    def _hopes_in_vain(self) -> bool:
+        """Tell whether, for the first sight to pay, more would have to be read again than can be hoped for."""
+        hoped_for = _HOPED_FOR * (1 if self._second_sight else _SLACK)
+        return self.prices.pressure.factor > 1.0 and self.ratio_needed > hoped_for
+
     def _judge(self) -> None:
         if not self._adapts:
             return
@@ -331,13 +340,13 @@ class Economy:
         self._seen_gone = now = (sample.gone, sample.unused, rest.gone, rest.unused)
         gone, unused, rest_gone, rest_unused = (new - old for new, old in zip(now, seen, strict=True))
         if kept >= _SAMPLE_MISSES and not gone + rest_gone:
-            return False  # there is room
+            return self._hopes_in_vain  # there is room
         if self.keeps is Keeps.ALL:  # else the others were kept for a reason
             gone, unused = gone + rest_gone, unused + rest_unused
         self._gone, self._unused = self._gone / 2 + gone, self._unused / 2 + unused
         reuse, needed = self.reuse, self.ratio_needed
         if reuse is None:
-            return self._second_sight
+            return self._hopes_in_vain
         return reuse < needed if self._second_sight else reuse * _SLACK < needed
 
     def _begin_trial(self, *, blind: bool) -> None:

@@ -7,7 +7,7 @@ as it works, all other reads wait. By the theory of queues, a share b of the tim
 
 _RELAXED = 0.75  # share up to which its work counts once: one client that asks again and again makes it so busy
 _MOST = 8.0
-_WEIGHT = 1 / 4  # of the last look in the average
+_WEIGHT = 1 / 2  # of the last look in the average
 
 
 class Pressure:

@@ -7,7 +7,7 @@ from services.proxy.admission.pressure import Pressure
 from services.proxy.cache.freshness import boot_clock
 from services.shared.runtime.processor_wait import ProcessorWait
 
-_PAUSE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.1
 
 
 async def watch_load(pressure: Pressure) -> None:

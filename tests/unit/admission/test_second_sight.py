@@ -178,8 +178,8 @@ class ReadyCache(Cache):
         self.hits += 1
 
 
-def busy_economy() -> Economy:
-    subject = economy(POINT_READ)
+def busy_economy(origin: float = POINT_READ) -> Economy:
+    subject = economy(origin)
     for _ in range(50):
         subject.prices.pressure.note(0.95)
     return subject
@@ -258,4 +258,36 @@ def test_so_does_one_that_has_room_again() -> None:
     for number in range(20_000):
         cache.read(1_000_000 + number // 4)
     assert cache.subject.one_in == 1
+
+
+def test_a_worker_without_a_pause_keeps_at_second_sight_while_nothing_is_known() -> None:
+    """A cold cache: what is asked for once costs all who wait, and what is hot comes again."""
+    cache = ReadyCache(busy_economy())
+    cache.room = 1_000_000
+    for key in some_hot(20_000):
+        cache.read(key)
+    assert cache.subject.reuse is None  # nothing had to go
+    assert cache.subject.keeps is Keeps.SEEN_BEFORE
+    assert cache.hits > 0.65 * 20_000
+    assert cache.misses < 0.1 * 20_000
+
+
+def test_with_pauses_it_keeps_at_first_sight_again() -> None:
+    cache = ReadyCache(busy_economy())
+    cache.room = 1_000_000
+    for key in some_hot(20_000):
+        cache.read(key)
+    for _ in range(50):
+        cache.subject.prices.pressure.note(0.5)
+    for key in some_hot(20_000):
+        cache.read(key + (key >= 1_000) * 1_000_000)
     assert cache.subject.keeps is Keeps.ALL
+
+
+def test_a_worker_without_a_pause_keeps_at_first_sight_what_takes_postgres_long() -> None:
+    cache = ReadyCache(busy_economy(AGGREGATE))
+    cache.room = 1_000_000
+    for key in some_hot(20_000):
+        cache.read(key)
+    assert cache.subject.keeps is Keeps.ALL
+    assert not cache.forwarded
