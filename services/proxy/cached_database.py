@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from services.proxy.admission.economies import Economies
-from services.proxy.admission.economy import Tally, read_number
+from services.proxy.admission.economy import Tally
 from services.proxy.arrival.client_count import ClientCount
 from services.proxy.audit.auditor import Auditor
 from services.proxy.audit.quarantine import Quarantine
@@ -265,7 +265,7 @@ class CachedDatabase:
         entry.hits_seen = 1  # the read that it is taken over for counts as a hit, and is its first
         if plan.template is not None and plan.request is not None:
             entry.template = plan.template.lexed.template
-            entry.tally = plan.template.economy.tally(read_number(plan.request.text, plan.request.values))
+            entry.tally = plan.template.economy.tally(plan.request.number)
         return None if self._insert(entry, found.bucket_epoch) else entry
 
     def _expiry(self, plan: Plan, sent_at: float) -> float:

@@ -59,9 +59,14 @@ FORWARDING_SECONDS = 50e-6
 _LEAST_OVERHEAD = 5e-6  # less than that a miss cannot take, whatever was measured
 
 
-def read_number(text: bytes, values: tuple[bytes | None, ...]) -> int:
-    """Return a number that is the same for equal reads of one form, in this process."""
-    return hash(text) ^ hash(values)
+def read_number(text: bytes, bound: bytes) -> int:
+    """Return a number that is the same for equal reads of one form, in this process.
+
+    Args:
+        text: The statement.
+        bound: All that its Bind says behind its names.
+    """
+    return hash(text) ^ hash(bound)
 
 
 class Tally:

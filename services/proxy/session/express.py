@@ -147,15 +147,18 @@ class Express:
     def _take_read(self, data: bytes, form: TurnForm, route: Route, template: Template) -> bool:
         conversation = self._turns.conversation
         state, database = conversation.keeper.state, conversation.database
-        bound = NO_VALUES if form.simple else read_bound(data, form)
-        if bound is None or state is None or state.server is not None or depends_on_values(bound):
+        if state is None or state.server is not None:
             return False
         economy = template.economy
-        number = read_number(form.head if route.prepared is None else route.prepared.text, bound.values)
+        text = form.head if route.prepared is None else route.prepared.text
+        number = read_number(text, data[form.bind_at : form.bind_end])
         # While Postgres is down, what is there is all there is.
         away = "" if database.outage.serves else economy.turns_away(number)
         if away:
             return self._turn_away(data, form, route, away)
+        bound = NO_VALUES if form.simple else read_bound(data, form)
+        if bound is None or depends_on_values(bound):
+            return False
         lookup = conversation.lookup
         demanded = demand(database.templates.promise, state)
         if demanded.strong or demanded.level is Consistency.OFF:

@@ -99,6 +99,7 @@ class Route(NamedTuple):
             simple=simple,
             depends_on_unnamed=False,
             prepared_before=None if parses or simple else prepared,
+            bound=bound.raw,
         )
 
 

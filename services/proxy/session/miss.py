@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.proxy.admission.economy import Tally, read_number
+from services.proxy.admission.economy import Tally
 from services.proxy.audit.auditor import Shadow
 from services.proxy.cache.entry import NO_TALLY, Answer
 from services.proxy.cache.flights import Flight, Flights
@@ -59,7 +59,7 @@ def turns_away(plan: Plan) -> str:
     """Return, and count it, why it does not pay to keep the answer to a read; empty where it does."""
     assert plan.template is not None
     assert plan.request is not None
-    return plan.template.economy.turns_away(read_number(plan.request.text, plan.request.values))
+    return plan.template.economy.turns_away(plan.request.number)
 
 
 def count_miss(plan: Plan, *, audited: bool) -> Tally:
@@ -67,7 +67,7 @@ def count_miss(plan: Plan, *, audited: bool) -> Tally:
     assert plan.template is not None
     assert plan.request is not None
     economy = plan.template.economy
-    tally = economy.tally(read_number(plan.request.text, plan.request.values))
+    tally = economy.tally(plan.request.number)
     if not audited:
         economy.missed(tally)
     return tally

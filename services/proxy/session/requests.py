@@ -8,6 +8,7 @@ forwarded. Pure.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from services.proxy.admission.economy import read_number
 from services.proxy.cache.entry import Answer
 from services.proxy.session.names import Names
 from services.proxy.session.portals import Portals
@@ -56,6 +57,7 @@ class Request(NamedTuple):
         simple: The simple protocol.
         depends_on_unnamed: The unnamed statement of an earlier turn is meant, so equal bytes may ask something else.
         prepared_before: The statement that an earlier turn prepared, if one did.
+        bound: Formats and values as they stand in the Bind.
     """
 
     text: bytes
@@ -71,6 +73,12 @@ class Request(NamedTuple):
     simple: bool
     depends_on_unnamed: bool
     prepared_before: Prepared | None = None
+    bound: bytes = b""
+
+    @property
+    def number(self) -> int:
+        """By which the same read is known again; see `read_number`."""
+        return read_number(self.text, self.bound)
 
     def parameter_format(self, index: int) -> int:
         """Return the format code of a parameter, counted from 0."""
@@ -224,6 +232,7 @@ def _bound(
         simple=False,
         depends_on_unnamed=bind.statement == _UNNAMED and not parses,
         prepared_before=None if parses else prepared,
+        bound=bind.encode_behind_names(),
     )
     return request, 2 + parses + described
 

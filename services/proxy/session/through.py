@@ -30,7 +30,7 @@ from services.proxy.session.through_statements import (
     is_usual_answer,
     stands_for_its_template,
 )
-from services.proxy.session.turn_form import NO_VALUES, TurnForm, read_bound
+from services.proxy.session.turn_form import TurnForm
 from services.proxy.session.turn_runner import TurnRunner
 from services.shared.pgwire.backend import CloseComplete, ParseComplete
 from services.shared.pgwire.frontend import Bind
@@ -204,10 +204,8 @@ class WayThrough:
         behind_writes = self._behind_writes if self._covered == database.freshness.covered else ()
         if (economy.keeps is Keeps.ALL and not behind_writes) or database.outage.serves:
             return ""
-        bound = NO_VALUES if form.simple else read_bound(data, form)
-        if bound is None:
-            return ""
-        number = read_number(form.head if prepared is None else prepared.text, bound.values)
+        text = form.head if prepared is None else prepared.text
+        number = read_number(text, data[form.bind_at : form.bind_end])
         reason = Reason.OWN_WRITE if number in behind_writes else economy.turns_away(number)
         if reason:
             database.statistics.misses += 1

@@ -52,11 +52,12 @@ class TurnForm(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """What a Bind says behind its names."""
+    """What a Bind says behind its names; `raw`: as it stands there."""
 
     parameter_formats: tuple[int, ...] = ()
     values: tuple[bytes | None, ...] = ()
     result_formats: tuple[int, ...] = ()
+    raw: bytes = b""
 
 
 NO_VALUES = Bound()
@@ -114,8 +115,8 @@ def read_bound(data: bytes, form: TurnForm) -> Bound | None:
         return None
 
 
-def _bound(data: bytes, at: int, end: int) -> Bound | None:
-    parameter_formats, at = _formats(data, at)
+def _bound(data: bytes, begin: int, end: int) -> Bound | None:
+    parameter_formats, at = _formats(data, begin)
     count = _COUNT(data, at)[0]
     if len(parameter_formats) > 1 and len(parameter_formats) != count:
         return None
@@ -134,7 +135,7 @@ def _bound(data: bytes, at: int, end: int) -> Bound | None:
     if count > _MOST_VALUES:
         return None
     result_formats, at = _formats(data, at)
-    return Bound(parameter_formats, tuple(values), result_formats) if at == end else None
+    return Bound(parameter_formats, tuple(values), result_formats, data[begin:end]) if at == end else None
 
 
 def _formats(data: bytes, at: int) -> tuple[tuple[int, ...], int]:

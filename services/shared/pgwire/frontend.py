@@ -114,8 +114,12 @@ class Bind:
     def encode(self) -> bytes:
         """Write the message."""
         names = pack_cstring(self.portal) + pack_cstring(self.statement)
+        return frame(FrontendCode.BIND, names + self.encode_behind_names())
+
+    def encode_behind_names(self) -> bytes:
+        """Write what stands in it behind the names of portal and statement."""
         values = pack_int16_list(self.parameter_formats) + pack_counted_values(self.values)
-        return frame(FrontendCode.BIND, names + values + pack_int16_list(self.result_formats))
+        return values + pack_int16_list(self.result_formats)
 
 
 @dataclass(frozen=True, slots=True)

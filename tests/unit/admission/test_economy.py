@@ -35,7 +35,7 @@ class Keys:
         self.forwarded = 0
 
     def read(self, key: int) -> None:
-        subject, number = self.subject, read_number(b"SELECT", (b"%d" % key,))
+        subject, number = self.subject, read_number(b"SELECT", b"%d" % key)
         if subject.turns_away(number):
             self.forwarded += 1
         elif key in self.cached:
@@ -186,7 +186,7 @@ def test_what_is_let_in_so_stays_where_it_pays() -> None:
 
 def read_skewed(keys: Keys, reads: int, chooser: random.Random) -> None:
     """Half of the reads are of one key, which the sample lacks; those of the others never come again."""
-    hot = next(key for key in range(100) if read_number(b"SELECT", (b"%d" % key,)) & 15)
+    hot = next(key for key in range(100) if read_number(b"SELECT", b"%d" % key) & 15)
     for _ in range(reads):
         keys.read(hot if chooser.random() < 0.5 else chooser.randrange(1_000, 1 << 40))
 
