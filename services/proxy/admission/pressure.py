@@ -7,7 +7,7 @@ as it works, all other reads wait. By the theory of queues, a share b of the tim
 
 _RELAXED = 0.75  # share up to which its work counts once: one client that asks again and again makes it so busy
 _MOST = 8.0
-_WEIGHT = 1 / 2  # of the last look in the average
+_UP, _DOWN = 3 / 4, 1 / 4  # of the last look in the average: whoever has no pause any more is to notice at once
 
 
 class Pressure:
@@ -26,6 +26,7 @@ class Pressure:
 
     def note(self, busy_share: float) -> None:
         """Take the share of the last time in which it had something to do."""
-        self.busy += (min(max(busy_share, 0.0), 1.0) - self.busy) * _WEIGHT
+        further = min(max(busy_share, 0.0), 1.0) - self.busy
+        self.busy += further * (_UP if further > 0 else _DOWN)
         pause = 1.0 - self.busy
         self.factor = min(max(1.0, (1.0 - _RELAXED) / pause) if pause > 0 else _MOST, _MOST)
