@@ -23,6 +23,16 @@ def test_a_moment_is_not_what_it_goes_by() -> None:
     assert pressure.factor == pytest.approx(1.0, abs=0.01)
 
 
+def test_that_there_is_no_pause_any_more_is_noticed_at_once_and_that_there_is_one_later() -> None:
+    pressure = Pressure()
+    for _ in range(2):
+        pressure.note(1.0)
+    assert pressure.factor > 3.0
+    for _ in range(2):
+        pressure.note(0.5)
+    assert 0.7 < pressure.busy < 0.8
+
+
 def test_a_share_below_none_is_none() -> None:
     pressure = Pressure()
     pressure.note(-0.5)
