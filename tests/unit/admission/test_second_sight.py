@@ -258,6 +258,11 @@ def test_so_does_one_that_has_room_again() -> None:
     for number in range(20_000):
         cache.read(1_000_000 + number // 4)
     assert cache.subject.one_in == 1
+    for _ in range(50):
+        cache.subject.prices.pressure.note(0.5)
+    for number in range(20_000):
+        cache.read(2_000_000 + number // 4)
+    assert cache.subject.keeps is Keeps.ALL
 
 
 def test_a_worker_without_a_pause_keeps_at_second_sight_while_nothing_is_known() -> None:
